@@ -1,0 +1,399 @@
+//! Astrocytic attention as a Burn module, used where `burn::nn::attention::MultiHeadAttention` is.
+
+use burn::module::Module;
+use burn::nn::attention::MultiHeadAttention;
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::tensor::{Device, Int, Tensor, activation::sigmoid, activation::silu};
+
+use crate::config::{AstrocyticAttentionConfig, Normalizer};
+use crate::convolution::ShortConvolution;
+use crate::decay::Decay;
+use crate::error::AttentionError;
+use crate::feature_map::{FeatureMap, Side, l2_normalize};
+use crate::input::{AttentionInput, AttentionOutput, Compaction};
+use crate::ops::{self, Form, Plasticity, Writes};
+use crate::position::{DistanceKeys, PositionConfig, rotate};
+use crate::softmax::share_heads;
+use crate::state::AttentionState;
+
+/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0.
+pub const CALCIUM_FLOOR: f64 = 1e-6;
+
+/// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes computes it
+/// (Kozachkov, Kastanenka, Krotov, PNAS 2023).
+///
+/// # Params
+///
+/// - `query`, `output`: [`Linear`] of `d_model` to `d_model`; `key`, `value`: of `d_model` to `kv_heads · head size`:
+///   the names and layouts of Burn's `MultiHeadAttention`.
+/// - the parts that the configuration switches on.
+///
+/// Should be created with [`AstrocyticAttentionConfig`].
+#[derive(Module, Debug)]
+pub struct AstrocyticAttention {
+    /// To the query space.
+    pub query: Linear,
+    /// To the key space.
+    pub key: Linear,
+    /// To the value space.
+    pub value: Linear,
+    /// From the heads back to `d_model`.
+    pub output: Linear,
+    /// Feature map of queries.
+    pub query_map: FeatureMap,
+    /// Feature map of keys.
+    pub key_map: FeatureMap,
+    /// Leak of the memory.
+    pub decay: Decay,
+    /// Write strength from the input.
+    pub write_gate: Option<Linear>,
+    /// Random failure of writes.
+    pub write_dropout: Dropout,
+    /// Short convolutions on q, k and v.
+    pub convolution: Option<[ShortConvolution; 3]>,
+    /// Keys of the distance memory.
+    pub distance: Option<DistanceKeys>,
+    /// Norm of each head's read.
+    pub norm: Option<RmsNorm>,
+    /// Gate on the reads.
+    pub gate: Option<Linear>,
+    #[module(skip)]
+    config: AstrocyticAttentionConfig,
+}
+
+impl AstrocyticAttentionConfig {
+    /// Makes the layer.
+    ///
+    /// # Panics
+    /// Where [`validate`](Self::validate) refuses the configuration.
+    pub fn init(&self, device: &Device) -> AstrocyticAttention {
+        self.validate().unwrap_or_else(|fault| panic!("{fault}"));
+        let (d_model, d, heads, key_heads) = (self.d_model, self.head_size(), self.n_heads, self.key_heads());
+        let linear = |d_output: usize| {
+            let config = LinearConfig::new(d_model, d_output).with_initializer(self.initializer.clone());
+            config.with_bias(self.bias).init(device)
+        };
+        let convolution = |channels| ShortConvolution::new(channels, self.convolution, device);
+        let bends = matches!(self.normalizer, Normalizer::Calcium { alpha } if alpha != 1.0);
+        let norm = bends || self.normalizer == Normalizer::Rms;
+        AstrocyticAttention {
+            query: linear(d_model),
+            key: linear(key_heads * d),
+            value: linear(key_heads * d),
+            output: linear(d_model),
+            query_map: self.feature_map.init(heads, key_heads, d, device),
+            key_map: self.feature_map.init(key_heads, key_heads, d, device),
+            decay: self.decay.init(d_model, key_heads, device),
+            write_gate: self.write_gate.then(|| LinearConfig::new(d_model, key_heads).init(device)),
+            write_dropout: DropoutConfig::new(self.write_dropout).init(),
+            convolution: (self.convolution > 0)
+                .then(|| [heads, key_heads, key_heads].map(|count| convolution(count * d))),
+            distance: match self.position {
+                PositionConfig::Distance { scale, max_steps } => Some(DistanceKeys::new(scale, max_steps, d, device)),
+                _ => None,
+            },
+            norm: norm.then(|| RmsNormConfig::new(d).with_epsilon(1e-5).init(device)),
+            gate: self.output_gate.then(|| linear(d_model)),
+            config: self.clone(),
+        }
+    }
+}
+
+/// One call's tensors on their way through the layer.
+struct Projected {
+    /// φ(q), `[batch, heads, steps_q, m]`.
+    query: Tensor<4>,
+    /// Writes, as many heads as queries; keys without the distance memory.
+    writes: Writes,
+    /// φ(r) of the distance memory, `[batch, heads, steps_k, m]`.
+    distance: Option<Tensor<4>>,
+}
+
+impl AstrocyticAttention {
+    /// A layer with the four projections of a trained Burn layer and everything else new from `config`.
+    ///
+    /// # Errors
+    /// Where the config's sizes are not the layer's, or its heads are grouped.
+    pub fn from_mha(mha: &MultiHeadAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
+        config.validate()?;
+        if config.d_model != mha.d_model || config.n_heads != mha.n_heads || config.key_heads() != mha.n_heads {
+            return Err(AttentionError::Config(format!(
+                "d_model = {}, n_heads = {}, kv_heads = {} must be those of the layer to convert: {}, {}, {}",
+                config.d_model,
+                config.n_heads,
+                config.key_heads(),
+                mha.d_model,
+                mha.n_heads,
+                mha.n_heads
+            )));
+        }
+        let layer = config.init(&mha.query.weight.val().device());
+        Ok(Self {
+            query: mha.query.clone(),
+            key: mha.key.clone(),
+            value: mha.value.clone(),
+            output: mha.output.clone(),
+            ..layer
+        })
+    }
+
+    /// The configuration it was made with.
+    pub fn config(&self) -> &AstrocyticAttentionConfig {
+        &self.config
+    }
+
+    /// A state that has seen nothing.
+    pub fn empty_state(&self, batch: usize) -> AttentionState {
+        let c = &self.config;
+        let weight = self.query.weight.val();
+        let options = (&weight.device(), weight.dtype());
+        let (heads, m, d) = (c.n_heads, c.features(), c.head_size());
+        let like = Tensor::<3>::zeros([1, 1, 1], options);
+        AttentionState {
+            memory: Tensor::zeros([batch, heads, m, d], options),
+            calcium: matches!(c.normalizer, Normalizer::Calcium { .. })
+                .then(|| Tensor::zeros([batch, heads, m], options)),
+            history: self.convolution.as_ref().map(|[q, k, v]| [q, k, v].map(|f| f.empty_history(batch, &like))),
+            position: Tensor::zeros([batch], options.0),
+        }
+    }
+
+    /// Attends.
+    ///
+    /// # Shapes
+    /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
+    /// - context: `[batch, steps_q, d_model]`
+    ///
+    /// A padded step writes nothing; in self-attention it also reads 0 (its context is the output bias).
+    ///
+    /// # Panics
+    /// Where [`try_forward`](Self::try_forward) has an error.
+    pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
+        self.try_forward(input).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// [`AttentionError`] for shapes that do not fit and masks that a memory cannot honour.
+    pub fn try_forward(&self, input: AttentionInput) -> Result<AttentionOutput, AttentionError> {
+        let causal = input.check(self.config.d_model, self.config.causal)?;
+        let mut state = self.empty_state(input.query.dims()[0]);
+        Ok(self.run(input, causal, &mut state))
+    }
+
+    /// Attends causally to what `state` remembers and to the given steps, and remembers them.
+    ///
+    /// # Shapes
+    /// - query, key, value: `[batch, steps, d_model]`, any number of steps, the new ones only
+    ///
+    /// # Panics
+    /// For shapes that do not fit, a mask that cannot be honoured, or another batch size than the state's.
+    pub fn forward_state(&self, input: AttentionInput, state: &mut AttentionState) -> AttentionOutput {
+        let checked = input.check(self.config.d_model, true);
+        checked.unwrap_or_else(|fault| panic!("{fault}"));
+        let (batch, rows) = (input.query.dims()[0], state.memory.dims()[0]);
+        assert_eq!(batch, rows, "attention input: batch {batch} is not that of the state, {rows}");
+        self.run(input, true, state)
+    }
+
+    fn run(&self, input: AttentionInput, causal: bool, state: &mut AttentionState) -> AttentionOutput {
+        let [batch, steps, d_model] = input.query.dims();
+        let compaction = input.mask_pad.as_ref().map(Compaction::new);
+        let query_compaction = compaction.as_ref().filter(|_| causal || input.shared);
+        let form = input.form.unwrap_or(Form::Chunkwise(self.config.chunk));
+
+        let compact = |x: &Tensor<3>, by: Option<&Compaction>| match by {
+            Some(by) => by.compact(x.clone()),
+            None => x.clone(),
+        };
+        let x_query = compact(&input.query, query_compaction);
+        let x_key = compact(&input.key, compaction.as_ref());
+        let x_value = if input.shared { x_key.clone() } else { compact(&input.value, compaction.as_ref()) };
+
+        let projected = self.project([&x_query, &x_key, &x_value], query_compaction, compaction.as_ref(), state);
+        let weights = input.weights.then(|| self.weights(&projected, causal));
+        let (reads, n) = self.read(projected, causal, form, state);
+
+        let weights = weights.map(|weights| {
+            let weights = match &n {
+                Some(n) => weights / n.clone(),
+                None => weights,
+            };
+            let by_key = |w: Tensor<4>, c: &Compaction| c.restore_axis(w, 3);
+            let weights = compaction.iter().fold(weights, by_key);
+            query_compaction.iter().fold(weights, |w, c| c.restore_axis(w, 2))
+        });
+        let reads = match n {
+            Some(n) => reads / n,
+            None => reads,
+        };
+        let reads = match &self.norm {
+            Some(norm) => norm.forward(reads),
+            None => reads,
+        };
+        let reads = reads.swap_dims(1, 2).reshape([batch, steps, d_model]);
+        let reads = match &self.gate {
+            Some(gate) => reads * silu(gate.forward(x_query)),
+            None => reads,
+        };
+        let reads = match query_compaction {
+            Some(compaction) => compaction.restore(reads),
+            None => reads,
+        };
+        AttentionOutput { context: self.output.forward(reads), weights }
+    }
+
+    /// From inputs to features: projections, convolution, positions, feature maps, decay and write strength.
+    fn project(
+        &self,
+        [x_query, x_key, x_value]: [&Tensor<3>; 3],
+        query_compaction: Option<&Compaction>,
+        compaction: Option<&Compaction>,
+        state: &mut AttentionState,
+    ) -> Projected {
+        let config = &self.config;
+        let [batch, steps, _] = x_key.dims();
+        let mut channels =
+            [self.query.forward(x_query.clone()), self.key.forward(x_key.clone()), self.value.forward(x_value.clone())];
+        if let (Some(filters), Some(history)) = (&self.convolution, &mut state.history) {
+            let kept = [query_compaction, compaction, compaction].map(|c| c.map(|c| &c.kept));
+            for i in 0..3 {
+                let (filtered, last) = filters[i].forward(channels[i].clone(), history[i].clone(), kept[i]);
+                channels[i] = filtered;
+                history[i] = last;
+            }
+        }
+        let d = config.head_size();
+        let [mut query, mut key, value] = channels.map(|x| {
+            let [batch, steps, width] = x.dims();
+            x.reshape([batch, steps, width / d, d]).swap_dims(1, 2)
+        });
+
+        let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
+        let start = state.position.clone().unsqueeze_dim::<2>(1);
+        let positions = start.expand([batch, steps]) + arange(steps).expand([batch, steps]);
+        if let PositionConfig::Rotary { theta } = config.position {
+            let query_steps = query.dims()[2];
+            let query_positions = if query_steps == steps { positions.clone() } else { arange(query_steps) };
+            query = rotate(query, query_positions, theta);
+            key = rotate(key, positions.clone(), theta);
+        }
+        state.position = match compaction {
+            Some(compaction) => state.position.clone() + compaction.kept.clone(),
+            None => state.position.clone().add_scalar(steps as i64),
+        };
+
+        let map = |map: &FeatureMap, x: Tensor<4>, side: Side| {
+            let features = map.forward(x, side);
+            match config.plasticity {
+                Plasticity::Delta => l2_normalize(features),
+                Plasticity::Hebbian => features,
+            }
+        };
+        let distance = self.distance.as_ref().map(|distance| {
+            let keys = distance.forward(positions).expand([batch, config.key_heads(), steps, d]);
+            self.share_heads(map(&self.key_map, keys, Side::Key))
+        });
+        let writes = Writes {
+            key: self.share_heads(map(&self.key_map, key, Side::Key)),
+            value: self.share_heads(value),
+            log_decay: self.decay.forward(x_key).map(|log_decay| match compaction {
+                Some(compaction) => self.share_heads3(compaction.silence(log_decay)),
+                None => self.share_heads3(log_decay),
+            }),
+            strength: self.strength(x_key, compaction).map(|strength| self.share_heads3(strength)),
+        };
+        Projected { query: map(&self.query_map, query, Side::Query), writes, distance }
+    }
+
+    /// β `[batch, key heads, steps]`, or `None` where it is 1 throughout.
+    fn strength(&self, x: &Tensor<3>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
+        let [batch, steps, _] = x.dims();
+        let ones = || Tensor::ones([batch, self.config.key_heads(), steps], (&x.device(), x.dtype()));
+        let mut strength = self.write_gate.as_ref().map(|gate| sigmoid(gate.forward(x.clone())).swap_dims(1, 2));
+        if self.write_dropout.prob > 0.0 {
+            // Dropout rescales what it keeps; a synapse that releases does not release more.
+            let released = self.write_dropout.forward(ones()).clamp(0.0, 1.0);
+            strength = Some(match strength {
+                Some(strength) => strength * released,
+                None => released,
+            });
+        }
+        match compaction {
+            Some(compaction) => Some(compaction.silence(strength.unwrap_or_else(ones))),
+            None => strength,
+        }
+    }
+
+    /// Runs the memory: reads and, with calcium, the normaliser `[batch, heads, steps_q, 1]`.
+    fn read(
+        &self,
+        projected: Projected,
+        causal: bool,
+        form: Form,
+        state: &mut AttentionState,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        let Projected { query, mut writes, distance } = projected;
+        let plasticity = self.config.plasticity;
+        let run = |query: Tensor<4>, writes: Writes, memory: Tensor<4>| {
+            if causal {
+                ops::causal(query, writes, memory, plasticity, form)
+            } else {
+                let memory = ops::write(writes, memory, plasticity, form);
+                (query.matmul(memory.clone()), memory)
+            }
+        };
+        let Normalizer::Calcium { alpha } = self.config.normalizer else {
+            writes.key = add(writes.key, distance);
+            let (reads, memory) = run(query, writes, state.memory.clone());
+            state.memory = memory;
+            return (reads, None);
+        };
+        let calcium = state.calcium.take().expect("empty_state has calcium for a calcium normaliser");
+        let (reads, n) = if alpha == 1.0 && distance.is_none() {
+            // The calcium is one more column of the memory: a value that is always 1.
+            let [batch, heads, steps, d] = writes.value.dims();
+            let one = Tensor::ones([batch, heads, steps, 1], (&writes.value.device(), writes.value.dtype()));
+            writes.value = Tensor::cat(vec![writes.value, one], 3);
+            let memory = Tensor::cat(vec![state.memory.clone(), calcium.unsqueeze_dim(3)], 3);
+            let (reads, memory) = run(query, writes, memory);
+            state.memory = memory.clone().narrow(3, 0, d);
+            state.calcium = Some(memory.narrow(3, d, 1).squeeze_dim(3));
+            (reads.clone().narrow(3, 0, d), reads.narrow(3, d, 1))
+        } else {
+            let (trace, calcium) = ops::calcium_trace(&writes, calcium, self.config.chunk);
+            let trace = if causal { trace } else { calcium.clone().unsqueeze_dim(2) };
+            state.calcium = Some(calcium);
+            let bent = trace.clamp_min(CALCIUM_FLOOR).powf_scalar(alpha);
+            let n = (query.clone() * bent).sum_dim(3);
+            writes.key = add(writes.key, distance);
+            let (reads, memory) = run(query, writes, state.memory.clone());
+            state.memory = memory;
+            (reads, n)
+        };
+        (reads, Some(n.clamp_min(CALCIUM_FLOOR)))
+    }
+
+    /// Weights before the normaliser, `[batch, heads, steps_q, steps_k]`.
+    fn weights(&self, projected: &Projected, causal: bool) -> Tensor<4> {
+        let mut writes = projected.writes.clone();
+        writes.key = add(writes.key, projected.distance.clone());
+        ops::weights(projected.query.clone(), &writes, self.config.plasticity, causal)
+    }
+
+    fn share_heads(&self, x: Tensor<4>) -> Tensor<4> {
+        share_heads(x, self.config.n_heads)
+    }
+
+    fn share_heads3(&self, x: Tensor<3>) -> Tensor<3> {
+        self.share_heads(x.unsqueeze_dim(3)).squeeze_dim(3)
+    }
+}
+
+fn add(key: Tensor<4>, distance: Option<Tensor<4>>) -> Tensor<4> {
+    match distance {
+        Some(distance) => key + distance,
+        None => key,
+    }
+}

@@ -1,0 +1,116 @@
+//! Any attention, chosen by configuration: what a model is written over.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::astrocytic::AstrocyticAttention;
+use crate::config::AstrocyticAttentionConfig;
+use crate::error::AttentionError;
+use crate::input::{AttentionInput, AttentionOutput};
+use crate::softmax::{KeyValueCache, SoftmaxAttention, SoftmaxAttentionConfig};
+use crate::state::AttentionState;
+
+/// Which attention a model has.
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum AttentionConfig {
+    /// A memory of tripartite synapses.
+    Astrocytic(AstrocyticAttentionConfig),
+    /// Softmax over all steps.
+    Softmax(SoftmaxAttentionConfig),
+    /// Returns 0: the control that shows whether attention mattered.
+    Off,
+}
+
+/// An attention layer of any kind. Made by [`AttentionConfig::init`].
+#[derive(Module, Debug)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)]
+pub enum Attention {
+    /// A memory of tripartite synapses.
+    Astrocytic(AstrocyticAttention),
+    /// Softmax over all steps.
+    Softmax(SoftmaxAttention),
+    /// Returns 0.
+    Off(NoAttention),
+}
+
+/// The layer that returns 0.
+#[derive(Module, Debug)]
+pub struct NoAttention;
+
+/// What an attention layer remembers between calls.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum AttentionCache {
+    /// Constant in size.
+    Memory(AttentionState),
+    /// Grows with every step.
+    KeyValue(KeyValueCache),
+    /// Nothing.
+    Empty,
+}
+
+impl AttentionConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// [`AttentionError::Config`] with the field and what would do.
+    pub fn validate(&self) -> Result<(), AttentionError> {
+        match self {
+            Self::Astrocytic(config) => config.validate(),
+            Self::Softmax(config) => config.validate(),
+            Self::Off => Ok(()),
+        }
+    }
+
+    /// Makes the layer.
+    ///
+    /// # Panics
+    /// Where [`validate`](Self::validate) refuses the configuration.
+    pub fn init(&self, device: &Device) -> Attention {
+        match self {
+            Self::Astrocytic(config) => Attention::Astrocytic(config.init(device)),
+            Self::Softmax(config) => Attention::Softmax(config.init(device)),
+            Self::Off => Attention::Off(NoAttention),
+        }
+    }
+}
+
+impl Attention {
+    /// Attends; shapes and panics as in the layer itself.
+    pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
+        match self {
+            Self::Astrocytic(layer) => layer.forward(input),
+            Self::Softmax(layer) => layer.forward(input),
+            Self::Off(_) => AttentionOutput { context: input.query.zeros_like(), weights: None },
+        }
+    }
+
+    /// A cache that has seen nothing.
+    pub fn empty_cache(&self, batch: usize) -> AttentionCache {
+        match self {
+            Self::Astrocytic(layer) => AttentionCache::Memory(layer.empty_state(batch)),
+            Self::Softmax(layer) => AttentionCache::KeyValue(layer.empty_cache(batch)),
+            Self::Off(_) => AttentionCache::Empty,
+        }
+    }
+
+    /// Attends causally to what the cache holds and to the given new steps `[batch, steps, d_model]`, and keeps them.
+    ///
+    /// # Panics
+    /// For a cache of another kind of layer, and as the layer itself.
+    pub fn forward_cache(&self, x: Tensor<3>, cache: &mut AttentionCache) -> Tensor<3> {
+        match (self, cache) {
+            (Self::Astrocytic(layer), AttentionCache::Memory(state)) => {
+                layer.forward_state(AttentionInput::self_attn(x), state).context
+            }
+            (Self::Softmax(layer), AttentionCache::KeyValue(cache)) => {
+                layer.forward_cache(AttentionInput::self_attn(x), cache).context
+            }
+            (Self::Off(_), AttentionCache::Empty) => x.zeros_like(),
+            (_, cache) => panic!("attention cache: {cache:?} was made by another kind of layer"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Configuration of astrocytic attention, and the presets of the literature.
+
+use burn::config::Config;
+use burn::nn::Initializer;
+
+use crate::decay::DecayConfig;
+use crate::error::AttentionError;
+use crate::feature_map::FeatureMapConfig;
+use crate::ops::Plasticity;
+use crate::position::PositionConfig;
+
+/// What a read is divided by.
+#[derive(Config, Debug, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Normalizer {
+    /// The calcium: `n = φ(q) · g^α`, floored at 1e-6 (Kozachkov et al., PNAS 2023, eq. 12, with α = 1). Another α is
+    /// the presynaptic non-linearity of arXiv 2312.10925 and is followed by an RMS norm, because the scale drifts as
+    /// t^{1−α}.
+    Calcium {
+        /// Exponent α in (0, 1].
+        alpha: f64,
+    },
+    /// RMS norm of each head's read, with a learned scale.
+    Rms,
+    /// Nothing.
+    None,
+}
+
+/// Configuration of [`AstrocyticAttention`](crate::AstrocyticAttention). Every option can be switched by itself.
+#[derive(Config, Debug, PartialEq)]
+pub struct AstrocyticAttentionConfig {
+    /// Width of the input and the output.
+    pub d_model: usize,
+    /// Number of query heads; divides `d_model`.
+    pub n_heads: usize,
+    /// Number of key and value heads, a divisor of `n_heads` (grouped-query attention); `None` is `n_heads`.
+    pub kv_heads: Option<usize>,
+    /// Whether step t sees only steps up to t. A causal `mask_attn` says the same at run time.
+    #[config(default = false)]
+    pub causal: bool,
+    /// Feature map φ of keys and queries (hidden-layer firing).
+    #[config(default = "FeatureMapConfig::Elu")]
+    pub feature_map: FeatureMapConfig,
+    /// Decay of the memory (leak of synapse and calcium).
+    #[config(default = "DecayConfig::None")]
+    pub decay: DecayConfig,
+    /// What a read is divided by (feedback of the astrocyte process).
+    #[config(default = "Normalizer::Calcium { alpha: 1.0 }")]
+    pub normalizer: Normalizer,
+    /// How a write changes the memory.
+    #[config(default = "Plasticity::Hebbian")]
+    pub plasticity: Plasticity,
+    /// Write strength from the input, `β = sigmoid(x w + b)` for each head (graded release); off is β = 1.
+    #[config(default = false)]
+    pub write_gate: bool,
+    /// Probability that a head's write fails, in training only and without rescaling (unreliable release).
+    #[config(default = 0.0)]
+    pub write_dropout: f64,
+    /// Width of the short causal convolution on q, k and v: 0 (off) or 2 to 8 (calcium spreading to neighbours).
+    #[config(default = 0)]
+    pub convolution: usize,
+    /// Gate the reads with `silu(x W + b)` (gliotransmission).
+    #[config(default = false)]
+    pub output_gate: bool,
+    /// How steps know their place.
+    #[config(default = "PositionConfig::None")]
+    pub position: PositionConfig,
+    /// Steps in a chunk of the chunkwise form.
+    #[config(default = 64)]
+    pub chunk: usize,
+    /// Biases in the four projections.
+    #[config(default = true)]
+    pub bias: bool,
+    /// Initialisation of the projections.
+    #[config(default = "Initializer::KaimingUniform{gain: 1.0 / 3f64.sqrt(), fan_out_only: false}")]
+    pub initializer: Initializer,
+}
+
+impl AstrocyticAttentionConfig {
+    /// The network of Kozachkov, Kastanenka and Krotov (PNAS 2023, doi 10.1073/pnas.2219150120): positive random
+    /// features, Hebbian writes, calcium normaliser; tends to softmax attention as features grow.
+    pub fn kozachkov2023(d_model: usize, n_heads: usize) -> Self {
+        let features = 4 * d_model / n_heads.max(1);
+        Self::new(d_model, n_heads).with_feature_map(FeatureMapConfig::PositiveRandom { features, seed: 0 })
+    }
+
+    /// Linear attention (Katharopoulos et al., arXiv 2006.16236): elu + 1, Hebbian, calcium normaliser.
+    pub fn linear(d_model: usize, n_heads: usize) -> Self {
+        Self::new(d_model, n_heads)
+    }
+
+    /// The astromorphic transformer (arXiv 2312.10925): elu + 1, calcium to the power α = 0.25, and a distance memory
+    /// for sequences of up to `max_steps`.
+    pub fn astromorphic(d_model: usize, n_heads: usize, max_steps: usize) -> Self {
+        Self::new(d_model, n_heads)
+            .with_normalizer(Normalizer::Calcium { alpha: 0.25 })
+            .with_position(PositionConfig::Distance { scale: 0.1, max_steps })
+    }
+
+    /// RetNet-like (arXiv 2307.08621): a fixed decay for each head, rotary positions, RMS norm, output gate.
+    pub fn retnet(d_model: usize, n_heads: usize) -> Self {
+        Self::new(d_model, n_heads)
+            .with_causal(true)
+            .with_feature_map(FeatureMapConfig::Identity)
+            .with_decay(DecayConfig::Fixed)
+            .with_normalizer(Normalizer::Rms)
+            .with_position(PositionConfig::Rotary { theta: 10_000.0 })
+            .with_output_gate(true)
+    }
+
+    /// This project's default: delta rule with gated decay and write strength (Gated DeltaNet, arXiv 2412.06464), short
+    /// convolution, output gate, RMS norm for each head.
+    pub fn tripartite(d_model: usize, n_heads: usize) -> Self {
+        Self::new(d_model, n_heads)
+            .with_causal(true)
+            .with_feature_map(FeatureMapConfig::Silu)
+            .with_decay(DecayConfig::Gated)
+            .with_normalizer(Normalizer::Rms)
+            .with_plasticity(Plasticity::Delta)
+            .with_write_gate(true)
+            .with_convolution(4)
+            .with_output_gate(true)
+            .with_chunk(32)
+    }
+
+    /// Size of a head's queries, keys and values.
+    pub fn head_size(&self) -> usize {
+        self.d_model / self.n_heads
+    }
+
+    /// Number of key and value heads.
+    pub fn key_heads(&self) -> usize {
+        self.kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// Number of features m of each head.
+    pub fn features(&self) -> usize {
+        self.feature_map.features(self.head_size())
+    }
+
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// [`AttentionError::Config`] with the field, its value and what would do.
+    pub fn validate(&self) -> Result<(), AttentionError> {
+        let fault = |text: String| Err(AttentionError::Config(text));
+        let Self { d_model, n_heads, .. } = *self;
+        if n_heads == 0 || d_model == 0 || d_model % n_heads != 0 {
+            return fault(format!("n_heads = {n_heads} must divide d_model = {d_model}, both above 0"));
+        }
+        let kv_heads = self.key_heads();
+        if kv_heads == 0 || n_heads % kv_heads != 0 {
+            return fault(format!("kv_heads = {kv_heads} must divide n_heads = {n_heads}"));
+        }
+        if self.convolution == 1 || self.convolution > 8 {
+            return fault(format!("convolution = {} must be 0 (off) or 2 to 8", self.convolution));
+        }
+        if self.chunk == 0 {
+            return fault("chunk = 0 must be at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.write_dropout) {
+            return fault(format!("write_dropout = {} must be in [0, 1)", self.write_dropout));
+        }
+        match self.feature_map {
+            FeatureMapConfig::PositiveRandom { features: 0, .. } | FeatureMapConfig::Dpfp { nu: 0 } => {
+                return fault(format!("feature_map = {:?} has no features", self.feature_map));
+            }
+            FeatureMapConfig::Trigonometric { features, .. } if features == 0 || features % 2 == 1 => {
+                return fault(format!("feature_map: trigonometric features = {features} must be even, above 0"));
+            }
+            _ => {}
+        }
+        if let Normalizer::Calcium { alpha } = self.normalizer {
+            if !(alpha > 0.0 && alpha <= 1.0) {
+                return fault(format!("normalizer: calcium exponent alpha = {alpha} must be in (0, 1]"));
+            }
+            if self.plasticity == Plasticity::Delta {
+                return fault("normalizer: the delta rule has no calcium; use Rms or None".into());
+            }
+            if !self.feature_map.has_positive_kernel() {
+                return fault(format!(
+                    "normalizer: calcium needs a positive kernel, which feature_map = {:?} is not; \
+                                      use Rms or another map",
+                    self.feature_map
+                ));
+            }
+            if alpha != 1.0
+                && matches!(self.feature_map, FeatureMapConfig::Trigonometric { .. } | FeatureMapConfig::Taylor)
+            {
+                return fault(format!(
+                    "normalizer: an exponent needs features ≥ 0, which {:?} are not",
+                    self.feature_map
+                ));
+            }
+        }
+        match self.position {
+            PositionConfig::Rotary { .. } if self.head_size() % 2 == 1 => {
+                fault(format!("position: rotary needs an even head size, got {}", self.head_size()))
+            }
+            PositionConfig::Rotary { theta } if !(theta.is_finite() && theta > 0.0) => {
+                fault(format!("position: rotary theta = {theta} must be above 0"))
+            }
+            PositionConfig::Distance { scale, max_steps } if !(scale > 0.0 && scale.is_finite()) || max_steps == 0 => {
+                fault(format!("position: distance scale = {scale} and max_steps = {max_steps} must be above 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What a layer refuses, and why.
+
+/// A configuration or an input that the layer cannot honour.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttentionError {
+    /// A configuration that makes no sense.
+    #[error("attention config: {0}")]
+    Config(String),
+    /// A mask that a memory of constant size cannot honour.
+    #[error(
+        "mask_attn: only the causal mask of generate_autoregressive_mask or an all-false mask is supported, because a \
+         memory cannot hide single steps from single queries; use `causal` in the config, or mask_pad for padding"
+    )]
+    UnsupportedMask,
+    /// Shapes that do not fit.
+    #[error("attention input: {0}")]
+    Shape(String),
+}

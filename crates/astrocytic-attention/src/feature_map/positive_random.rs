@@ -1,0 +1,20 @@
+//! Positive random features of the softmax kernel (FAVOR+, arXiv 2009.14794, lemma 1).
+
+use burn::tensor::Tensor;
+
+use super::Side;
+
+/// `exp(Ωx' − ‖x'‖²/2) / √m` with `x' = x / d^¼`, whose inner products have the mean `exp(q·k / √d)`.
+///
+/// The exponent is at most `‖ω‖²/2`, so keys need no stabiliser (one over steps would not be causal); queries
+/// are scaled by their own largest feature, which the normaliser divides out. Ω is `[1, heads, m, d]`.
+pub(super) fn map(x: Tensor<4>, omega: Tensor<4>, side: Side) -> Tensor<4> {
+    let [_, _, m, d] = omega.dims();
+    let x = x.mul_scalar((d as f64).powf(-0.25));
+    let exponent = x.clone().matmul(omega.transpose()) - x.square().sum_dim(3).mul_scalar(0.5);
+    let exponent = match side {
+        Side::Key => exponent,
+        Side::Query => exponent.clone() - exponent.max_dim(3),
+    };
+    exponent.exp().mul_scalar((m as f64).powf(-0.5))
+}

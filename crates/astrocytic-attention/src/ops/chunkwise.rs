@@ -1,0 +1,191 @@
+//! Chunks: quadratic inside, a state between (attention.md section 3). Linear in T.
+//!
+//! Every product that needs no state is done for all chunks at once; the loop over chunks carries the state alone.
+
+use burn::tensor::{Bool, Tensor};
+
+use super::triangular::unit_lower_inverse;
+use super::{Plasticity, Writes};
+
+/// See [`super::causal`].
+pub(super) fn causal(
+    query: Tensor<4>,
+    writes: Writes,
+    memory: Tensor<4>,
+    plasticity: Plasticity,
+    size: usize,
+) -> (Tensor<4>, Tensor<4>) {
+    let [batch, heads, steps, m] = query.dims();
+    let d_v = writes.value.dims()[3];
+    let size = size.min(steps);
+    let chunks = Chunks::new(&writes, size);
+
+    let query = chunks.split(query);
+    let kept = chunks.kept(); // D, [1 or bh, 1 or n, size, size]
+    let state = memory.reshape([batch * heads, 1, m, d_v]);
+    let scores = query.clone().matmul(chunks.key.clone().transpose()) * kept.clone();
+    let query = chunks.times_since_start(query);
+    // What is written in a chunk, decayed to the chunk's end.
+    let key_to_end = chunks.times_to_end(chunks.key.clone()).transpose();
+
+    let mut state = state;
+    let mut before = Vec::with_capacity(chunks.count);
+    let novel = match plasticity {
+        Plasticity::Hebbian => {
+            let novel = chunks.times_strength(chunks.value.clone());
+            let written = key_to_end.matmul(novel.clone());
+            for c in 0..chunks.count {
+                before.push(state.clone());
+                state = chunks.decay_chunk(state, c) + written.clone().narrow(1, c, 1);
+            }
+            novel
+        }
+        Plasticity::Delta => {
+            let overlap = chunks.times_strength(chunks.key.clone()).matmul(chunks.key.clone().transpose());
+            let solve = unit_lower_inverse((overlap * kept).tril(-1));
+            let from_start = chunks.times_since_start(chunks.key.clone());
+            let both = Tensor::cat(vec![from_start, chunks.value.clone()], 3);
+            let both = solve.matmul(chunks.times_strength(both));
+            let recall = both.clone().narrow(3, 0, m);
+            let fresh = both.narrow(3, m, d_v);
+            let mut novel = Vec::with_capacity(chunks.count);
+            for c in 0..chunks.count {
+                let chunk_novel = fresh.clone().narrow(1, c, 1) - recall.clone().narrow(1, c, 1).matmul(state.clone());
+                before.push(state.clone());
+                state = chunks.decay_chunk(state, c) + key_to_end.clone().narrow(1, c, 1).matmul(chunk_novel.clone());
+                novel.push(chunk_novel);
+            }
+            Tensor::cat(novel, 1)
+        }
+    };
+    let reads = scores.matmul(novel) + query.matmul(Tensor::cat(before, 1));
+    let reads = chunks.join(reads, steps);
+    (reads, state.reshape([batch, heads, m, d_v]))
+}
+
+/// See [`super::calcium_trace`].
+pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>, size: usize) -> (Tensor<4>, Tensor<3>) {
+    let [batch, heads, steps, m] = writes.key.dims();
+    let chunks = Chunks::new(writes, size.min(steps));
+    let written = chunks.times_strength(chunks.key.clone());
+    let [bh, n, size, _] = written.dims();
+    let within = chunks.kept().expand([bh, n, size, size]).matmul(written);
+    let ones = chunks.times_since_start(Tensor::ones([bh, n, size, 1], (&within.device(), within.dtype())));
+    let mut state = calcium.reshape([batch * heads, 1, 1, m]);
+    let mut trace = Vec::with_capacity(n);
+    for c in 0..n {
+        let chunk = within.clone().narrow(1, c, 1) + ones.clone().narrow(1, c, 1) * state;
+        state = chunk.clone().narrow(2, size - 1, 1);
+        trace.push(chunk);
+    }
+    (chunks.join(Tensor::cat(trace, 1), steps), state.reshape([batch, heads, m]))
+}
+
+/// A sequence cut into chunks, `[batch · heads, chunks, size, ·]`; the last is filled up with steps that write nothing.
+struct Chunks {
+    batch: usize,
+    heads: usize,
+    count: usize,
+    size: usize,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    /// b, log decay from the chunk's start to each step, that step's own included: `[bh, chunks, size]`.
+    log_since_start: Option<Tensor<3>>,
+    strength: Option<Tensor<4>>,
+}
+
+impl Chunks {
+    fn new(writes: &Writes, size: usize) -> Self {
+        let [batch, heads, steps, _] = writes.key.dims();
+        let count = steps.div_ceil(size);
+        let mut chunks = Self {
+            batch,
+            heads,
+            count,
+            size,
+            key: writes.key.clone(),
+            value: writes.value.clone(),
+            log_since_start: None,
+            strength: None,
+        };
+        let split3 = |t: &Tensor<3>| chunks.split(t.clone().unsqueeze_dim(3));
+        let log_since_start = writes.log_decay.as_ref().map(|t| split3(t).squeeze_dim(3).cumsum(2));
+        let strength = writes.strength.as_ref().map(split3);
+        chunks.key = chunks.split(writes.key.clone());
+        chunks.value = chunks.split(writes.value.clone());
+        chunks.log_since_start = log_since_start;
+        chunks.strength = strength;
+        chunks
+    }
+
+    fn split(&self, tensor: Tensor<4>) -> Tensor<4> {
+        let [batch, heads, steps, width] = tensor.dims();
+        let missing = self.count * self.size - steps;
+        let tensor = if missing == 0 {
+            tensor
+        } else {
+            let fill = Tensor::zeros([batch, heads, missing, width], (&tensor.device(), tensor.dtype()));
+            Tensor::cat(vec![tensor, fill], 2)
+        };
+        tensor.reshape([batch * heads, self.count, self.size, width])
+    }
+
+    fn join(&self, tensor: Tensor<4>, steps: usize) -> Tensor<4> {
+        let width = tensor.dims()[3];
+        let tensor = tensor.reshape([self.batch, self.heads, self.count * self.size, width]);
+        if steps == self.count * self.size { tensor } else { tensor.narrow(2, 0, steps) }
+    }
+
+    /// `e^{b_i − b_j}` for j ≤ i, else 0. The mask comes before exp, so that no exponent is positive.
+    fn kept(&self) -> Tensor<4> {
+        let size = self.size;
+        let device = self.key.device();
+        match &self.log_since_start {
+            Some(b) => {
+                let difference = b.clone().unsqueeze_dim::<4>(3) - b.clone().unsqueeze_dim::<4>(2);
+                let future = Tensor::<2, Bool>::tril_mask([size, size], 0, &device).unsqueeze::<4>();
+                difference.mask_fill(future.expand(self.shape(size)), f32::NEG_INFINITY).exp()
+            }
+            None => Tensor::<2>::ones([size, size], (&device, self.key.dtype())).tril(0).unsqueeze(),
+        }
+    }
+
+    fn shape(&self, width: usize) -> [usize; 4] {
+        [self.batch * self.heads, self.count, self.size, width]
+    }
+
+    fn times_strength(&self, tensor: Tensor<4>) -> Tensor<4> {
+        match &self.strength {
+            Some(strength) => tensor * strength.clone(),
+            None => tensor,
+        }
+    }
+
+    fn times_since_start(&self, tensor: Tensor<4>) -> Tensor<4> {
+        match &self.log_since_start {
+            Some(b) => tensor * b.clone().exp().unsqueeze_dim(3),
+            None => tensor,
+        }
+    }
+
+    fn times_to_end(&self, tensor: Tensor<4>) -> Tensor<4> {
+        match &self.log_since_start {
+            Some(b) => {
+                let end = b.clone().narrow(2, self.size - 1, 1);
+                tensor * (end - b.clone()).exp().unsqueeze_dim(3)
+            }
+            None => tensor,
+        }
+    }
+
+    /// The state `[bh, 1, m, d]` after the decay of the whole of chunk c.
+    fn decay_chunk(&self, state: Tensor<4>, c: usize) -> Tensor<4> {
+        match &self.log_since_start {
+            Some(b) => {
+                let whole = b.clone().narrow(1, c, 1).narrow(2, self.size - 1, 1).exp();
+                state * whole.unsqueeze_dim(3)
+            }
+            None => state,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The memory of tripartite synapses: what is written at each step and what a query reads.
+//!
+//! Three forms of one recurrence (attention.md section 3), so that the slow, obvious one stands beside the fast one:
+//! [`recurrent`] is the definition step by step, [`parallel`] the T×T matrix, [`chunkwise`] what training runs.
+//! Every tensor is `[batch, heads, steps, size]`.
+
+mod chunkwise;
+mod parallel;
+mod recurrent;
+mod triangular;
+
+use burn::config::Config;
+use burn::tensor::Tensor;
+
+pub use parallel::weights;
+
+/// How a synapse changes when it is written.
+#[derive(Config, Debug, Copy, PartialEq, Eq)]
+pub enum Plasticity {
+    /// `H ← a H + β φ(k) vᵀ`: what fires together wires together.
+    Hebbian,
+    /// `H ← a (I − β φ(k) φ(k)ᵀ) H + β φ(k) vᵀ`: writes only what the memory does not yet predict
+    /// (DeltaNet, arXiv 2406.06484; with decay Gated DeltaNet, arXiv 2412.06464). Needs `‖φ(k)‖ = 1`.
+    Delta,
+}
+
+/// Which form of the recurrence to run. All give the same answer.
+#[derive(Config, Debug, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One step after another, O(1) memory per step: generation.
+    Recurrent,
+    /// The T×T matrix: the readable reference.
+    Parallel,
+    /// Chunks of this many steps: linear in T, for training.
+    Chunkwise(usize),
+}
+
+/// What is written at each step of a sequence.
+#[derive(Debug, Clone)]
+pub struct Writes {
+    /// φ(k), `[batch, heads, steps, m]`.
+    pub key: Tensor<4>,
+    /// v, `[batch, heads, steps, d_v]`.
+    pub value: Tensor<4>,
+    /// log a ≤ 0, `[batch, heads, steps]`; `None` is no decay.
+    pub log_decay: Option<Tensor<3>>,
+    /// Write strength β in [0, 1], `[batch, heads, steps]`; `None` is 1.
+    pub strength: Option<Tensor<3>>,
+}
+
+impl Writes {
+    fn narrow(&self, start: usize, length: usize) -> Self {
+        let steps3 = |t: &Tensor<3>| t.clone().narrow(2, start, length);
+        Self {
+            key: self.key.clone().narrow(2, start, length),
+            value: self.value.clone().narrow(2, start, length),
+            log_decay: self.log_decay.as_ref().map(steps3),
+            strength: self.strength.as_ref().map(steps3),
+        }
+    }
+
+    /// β φ(k).
+    fn scaled_key(&self) -> Tensor<4> {
+        match &self.strength {
+            Some(strength) => self.key.clone() * strength.clone().unsqueeze_dim(3),
+            None => self.key.clone(),
+        }
+    }
+
+    /// β v.
+    fn scaled_value(&self) -> Tensor<4> {
+        match &self.strength {
+            Some(strength) => self.value.clone() * strength.clone().unsqueeze_dim(3),
+            None => self.value.clone(),
+        }
+    }
+
+    /// H = 0, `[batch, heads, m, d_v]`.
+    pub fn empty_memory(&self) -> Tensor<4> {
+        let [batch, heads, _, m] = self.key.dims();
+        let d_v = self.value.dims()[3];
+        Tensor::zeros([batch, heads, m, d_v], (&self.key.device(), self.key.dtype()))
+    }
+}
+
+/// Causal attention over a memory: `y_t = H_tᵀ φ(q_t)`, not yet normalised.
+///
+/// # Shapes
+/// - query φ(q): `[batch, heads, steps, m]`
+/// - memory H before the first step: `[batch, heads, m, d_v]`
+/// - returns the reads `[batch, heads, steps, d_v]` and H after the last step.
+pub fn causal(
+    query: Tensor<4>,
+    writes: Writes,
+    memory: Tensor<4>,
+    plasticity: Plasticity,
+    form: Form,
+) -> (Tensor<4>, Tensor<4>) {
+    match form {
+        Form::Recurrent => recurrent::causal(query, writes, memory, plasticity),
+        Form::Parallel => parallel::causal(query, writes, memory, plasticity),
+        Form::Chunkwise(size) => chunkwise::causal(query, writes, memory, plasticity, size),
+    }
+}
+
+/// The write phase alone: H after the last step. A bidirectional layer then reads every query from it.
+///
+/// # Shapes
+/// - memory H before the first step: `[batch, heads, m, d_v]`, as the result.
+pub fn write(writes: Writes, memory: Tensor<4>, plasticity: Plasticity, form: Form) -> Tensor<4> {
+    if plasticity == Plasticity::Hebbian && writes.log_decay.is_none() {
+        return memory + writes.scaled_key().transpose().matmul(writes.value);
+    }
+    let query = writes.key.zeros_like();
+    causal(query, writes, memory, plasticity, form).1
+}
+
+/// The calcium after every step, `g_t = a_t g_{t-1} + β_t φ(k_t)`, for normalisers that bend it.
+///
+/// # Shapes
+/// - calcium before the first step: `[batch, heads, m]`
+/// - returns the trace `[batch, heads, steps, m]` and the calcium after the last step.
+pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, chunk: usize) -> (Tensor<4>, Tensor<3>) {
+    chunkwise::calcium_trace(writes, calcium, chunk)
+}

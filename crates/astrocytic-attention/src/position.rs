@@ -1,0 +1,82 @@
+//! Where a step stands: rotary angles on keys and queries, or a memory of distances beside the neuronal one.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// How steps know their place.
+#[derive(Config, Debug, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum PositionConfig {
+    /// They do not, but for decay and convolution.
+    None,
+    /// Rotary angles on q and k before the feature map (arXiv 2104.09864).
+    Rotary {
+        /// Base of the wave lengths, usually 10,000.
+        theta: f64,
+    },
+    /// Astrocyte memory of distances, `H_astro = Σ φ(r_t) v_tᵀ` with `r_tj = exp(−|t − j| · scale)` projected by a
+    /// learned matrix (arXiv 2312.10925, section 3). Read like the neuronal memory, but the calcium does not count it.
+    Distance {
+        /// Inverse of the length, in steps, over which processes are neighbours.
+        scale: f64,
+        /// Longest sequence; it must be known in advance.
+        max_steps: usize,
+    },
+}
+
+/// Turns pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split layout).
+///
+/// # Shapes
+/// - x: `[batch, heads, steps, d]`, d even
+/// - positions: `[batch or 1, steps]`
+pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> {
+    let d = x.dims()[3];
+    let half = d / 2;
+    let [batch, steps] = positions.dims();
+    let options = (&x.device(), x.dtype());
+    let wave = (0..half).map(|i| theta.powf(-2.0 * i as f64 / d as f64)).collect::<Vec<_>>();
+    let wave = Tensor::<3>::from_data(TensorData::new(wave, [1, 1, half]), options);
+    let positions = positions.float().cast(x.dtype()).reshape([batch, steps, 1]);
+    let angle = (positions * wave).unsqueeze_dim::<4>(1);
+    let (cos, sin) = (angle.clone().cos(), angle.sin());
+    let (left, right) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
+    let turned_left = left.clone() * cos.clone() - right.clone() * sin.clone();
+    let turned_right = right * cos + left * sin;
+    Tensor::cat(vec![turned_left, turned_right], 3)
+}
+
+/// The keys of the distance memory: `r_t W` before the feature map.
+#[derive(Module, Debug)]
+pub struct DistanceKeys {
+    /// W, `[max_steps, d]`, shared by all heads.
+    pub projection: Param<Tensor<2>>,
+    scale: f64,
+}
+
+impl DistanceKeys {
+    /// Keys of size d for sequences of up to `max_steps`.
+    pub fn new(scale: f64, max_steps: usize, d: usize, device: &Device) -> Self {
+        // Rows of r sum to about 2 / scale; the projection keeps r_t W of unit size.
+        let std = (scale / 2.0).min(1.0).sqrt();
+        let projection = Initializer::Normal { mean: 0.0, std }.init([max_steps, d], device);
+        Self { projection, scale }
+    }
+
+    /// `r_t W` for given positions.
+    ///
+    /// # Shapes
+    /// - positions `[batch, steps]`, each below `max_steps`; what lies beyond is at the distance that it is
+    /// - returns `[batch, 1, steps, d]`
+    pub fn forward(&self, positions: Tensor<2, Int>) -> Tensor<4> {
+        let [batch, steps] = positions.dims();
+        let projection = self.projection.val();
+        let [max_steps, d] = projection.dims();
+        let options = (&projection.device(), projection.dtype());
+        let own = Tensor::<1, Int>::arange(0..max_steps as i64, options.0);
+        let distance = positions.reshape([batch, steps, 1]) - own.reshape([1, 1, max_steps]);
+        let nearness = distance.abs().float().cast(options.1).mul_scalar(-self.scale).exp();
+        nearness.matmul(projection.unsqueeze()).reshape([batch, 1, steps, d])
+    }
+}

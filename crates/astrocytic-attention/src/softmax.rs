@@ -1,0 +1,239 @@
+//! Softmax attention with the same surroundings as the astrocytic layer: the baseline and its controls.
+//!
+//! Burn's `MultiHeadAttention` has no rotary positions, grouped queries, convolution or gate, and a fair comparison
+//! differs in the mixing of steps alone.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig};
+use burn::tensor::{Bool, Device, Int, Tensor, activation::silu, activation::softmax};
+
+use crate::convolution::ShortConvolution;
+use crate::error::AttentionError;
+use crate::input::{AttentionInput, AttentionOutput};
+use crate::position::rotate;
+
+/// Configuration of [`SoftmaxAttention`].
+#[derive(Config, Debug, PartialEq)]
+pub struct SoftmaxAttentionConfig {
+    /// Width of the input and the output.
+    pub d_model: usize,
+    /// Number of query heads; divides `d_model`.
+    pub n_heads: usize,
+    /// Number of key and value heads, a divisor of `n_heads`; `None` is `n_heads`.
+    pub kv_heads: Option<usize>,
+    /// Whether step t sees only steps up to t.
+    #[config(default = false)]
+    pub causal: bool,
+    /// Base of rotary positions on q and k; `None` is no positions.
+    pub rotary_theta: Option<f64>,
+    /// Width of the short causal convolution on q, k and v, 0 (off) or 2 to 8.
+    #[config(default = 0)]
+    pub convolution: usize,
+    /// Gate the reads with `silu(x W + b)`.
+    #[config(default = false)]
+    pub output_gate: bool,
+    /// Dropout of the attention weights.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Biases in the four projections.
+    #[config(default = true)]
+    pub bias: bool,
+    /// Initialisation of the projections.
+    #[config(default = "Initializer::KaimingUniform{gain: 1.0 / 3f64.sqrt(), fan_out_only: false}")]
+    pub initializer: Initializer,
+}
+
+/// Multi-head softmax attention (arXiv 1706.03762) with optional rotary positions, convolution and gate.
+#[derive(Module, Debug)]
+pub struct SoftmaxAttention {
+    /// To the query space.
+    pub query: Linear,
+    /// To the key space.
+    pub key: Linear,
+    /// To the value space.
+    pub value: Linear,
+    /// From the heads back to `d_model`.
+    pub output: Linear,
+    /// Dropout of the weights.
+    pub dropout: Dropout,
+    /// Short convolutions on q, k and v.
+    pub convolution: Option<[ShortConvolution; 3]>,
+    /// Gate on the reads.
+    pub gate: Option<Linear>,
+    #[module(skip)]
+    config: SoftmaxAttentionConfig,
+}
+
+/// Keys and values of the steps seen so far: grows with them.
+#[derive(Debug, Clone)]
+pub struct KeyValueCache {
+    /// Keys and values, `[batch, key heads, steps, d]` each; `None` before the first step.
+    pub steps: Option<[Tensor<4>; 2]>,
+    /// Last steps of q, k and v before the convolution.
+    pub history: Option<[Tensor<3>; 3]>,
+}
+
+impl SoftmaxAttentionConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// [`AttentionError::Config`] with the field and what would do.
+    pub fn validate(&self) -> Result<(), AttentionError> {
+        let fault = |text: String| Err(AttentionError::Config(text));
+        let Self { d_model, n_heads, .. } = *self;
+        if n_heads == 0 || d_model == 0 || d_model % n_heads != 0 {
+            return fault(format!("n_heads = {n_heads} must divide d_model = {d_model}, both above 0"));
+        }
+        let kv_heads = self.kv_heads.unwrap_or(n_heads);
+        if kv_heads == 0 || n_heads % kv_heads != 0 {
+            return fault(format!("kv_heads = {kv_heads} must divide n_heads = {n_heads}"));
+        }
+        if self.convolution == 1 || self.convolution > 8 {
+            return fault(format!("convolution = {} must be 0 (off) or 2 to 8", self.convolution));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return fault(format!("dropout = {} must be in [0, 1)", self.dropout));
+        }
+        if self.rotary_theta.is_some() && (d_model / n_heads) % 2 == 1 {
+            return fault(format!("rotary_theta needs an even head size, got {}", d_model / n_heads));
+        }
+        Ok(())
+    }
+
+    /// Makes the layer.
+    ///
+    /// # Panics
+    /// Where [`validate`](Self::validate) refuses the configuration.
+    pub fn init(&self, device: &Device) -> SoftmaxAttention {
+        self.validate().unwrap_or_else(|fault| panic!("{fault}"));
+        let d = self.d_model / self.n_heads;
+        let key_width = self.kv_heads.unwrap_or(self.n_heads) * d;
+        let linear = |d_output: usize| {
+            let config = LinearConfig::new(self.d_model, d_output).with_initializer(self.initializer.clone());
+            config.with_bias(self.bias).init(device)
+        };
+        SoftmaxAttention {
+            query: linear(self.d_model),
+            key: linear(key_width),
+            value: linear(key_width),
+            output: linear(self.d_model),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            convolution: (self.convolution > 0).then(|| {
+                [self.d_model, key_width, key_width].map(|w| ShortConvolution::new(w, self.convolution, device))
+            }),
+            gate: self.output_gate.then(|| linear(self.d_model)),
+            config: self.clone(),
+        }
+    }
+}
+
+impl SoftmaxAttention {
+    /// The configuration it was made with.
+    pub fn config(&self) -> &SoftmaxAttentionConfig {
+        &self.config
+    }
+
+    /// A cache that has seen nothing.
+    pub fn empty_cache(&self, batch: usize) -> KeyValueCache {
+        let weight = self.query.weight.val();
+        let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
+        let history = self.convolution.as_ref().map(|[q, k, v]| [q, k, v].map(|f| f.empty_history(batch, &like)));
+        KeyValueCache { steps: None, history }
+    }
+
+    /// Attends. Masks as in Burn's layer: true is hidden; a query that sees nothing reads 0.
+    ///
+    /// # Shapes
+    /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
+    ///
+    /// # Panics
+    /// For shapes that do not fit.
+    pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
+        let cache = &mut self.empty_cache(input.query.dims()[0]);
+        self.forward_cache(input, cache)
+    }
+
+    /// Attends to what the cache holds and to the given steps, and keeps them. Padding and masks concern the given
+    /// steps and need an empty cache.
+    ///
+    /// # Panics
+    /// For shapes that do not fit.
+    pub fn forward_cache(&self, input: AttentionInput, cache: &mut KeyValueCache) -> AttentionOutput {
+        let d_model = self.config.d_model;
+        let [batch, steps, width] = input.query.dims();
+        assert_eq!(width, d_model, "attention input: the last axis of query must be d_model = {d_model}, got {width}");
+        let mut channels =
+            [self.query.forward(input.query.clone()), self.key.forward(input.key), self.value.forward(input.value)];
+        if let (Some(filters), Some(history)) = (&self.convolution, &mut cache.history) {
+            for i in 0..3 {
+                (channels[i], history[i]) = filters[i].forward(channels[i].clone(), history[i].clone(), None);
+            }
+        }
+        let d = d_model / self.config.n_heads;
+        let [mut query, mut key, mut value] = channels.map(|x| {
+            let [batch, steps, width] = x.dims();
+            x.reshape([batch, steps, width / d, d]).swap_dims(1, 2)
+        });
+        let past = cache.steps.as_ref().map_or(0, |[key, _]| key.dims()[2]);
+        if let Some(theta) = self.config.rotary_theta {
+            let positions = |steps: usize| {
+                let range = past as i64..(past + steps) as i64;
+                Tensor::<1, Int>::arange(range, &query.device()).unsqueeze::<2>()
+            };
+            let (at_query, at_key) = (positions(steps), positions(key.dims()[2]));
+            query = rotate(query, at_query, theta);
+            key = rotate(key, at_key, theta);
+        }
+        if let Some([past_key, past_value]) = cache.steps.take() {
+            key = Tensor::cat(vec![past_key, key], 2);
+            value = Tensor::cat(vec![past_value, value], 2);
+        }
+        cache.steps = Some([key.clone(), value.clone()]);
+
+        let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(share_heads(key, self.config.n_heads).transpose());
+        let [_, heads, _, all] = scores.dims();
+        let shape = [batch, heads, steps, all];
+        let mut hidden: Option<Tensor<4, Bool>> = None;
+        let mut hide = |mask: Tensor<4, Bool>| {
+            let mask = mask.expand(shape);
+            hidden = Some(match hidden.take() {
+                Some(other) => other.bool_or(mask),
+                None => mask,
+            });
+        };
+        if self.config.causal && steps > 1 {
+            hide(Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &scores.device()).unsqueeze());
+        }
+        if let Some(mask) = input.mask_pad {
+            hide(mask.reshape([batch, 1, 1, all]));
+        }
+        if let Some(mask) = input.mask_attn {
+            hide(mask.reshape([batch, 1, steps, all]));
+        }
+        let weights = match hidden {
+            // A finite fill keeps a row without any visible key finite; the second mask makes it 0.
+            Some(hidden) => softmax(scores.mask_fill(hidden.clone(), -1e9), 3).mask_fill(hidden, 0.0),
+            None => softmax(scores, 3),
+        };
+        let weights = self.dropout.forward(weights);
+        let reads = weights.clone().matmul(share_heads(value, self.config.n_heads));
+        let reads = reads.swap_dims(1, 2).reshape([batch, steps, d_model]);
+        let reads = match &self.gate {
+            Some(gate) => reads * silu(gate.forward(input.query)),
+            None => reads,
+        };
+        AttentionOutput { context: self.output.forward(reads), weights: input.weights.then_some(weights) }
+    }
+}
+
+/// Each key head for all the query heads of its group: `[batch, key heads, steps, d]` to `[batch, heads, steps, d]`.
+pub(crate) fn share_heads(x: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [batch, key_heads, steps, width] = x.dims();
+    let group = heads / key_heads;
+    if group == 1 {
+        return x;
+    }
+    let shared = x.unsqueeze_dim::<5>(2).expand([batch, key_heads, group, steps, width]);
+    shared.reshape([batch, heads, steps, width])
+}

@@ -1,0 +1,28 @@
+//! What an attention layer remembers between calls: constant in size, whatever the number of steps.
+
+use burn::tensor::{Int, Tensor};
+
+/// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its `empty_state`.
+#[derive(Debug, Clone)]
+pub struct AttentionState {
+    /// Synapses H, `[batch, heads, m, d_v]`.
+    pub memory: Tensor<4>,
+    /// Calcium g, `[batch, heads, m]`, where the normaliser is calcium.
+    pub calcium: Option<Tensor<3>>,
+    /// Last steps of q, k and v before the convolution, each `[batch, width − 1, channels]`.
+    pub history: Option<[Tensor<3>; 3]>,
+    /// Steps seen by each row, `[batch]`.
+    pub position: Tensor<1, Int>,
+}
+
+impl AttentionState {
+    /// Bytes that the state takes.
+    pub fn bytes(&self) -> usize {
+        let size = |shape: burn::tensor::Shape| shape.num_elements();
+        let calcium = self.calcium.as_ref().map_or(0, |g| size(g.shape()));
+        let history: usize = self.history.iter().flatten().map(|h| size(h.shape())).sum();
+        let float = self.memory.dtype().size();
+        (size(self.memory.shape()) + calcium + history) * float
+            + size(self.position.shape()) * self.position.dtype().size()
+    }
+}

@@ -1,0 +1,183 @@
+//! What an experiment stores: one description and one JSON line per event. Reports are made from these alone.
+
+use serde::{Deserialize, Serialize};
+
+/// What was compared, on what, where: `experiment.json` in the results folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// Name shown in the report.
+    pub name: String,
+    /// The text the models were trained on.
+    pub corpus: CorpusFacts,
+    /// Every arm, the baseline first.
+    pub arms: Vec<ArmFacts>,
+    /// Unique training tokens of each data size, ascending.
+    pub sizes: Vec<u64>,
+    /// Seeds of the final runs.
+    pub seeds: Vec<u64>,
+    /// Seeds of the tuning runs.
+    pub tuning_seeds: Vec<u64>,
+    /// The grid every arm was tuned on, at each data size.
+    pub learning_rates: Vec<f64>,
+    /// The grid every arm was tuned on, at each data size.
+    pub weight_decays: Vec<f64>,
+    /// Tokens of context.
+    pub context: usize,
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// Most optimizer steps of one run.
+    pub max_steps: usize,
+    /// Processor, cores, memory, operating system.
+    pub machine: String,
+    /// Git commit of the program, or "unknown".
+    pub commit: String,
+    /// The whole configuration as it was run.
+    pub config: serde_json::Value,
+}
+
+/// The text, its splits and its tokenizer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CorpusFacts {
+    /// Name of the corpus or path of the file.
+    pub name: String,
+    /// For example "byte-pair, 512" or "characters".
+    pub tokenizer: String,
+    /// Size of the vocabulary.
+    pub vocabulary: usize,
+    /// Tokens in the training split.
+    pub train_tokens: u64,
+    /// Tokens in the tuning split.
+    pub tuning_tokens: u64,
+    /// Tokens in the test split.
+    pub test_tokens: u64,
+    /// Documents in the test split.
+    pub test_documents: usize,
+    /// Bytes of test text per token.
+    pub bytes_per_token: f64,
+    /// Entropy of the source on the test split, nats per token, where it is known exactly.
+    pub entropy: Option<f64>,
+}
+
+/// What an arm of the comparison is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The vanilla transformer: what ratios are taken against.
+    Baseline,
+    /// An astrocytic model.
+    Astrocytic,
+    /// A control: what else could explain a gain.
+    Control,
+}
+
+/// One arm: a model that is the same as the others but for its attention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmFacts {
+    /// Short name, for example "vanilla" or "tripartite".
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// One line on what the layer does.
+    pub description: String,
+    /// Trained parameters.
+    pub parameters: u64,
+    /// Bytes of state for generation at the end of a full context, f32.
+    pub state_bytes: u64,
+    /// Floating-point operations of a forward pass, per token at the experiment's context.
+    pub flops_per_token: f64,
+}
+
+/// Why a cell was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// To choose learning rate and weight decay; never reads the test split.
+    Tune,
+    /// To be reported; reads the test split once, at the end.
+    Final,
+}
+
+/// One training run: an arm at a data size with a seed and its rates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Hash of everything the result depends on.
+    pub id: String,
+    /// Tuning or final.
+    pub phase: Phase,
+    /// Name of the arm.
+    pub arm: String,
+    /// Unique training tokens.
+    pub size: u64,
+    /// Seed of the subset, the initial weights, the batch order and dropout.
+    pub seed: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// A document's share of the test loss, for the bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DocumentLoss {
+    /// Sum of −ln p over the document's tokens.
+    pub nats: f64,
+    /// Number of tokens predicted.
+    pub tokens: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// To its end or its early stop.
+    Finished,
+    /// The loss was no longer finite: reported, not dropped.
+    Diverged,
+}
+
+/// One line of `lines.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Line {
+    /// An evaluation in the course of a run.
+    Evaluation {
+        /// Its cell.
+        cell: Cell,
+        /// Optimizer steps so far.
+        step: u64,
+        /// Tokens seen so far, repeats counted.
+        tokens: u64,
+        /// Mean training loss since the last evaluation, nats per token.
+        train_loss: f64,
+        /// Loss on the tuning split, nats per token.
+        tuning_loss: f64,
+    },
+    /// The end of a run.
+    Result {
+        /// Its cell.
+        cell: Cell,
+        /// How it ended.
+        status: Status,
+        /// Step with the lowest tuning loss: the weights that were kept.
+        best_step: u64,
+        /// Steps taken in all.
+        steps: u64,
+        /// Lowest loss on the tuning split, nats per token.
+        tuning_loss: f64,
+        /// Test loss, nats per token, and its documents (final runs that finished only).
+        test: Option<TestLoss>,
+        /// Training throughput, tokens per second of wall clock, evaluations left out.
+        tokens_per_second: f64,
+        /// Wall clock of the whole run, seconds.
+        seconds: f64,
+    },
+}
+
+/// Loss on the test split, every token predicted exactly once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestLoss {
+    /// Nats per token over all documents.
+    pub loss: f64,
+    /// Document by document, in the order of the split; the same order for all cells.
+    pub documents: Vec<DocumentLoss>,
+}
