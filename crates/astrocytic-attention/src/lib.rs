@@ -26,6 +26,7 @@ mod astrocytic;
 mod attention;
 mod config;
 mod convolution;
+mod cost;
 pub mod decay;
 mod error;
 pub mod feature_map;

@@ -1,1 +1,19 @@
+//! Training, fair comparisons of data efficiency, statistics and reports.
+//!
+//! An [`experiment`] is expanded into cells, each one training run; [`compare`] runs them in worker processes and stores
+//! every line; a report is made from the stored lines alone.
 
+pub mod arms;
+pub mod checkpoint;
+pub mod compare;
+pub mod device;
+pub mod evaluate;
+pub mod experiment;
+mod machine;
+pub mod progress;
+pub mod report;
+pub mod results;
+pub mod session;
+pub mod statistics;
+pub mod train;
+pub mod worker;

@@ -1,0 +1,108 @@
+//! The one list of variants: what enters here is held to every property.
+#![allow(dead_code)]
+
+use astrocytic_attention::{
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, DecayConfig, FeatureMapConfig as Map, Normalizer,
+    Plasticity, PositionConfig,
+};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Distribution, Tensor};
+
+/// Burn's random numbers belong to the process: one test draws at a time.
+static RANDOM: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn seeded<T>(seed: u64, device: &Device, draw: impl FnOnce() -> T) -> T {
+    let _alone = RANDOM.lock().unwrap_or_else(|broken| broken.into_inner());
+    device.seed(seed);
+    draw()
+}
+
+pub const D_MODEL: usize = 16;
+pub const HEADS: usize = 2;
+
+/// Every option at least once, by itself and in the presets.
+pub fn variants() -> Vec<(&'static str, Config)> {
+    let base = || Config::new(D_MODEL, HEADS).with_chunk(7);
+    let delta = || base().with_plasticity(Plasticity::Delta).with_normalizer(Normalizer::Rms);
+    let random = Map::PositiveRandom { features: 12, seed: 5 };
+    let trigonometric = Map::Trigonometric { features: 12, seed: 5 };
+    vec![
+        ("kozachkov2023", Config::kozachkov2023(D_MODEL, HEADS)),
+        ("linear", Config::linear(D_MODEL, HEADS)),
+        ("astromorphic", Config::astromorphic(D_MODEL, HEADS, 40)),
+        ("retnet", Config::retnet(D_MODEL, HEADS)),
+        ("tripartite", Config::tripartite(D_MODEL, HEADS)),
+        ("relu", base().with_feature_map(Map::Relu)),
+        ("hedgehog", base().with_feature_map(Map::Hedgehog)),
+        ("positive random", base().with_feature_map(random)),
+        ("trigonometric, rms", base().with_feature_map(trigonometric).with_normalizer(Normalizer::Rms)),
+        ("taylor", base().with_feature_map(Map::Taylor)),
+        ("dpfp", base().with_feature_map(Map::Dpfp { nu: 2 })),
+        ("fixed decay", base().with_decay(DecayConfig::Fixed)),
+        ("learned decay", base().with_decay(DecayConfig::Learned)),
+        ("gated decay", base().with_decay(DecayConfig::Gated)),
+        ("calcium exponent", base().with_normalizer(Normalizer::Calcium { alpha: 0.5 }).with_decay(DecayConfig::Gated)),
+        ("rms", base().with_normalizer(Normalizer::Rms)),
+        ("no normaliser", base().with_normalizer(Normalizer::None).with_feature_map(Map::Identity)),
+        ("write gate", base().with_write_gate(true)),
+        ("convolution", base().with_convolution(3)),
+        ("output gate", base().with_output_gate(true)),
+        ("rotary", base().with_position(PositionConfig::Rotary { theta: 10_000.0 })),
+        ("distance", base().with_position(PositionConfig::Distance { scale: 0.2, max_steps: 40 })),
+        ("delta", delta().with_feature_map(Map::Silu)),
+        ("delta, dpfp", delta().with_feature_map(Map::Dpfp { nu: 1 }).with_write_gate(true)),
+        ("delta, gated decay", delta().with_feature_map(Map::Identity).with_decay(DecayConfig::Gated)),
+        ("delta, no norm", delta().with_normalizer(Normalizer::None).with_feature_map(Map::Relu)),
+        ("grouped queries", base().with_kv_heads(Some(1)).with_decay(DecayConfig::Gated).with_convolution(2)),
+        ("grouped, delta", Config::tripartite(D_MODEL, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
+        ("grouped, random", base().with_kv_heads(Some(1)).with_feature_map(random)),
+        ("no bias", base().with_bias(false)),
+    ]
+}
+
+/// A layer with weights away from their special initial values, the same for the same variant.
+pub fn layer(config: &Config, device: &Device) -> AstrocyticAttention {
+    seeded(11, device, || {
+        let mut layer = config.init(device);
+        let nudge = |t: Tensor<2>| {
+            let noise = Tensor::random(t.dims(), Distribution::Normal(0.0, 0.3), device);
+            t + noise
+        };
+        if let Some(filters) = &mut layer.convolution {
+            for filter in filters {
+                filter.kernel = filter.kernel.clone().map(nudge);
+            }
+        }
+        layer.visit(&mut Materialize);
+        layer
+    })
+}
+
+/// Burn draws a parameter when it is first used.
+struct Materialize;
+
+impl ModuleVisitor for Materialize {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
+    }
+}
+
+pub fn input(batch: usize, steps: usize, seed: u64, device: &Device) -> Tensor<3> {
+    seeded(seed, device, || Tensor::random([batch, steps, D_MODEL], Distribution::Normal(0.0, 1.0), device))
+}
+
+/// Root mean square of the difference, relative to that of `expected`.
+pub fn relative_error<const D: usize>(found: Tensor<D>, expected: Tensor<D>) -> f64 {
+    let found: Vec<f64> = found.into_data().convert_dtype(DType::F64).iter::<f64>().collect();
+    let expected: Vec<f64> = expected.into_data().convert_dtype(DType::F64).iter::<f64>().collect();
+    assert_eq!(found.len(), expected.len());
+    assert!(found.iter().chain(&expected).all(|x| x.is_finite()), "not finite");
+    let square = |xs: &mut dyn Iterator<Item = f64>| xs.map(|x| x * x).sum::<f64>();
+    let difference = square(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+    let size = square(&mut expected.iter().copied());
+    if difference == 0.0 { 0.0 } else { (difference / size.max(1e-300)).sqrt() }
+}
+
+pub fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
+    tensor.into_data().iter::<f32>().map(f32::to_bits).collect()
+}

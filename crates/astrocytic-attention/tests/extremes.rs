@@ -1,0 +1,84 @@
+//! Sizes at the edges of f32: finite outputs and finite gradients, half precision aside.
+
+mod common;
+
+use astrocytic_attention::ops::{self, Writes};
+use astrocytic_attention::{AttentionInput, Form, Plasticity};
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use common::{D_MODEL, input, layer, relative_error, variants};
+
+#[test]
+fn extreme_inputs_give_finite_outputs_and_gradients() {
+    let plain = Device::flex();
+    let device = Device::flex().autodiff();
+    for (name, config) in variants() {
+        let layer = layer(&config, &plain).to_device(&device);
+        for (what, size) in [("large", 1e4), ("zero", 0.0), ("denormal", 1e-40), ("constant", f64::NAN)] {
+            let x = if size.is_nan() {
+                Tensor::full([2, 9, D_MODEL], 3.0, &device)
+            } else {
+                Tensor::from_inner(input(2, 9, 15, &plain)).mul_scalar(size)
+            };
+            let x = x.require_grad();
+            let context = layer.forward(AttentionInput::self_attn(x.clone())).context;
+            assert!(context.clone().is_finite().all().into_scalar::<bool>(), "{name}, {what}: output");
+            // The size of the output itself should not decide whether its gradient overflows.
+            let grads = context.mul_scalar(1e-4).sum().backward();
+            let grad = x.grad(&grads).expect("x was asked for its gradient");
+            assert!(grad.is_finite().all().into_scalar::<bool>(), "{name}, {what}: gradient");
+        }
+    }
+}
+
+/// Random writes in f64: keys of length 1, log decay down to −40 and up to 0, strengths of 0 to 1.
+fn writes(steps: usize, device: &Device) -> (Tensor<4>, Writes) {
+    let options = (device, burn::tensor::DType::F64);
+    let draw = |shape: [usize; 4], spread| Tensor::<4>::random(shape, Distribution::Normal(0.0, spread), options);
+    let unit = |x: Tensor<4>| x.clone() / x.square().sum_dim(3).sqrt();
+    let decay = Tensor::<3>::random([2, 2, steps], Distribution::Uniform(0.0, 1.0), options);
+    let seldom = decay.clone().greater_scalar(0.9).float().cast(burn::tensor::DType::F64);
+    let strength = Tensor::<3>::random([2, 2, steps], Distribution::Uniform(-0.3, 1.3), options).clamp(0.0, 1.0);
+    let writes = Writes {
+        key: unit(draw([2, 2, steps, 6], 1.0)),
+        value: draw([2, 2, steps, 5], 1.0),
+        log_decay: Some(-(decay.mul_scalar(0.2) + seldom.mul_scalar(40.0))),
+        strength: Some(strength),
+    };
+    (unit(draw([2, 2, steps, 6], 1.0)), writes)
+}
+
+#[test]
+fn forms_agree_in_double_precision() {
+    let device = Device::flex();
+    for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
+        for decays in [true, false] {
+            let (query, mut all) = writes(50, &device);
+            if !decays {
+                all.log_decay = None;
+            }
+            let memory = all.empty_memory() + 0.3;
+            let run = |form| ops::causal(query.clone(), all.clone(), memory.clone(), plasticity, form);
+            let (expected, expected_memory) = run(Form::Recurrent);
+            for form in [1, 2, 7, 16, 64].map(Form::Chunkwise).into_iter().chain([Form::Parallel]) {
+                let (found, found_memory) = run(form);
+                let error = relative_error(found, expected.clone());
+                assert!(error < 1e-12, "{plasticity:?}, {form:?}: {error:e}");
+                let error = relative_error(found_memory, expected_memory.clone());
+                assert!(error < 1e-12, "{plasticity:?}, {form:?}, memory: {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn repeated_keys_do_not_blow_up_the_delta_rule() {
+    let device = Device::flex();
+    let steps = 64;
+    let key = Tensor::<4>::full([1, 1, steps, 4], 0.5, &device);
+    let value = Tensor::<4>::random([1, 1, steps, 3], Distribution::Default, &device);
+    let writes = Writes { key: key.clone(), value: value.clone(), log_decay: None, strength: None };
+    // With β = 1 and one key of length 1, each write replaces the last: the read is the last value.
+    let (reads, _) = ops::causal(key, writes.clone(), writes.empty_memory(), Plasticity::Delta, Form::Chunkwise(64));
+    assert!(relative_error(reads, value) < 1e-5);
+}

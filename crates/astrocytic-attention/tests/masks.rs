@@ -1,0 +1,201 @@
+//! Padding, masks and the drop-in contract.
+
+mod common;
+
+use astrocytic_attention::{
+    AstrocyticAttention, AstrocyticAttentionConfig, Attention, AttentionConfig, AttentionError, AttentionInput,
+    SoftmaxAttentionConfig,
+};
+use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
+use burn::tensor::{Bool, Device, Tensor};
+use common::{D_MODEL, HEADS, bits, input, layer, relative_error, variants};
+
+/// Rows with no padding, padding on the right, on the left, inside, and nothing but padding.
+const PADDED: [[bool; 6]; 5] = [
+    [false, false, false, false, false, false],
+    [false, false, false, true, true, true],
+    [true, true, false, false, false, false],
+    [false, true, false, true, true, false],
+    [true, true, true, true, true, true],
+];
+
+fn mask(device: &Device) -> Tensor<2, Bool> {
+    Tensor::from_data(PADDED, device)
+}
+
+#[test]
+fn a_padded_batch_is_its_rows_one_by_one() {
+    let device = Device::flex();
+    for (name, config) in variants() {
+        for causal in [true, config.causal] {
+            let layer = layer(&config.clone().with_causal(causal), &device);
+            let x = input(5, 6, 7, &device);
+            let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device))).context;
+            for (row, padded) in PADDED.iter().enumerate() {
+                let kept: Vec<usize> = (0..6).filter(|&t| !padded[t]).collect();
+                let own = x.clone().narrow(0, row, 1);
+                let pick =
+                    |x: Tensor<3>| Tensor::cat(kept.iter().map(|&t| x.clone().narrow(1, t, 1)).collect::<Vec<_>>(), 1);
+                if kept.is_empty() {
+                    assert!(context.clone().narrow(0, row, 1).is_finite().all().into_scalar::<bool>(), "{name}");
+                    continue;
+                }
+                let alone = layer.forward(AttentionInput::self_attn(pick(own))).context;
+                let error = relative_error(pick(context.clone().narrow(0, row, 1)), alone);
+                assert!(error < 1e-5, "{name}, causal {causal}, row {row}: {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_padded_step_leaves_the_whole_state_as_it_is() {
+    let device = Device::flex();
+    for (name, config) in variants() {
+        let layer = layer(&config.with_causal(true), &device);
+        let x = input(1, 9, 8, &device);
+        let mut expected = layer.empty_state(1);
+        layer.forward_state(AttentionInput::self_attn(x.clone().narrow(1, 0, 5)), &mut expected);
+        let mut state = expected.clone();
+        let nothing = Tensor::<2, Bool>::from_data([[true; 4]], &device);
+        layer.forward_state(AttentionInput::self_attn(x.narrow(1, 5, 4)).mask_pad(nothing), &mut state);
+        assert_eq!(bits(state.memory), bits(expected.memory), "{name}: memory");
+        assert_eq!(state.calcium.map(bits), expected.calcium.map(bits), "{name}: calcium");
+        assert_eq!(state.history.map(|h| h.map(bits)), expected.history.map(|h| h.map(bits)), "{name}: convolution");
+        let position = |p: Tensor<1, burn::tensor::Int>| p.into_data().iter::<i64>().collect::<Vec<_>>();
+        assert_eq!(position(state.position), position(expected.position), "{name}: position");
+    }
+}
+
+#[test]
+fn a_causal_mask_is_honoured_and_another_refused() {
+    let device = Device::flex();
+    let config = AstrocyticAttentionConfig::linear(D_MODEL, HEADS);
+    let open = layer(&config, &device);
+    let causal = layer(&config.with_causal(true), &device);
+    let x = input(2, 5, 9, &device);
+    let with = |mask| AttentionInput::self_attn(x.clone()).mask_attn(mask);
+    let autoregressive = generate_autoregressive_mask(2, 5, &device);
+    let expected = causal.forward(AttentionInput::self_attn(x.clone())).context;
+    assert_eq!(bits(open.forward(with(autoregressive.clone())).context), bits(expected));
+
+    let nothing_hidden = Tensor::<3, Bool>::from_data([[[false; 5]; 5]; 2], &device);
+    let free = open.forward(AttentionInput::self_attn(x.clone())).context;
+    assert_eq!(bits(open.forward(with(nothing_hidden)).context), bits(free));
+
+    let hole = autoregressive.slice_fill([1..2, 4..5, 2..3], true);
+    let refused = open.try_forward(with(hole)).unwrap_err();
+    assert_eq!(refused, AttentionError::UnsupportedMask);
+    assert!(refused.to_string().contains("mask_attn"));
+}
+
+#[test]
+fn bad_input_is_named() {
+    let device = Device::flex();
+    let open = layer(&AstrocyticAttentionConfig::linear(D_MODEL, HEADS), &device);
+    let x = || input(2, 5, 9, &device);
+    let narrow = Tensor::<3>::zeros([2, 5, D_MODEL - 1], &device);
+    let other_mask = Tensor::<2, Bool>::from_data([[false; 4]; 2], &device);
+    for (input, part) in [
+        (AttentionInput::self_attn(narrow), "d_model"),
+        (AttentionInput::new(x(), x().narrow(0, 0, 1), x()), "batch"),
+        (AttentionInput::self_attn(x()).mask_pad(other_mask), "mask_pad"),
+    ] {
+        let error = open.try_forward(input).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    for (config, part) in [
+        (AstrocyticAttentionConfig::linear(10, 3), "n_heads"),
+        (AstrocyticAttentionConfig::linear(12, 4).with_kv_heads(Some(3)), "kv_heads"),
+        (AstrocyticAttentionConfig::linear(12, 4).with_convolution(1), "convolution"),
+        (AstrocyticAttentionConfig::linear(12, 4).with_write_dropout(1.0), "write_dropout"),
+        (AstrocyticAttentionConfig::retnet(12, 4), "head size"),
+    ] {
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn cross_attention_reads_keys_of_another_length() {
+    let device = Device::flex();
+    for (name, config) in variants() {
+        if config.causal {
+            continue;
+        }
+        let layer = layer(&config, &device);
+        let (q, k) = (input(2, 4, 10, &device), input(2, 9, 11, &device));
+        let output = layer.forward(AttentionInput::new(q.clone(), k.clone(), k.clone()).with_weights());
+        assert_eq!(output.context.dims(), [2, 4, D_MODEL], "{name}");
+        // Keys that nobody should see change nothing.
+        let padded =
+            Tensor::<2, Bool>::from_data([[false, false, false, false, false, true, true, true, true]; 2], &device);
+        let hidden = k.clone().slice_fill([0..2, 5..9, 0..D_MODEL], 7.0);
+        let full = layer.forward(AttentionInput::new(q.clone(), hidden.clone(), hidden).mask_pad(padded)).context;
+        let short = k.narrow(1, 0, 5);
+        let error = relative_error(full, layer.forward(AttentionInput::new(q, short.clone(), short)).context);
+        assert!(error < 1e-5, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn weights_times_values_is_the_context() {
+    let device = Device::flex();
+    for causal in [true, false] {
+        let config = AstrocyticAttentionConfig::linear(D_MODEL, HEADS).with_causal(causal);
+        let layer = layer(&config, &device);
+        let x = input(5, 6, 12, &device);
+        let output = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device)).with_weights());
+        let value = layer.value.forward(x).reshape([5, 6, HEADS, D_MODEL / HEADS]).swap_dims(1, 2);
+        let reads = output.weights.unwrap().matmul(value).swap_dims(1, 2).reshape([5, 6, D_MODEL]);
+        let error = relative_error(layer.output.forward(reads), output.context);
+        assert!(error < 1e-5, "causal {causal}: {error:e}");
+    }
+}
+
+#[test]
+fn a_trained_layer_keeps_its_projections() {
+    let device = Device::flex();
+    let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).init(&device);
+    let config = AstrocyticAttentionConfig::kozachkov2023(D_MODEL, HEADS);
+    let layer = AstrocyticAttention::from_mha(&mha, &config).unwrap();
+    assert_eq!(bits(layer.query.weight.val()), bits(mha.query.weight.val()));
+    assert_eq!(bits(layer.output.bias.unwrap().val()), bits(mha.output.bias.unwrap().val()));
+    let other = AstrocyticAttentionConfig::linear(D_MODEL, 4);
+    let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).init(&device);
+    assert!(AstrocyticAttention::from_mha(&mha, &other).unwrap_err().to_string().contains("n_heads"));
+}
+
+#[test]
+fn the_baseline_is_burns_attention() {
+    let device = Device::flex();
+    let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).with_dropout(0.0).init(&device);
+    let mut own = SoftmaxAttentionConfig::new(D_MODEL, HEADS).init(&device);
+    own.query = mha.query.clone();
+    own.key = mha.key.clone();
+    own.value = mha.value.clone();
+    own.output = mha.output.clone();
+    let x = input(2, 6, 13, &device);
+    let autoregressive = generate_autoregressive_mask(2, 6, &device);
+    let theirs = mha.forward(MhaInput::self_attn(x.clone()).mask_attn(autoregressive.clone())).context;
+    let ours = own.forward(AttentionInput::self_attn(x).mask_attn(autoregressive)).context;
+    assert!(relative_error(ours, theirs) < 1e-5);
+}
+
+#[test]
+fn the_baseline_cached_is_the_baseline_whole() {
+    let device = Device::flex();
+    let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS)
+        .with_causal(true)
+        .with_kv_heads(Some(1))
+        .with_rotary_theta(Some(100.0))
+        .with_convolution(3)
+        .with_output_gate(true);
+    device.seed(1);
+    let attention: Attention = AttentionConfig::Softmax(config).init(&device);
+    let x = input(2, 9, 14, &device);
+    let whole = attention.forward(AttentionInput::self_attn(x.clone())).context;
+    let mut cache = attention.empty_cache(2);
+    let parts = [0..4, 4..5, 5..9].map(|r| attention.forward_cache(x.clone().narrow(1, r.start, r.len()), &mut cache));
+    assert!(relative_error(Tensor::cat(parts.to_vec(), 1), whole) < 1e-5);
+}

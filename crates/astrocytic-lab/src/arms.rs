@@ -1,0 +1,217 @@
+//! The arms of a comparison: models that differ in their attention alone, with equal parameters.
+
+use anyhow::{Result, bail};
+use astrocytic_attention::{
+    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, Plasticity, PositionConfig, SoftmaxAttentionConfig,
+};
+use astrocytic_models::DecoderConfig;
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::results::Role;
+
+/// Base of rotary positions in every arm that has them.
+const ROTARY_THETA: f64 = 10_000.0;
+
+/// One arm: its name, its role, a line on what it does, and its attention for a width and a number of heads.
+pub struct Arm {
+    /// Short name.
+    pub name: &'static str,
+    /// What it is for.
+    pub role: Role,
+    /// One line on what the layer does.
+    pub description: &'static str,
+    attention: fn(usize, usize) -> AttentionConfig,
+}
+
+/// Every arm that can be asked for, the baseline first.
+pub const ARMS: &[Arm] = &[
+    Arm {
+        name: "vanilla",
+        role: Role::Baseline,
+        description: "softmax attention, rotary positions",
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+    },
+    Arm {
+        name: "tripartite",
+        role: Role::Astrocytic,
+        description: "gated delta memory, short convolution, output gate, norm for each head",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+    },
+    Arm {
+        name: "vanilla-convolution-gate",
+        role: Role::Control,
+        description: "vanilla with the short convolution and output gate of tripartite",
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
+    },
+    Arm {
+        name: "linear",
+        role: Role::Control,
+        description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
+        attention: |d, h| {
+            let position = PositionConfig::Rotary { theta: ROTARY_THETA };
+            astrocytic(AstrocyticAttentionConfig::linear(d, h).with_position(position))
+        },
+    },
+    Arm {
+        name: "no-attention",
+        role: Role::Control,
+        description: "the layer returns zero",
+        attention: |_, _| AttentionConfig::Off,
+    },
+    Arm {
+        name: "tripartite-release",
+        role: Role::Astrocytic,
+        description: "tripartite whose writes fail with probability 0.3 in training",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_dropout(0.3)),
+    },
+    Arm {
+        name: "tripartite-no-decay",
+        role: Role::Control,
+        description: "tripartite that forgets nothing",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_decay(DecayConfig::None)),
+    },
+    Arm {
+        name: "tripartite-hebbian",
+        role: Role::Control,
+        description: "tripartite with Hebbian writes instead of the delta rule",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_plasticity(Plasticity::Hebbian)),
+    },
+    Arm {
+        name: "tripartite-no-convolution",
+        role: Role::Control,
+        description: "tripartite without the short convolution",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_convolution(0)),
+    },
+    Arm {
+        name: "tripartite-no-gate",
+        role: Role::Control,
+        description: "tripartite without the output gate",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_output_gate(false)),
+    },
+    Arm {
+        name: "tripartite-no-write-gate",
+        role: Role::Control,
+        description: "tripartite that writes every step at full strength",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_gate(false)),
+    },
+    Arm {
+        name: "retnet",
+        role: Role::Astrocytic,
+        description: "fixed decays, rotary positions, norm for each head, output gate",
+        attention: |d, h| astrocytic(AstrocyticAttentionConfig::retnet(d, h)),
+    },
+    Arm {
+        name: "kozachkov2023",
+        role: Role::Astrocytic,
+        description: "positive random features, Hebbian writes, calcium normaliser, rotary positions",
+        attention: |d, h| {
+            let position = PositionConfig::Rotary { theta: ROTARY_THETA };
+            astrocytic(AstrocyticAttentionConfig::kozachkov2023(d, h).with_position(position))
+        },
+    },
+];
+
+fn vanilla(d_model: usize, heads: usize) -> SoftmaxAttentionConfig {
+    let config = SoftmaxAttentionConfig::new(d_model, heads).with_causal(true).with_bias(false);
+    config.with_rotary_theta(Some(ROTARY_THETA))
+}
+
+fn tripartite(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
+    AstrocyticAttentionConfig::tripartite(d_model, heads).with_bias(false)
+}
+
+fn astrocytic(config: AstrocyticAttentionConfig) -> AttentionConfig {
+    AttentionConfig::Astrocytic(config.with_causal(true).with_bias(false))
+}
+
+/// The arm of that name.
+///
+/// # Errors
+/// For a name that is none; says which there are.
+pub fn arm(name: &str) -> Result<&'static Arm> {
+    match ARMS.iter().find(|arm| arm.name == name) {
+        Some(arm) => Ok(arm),
+        None => {
+            let names: Vec<_> = ARMS.iter().map(|arm| arm.name).collect();
+            bail!("unknown arm \"{name}\"; choose from {}", names.join(", "))
+        }
+    }
+}
+
+/// Sizes that all arms share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sizes {
+    /// Number of tokens known.
+    pub vocabulary: usize,
+    /// Width of the stream.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Dropout of embedding and branches.
+    pub dropout: f64,
+}
+
+impl Arm {
+    /// The arm's model, its feed-forward width chosen so that its parameters are those of the vanilla arm.
+    ///
+    /// # Errors
+    /// For sizes that no model can have, or where parameters cannot be matched within 1 %.
+    pub fn model(&self, sizes: Sizes) -> Result<DecoderConfig> {
+        let target = parameters(&ARMS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?)?;
+        let at = |hidden: usize| parameters(&self.with_hidden(sizes, hidden)?);
+        let (one, two) = (at(1)?, at(2)?);
+        let hidden = 1 + (target.saturating_sub(one) as f64 / (two - one) as f64).round() as usize;
+        let model = self.with_hidden(sizes, hidden)?;
+        let found = parameters(&model)?;
+        if (found as f64 / target as f64 - 1.0).abs() > 0.01 {
+            bail!("arm {}: {found} parameters cannot be matched to vanilla's {target}; use a wider model", self.name);
+        }
+        Ok(model)
+    }
+
+    fn with_hidden(&self, sizes: Sizes, hidden: usize) -> Result<DecoderConfig> {
+        let Sizes { vocabulary, d_model, layers, heads, dropout } = sizes;
+        let attention = (self.attention)(d_model, heads);
+        let model = DecoderConfig::new(vocabulary, d_model, layers, hidden, attention).with_dropout(dropout);
+        model.validate()?;
+        Ok(model)
+    }
+}
+
+/// 8/3 of the width, as with gated feed-forward layers usual (arXiv 2002.05202), in steps of 8.
+fn hidden_of_vanilla(d_model: usize) -> usize {
+    (d_model * 8 / 3).div_ceil(8) * 8
+}
+
+/// Trained parameters, counted on the model itself.
+///
+/// # Errors
+/// For a configuration that does not hold.
+pub fn parameters(model: &DecoderConfig) -> Result<u64> {
+    model.validate()?;
+    Ok(model.init(&Device::flex()).num_params() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_have_equal_parameters_and_unlike_attention() {
+        let sizes = Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1 };
+        let target = parameters(&ARMS[0].model(sizes).unwrap()).unwrap() as f64;
+        let mut seen = Vec::new();
+        for arm in ARMS {
+            let model = arm.model(sizes).unwrap();
+            let found = parameters(&model).unwrap() as f64;
+            assert!((found / target - 1.0).abs() < 0.01, "{}: {found} against {target}", arm.name);
+            assert!(!seen.contains(&model.attention), "{} has another arm's attention", arm.name);
+            seen.push(model.attention);
+        }
+        assert_eq!(ARMS[0].role, Role::Baseline);
+        assert!(arm("vanila").is_err_and(|e| e.to_string().contains("tripartite")));
+    }
+}

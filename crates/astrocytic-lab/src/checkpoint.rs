@@ -1,0 +1,99 @@
+//! A run's whole state on disk: replaced as one, so that a kill at any moment leaves the old or the new.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use astrocytic_models::Decoder;
+use burn::module::{AutodiffModule, Module};
+use burn::store::{BurnpackStore, ModuleSnapshot};
+use burn::tensor::{Bytes, Device};
+
+use crate::train::Standing;
+
+/// A folder that holds the last checkpoint of a run.
+pub struct Checkpoint {
+    folder: PathBuf,
+}
+
+/// What a checkpoint held.
+pub(crate) struct Stored {
+    pub(crate) model: Decoder,
+    pub(crate) best: Decoder,
+    pub(crate) optimizer: Bytes,
+    pub(crate) standing: Standing,
+}
+
+impl Checkpoint {
+    /// Checkpoints in `folder/checkpoint`.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.join("checkpoint") }
+    }
+
+    /// Removes it: the run is done.
+    ///
+    /// # Errors
+    /// Where the files cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        for folder in [self.folder.clone(), self.old()] {
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn old(&self) -> PathBuf {
+        self.folder.with_extension("old")
+    }
+
+    pub(crate) fn save(&self, model: &Decoder, best: &Decoder, optimizer: &[u8], standing: &Standing) -> Result<()> {
+        let parent = self.folder.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent)?;
+        let next = tempfile::Builder::new().prefix("checkpoint-").tempdir_in(parent)?;
+        // Burn's own format, because it keeps the identities by which the optimizer finds its moments again.
+        for (name, model) in [("model.bpk", model), ("best.bpk", best)] {
+            let mut store = BurnpackStore::from_file(next.path().join(name));
+            model.save_into(&mut store).map_err(|e| anyhow!("{name}: {e}"))?;
+        }
+        std::fs::write(next.path().join("optimizer.bpk"), optimizer)?;
+        std::fs::write(next.path().join("standing.json"), serde_json::to_vec(standing)?)?;
+        for file in std::fs::read_dir(next.path())? {
+            std::fs::File::open(file?.path())?.sync_all()?;
+        }
+        if self.folder.exists() {
+            if self.old().exists() {
+                std::fs::remove_dir_all(self.old())?;
+            }
+            std::fs::rename(&self.folder, self.old())?;
+        }
+        std::fs::rename(next.keep(), &self.folder)?;
+        if self.old().exists() {
+            std::fs::remove_dir_all(self.old())?;
+        }
+        Ok(())
+    }
+
+    /// The stored state, if there is one; `like` gives the architecture.
+    pub(crate) fn load(&self, like: &Decoder, device: &Device) -> Result<Option<Stored>> {
+        let folder = match (self.folder.exists(), self.old().exists()) {
+            (true, _) => self.folder.clone(),
+            (false, true) => self.old(),
+            _ => return Ok(None),
+        };
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).with_context(|| format!("{}: remove the folder to start anew", path.display()))
+        };
+        let fill = |name: &str, mut model: Decoder| -> Result<Decoder> {
+            let mut store = BurnpackStore::from_file(folder.join(name));
+            let result = model.load_from(&mut store);
+            result.map_err(|e| anyhow!("{}/{name}: {e}; remove the folder to start anew", folder.display()))?;
+            Ok(model)
+        };
+        let model = fill("model.bpk", like.clone())?.to_device(device);
+        let best = fill("best.bpk", like.valid())?;
+        let standing = serde_json::from_slice(&read("standing.json")?)?;
+        let optimizer = Bytes::from_bytes_vec(read("optimizer.bpk")?);
+        Ok(Some(Stored { model, best, optimizer, standing }))
+    }
+}

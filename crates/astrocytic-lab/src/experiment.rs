@@ -1,0 +1,408 @@
+//! An experiment: what is compared on what, expanded into cells that can be run anywhere in any order.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, TokenizerKind, subset};
+use astrocytic_models::{Decoder, DecoderConfig};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::arms::{Arm, Sizes, arm};
+use crate::evaluate;
+use crate::results::{Cell, CorpusFacts, Line, Phase, Status, TestLoss};
+use crate::train::{Event, TrainingConfig, derive_seed, train};
+
+/// Everything that an experiment's results depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// Name of a corpus, "generated", or path of a text file.
+    pub corpus: String,
+    /// Tokenizer, trained on the training split.
+    pub tokenizer: TokenizerKind,
+    /// Names of the arms; "vanilla" must be the first.
+    pub arms: Vec<String>,
+    /// Unique training tokens of each data size, ascending; a size beyond the corpus is the whole of it.
+    pub sizes: Vec<u64>,
+    /// Number of seeds of the final runs.
+    pub seeds: u64,
+    /// Number of seeds of the tuning runs, other ones.
+    pub tuning_seeds: u64,
+    /// Grid on which every arm is tuned at every size.
+    pub learning_rates: Vec<f64>,
+    /// Grid on which every arm is tuned at every size.
+    pub weight_decays: Vec<f64>,
+    /// Width of the stream.
+    pub d_model: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Dropout.
+    pub dropout: f64,
+    /// Tokens of context.
+    pub context: usize,
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// Most passes over the unique tokens.
+    pub epochs: u64,
+    /// Most optimizer steps.
+    pub max_steps: u64,
+    /// Evaluations in a run that is not stopped early.
+    pub evaluations: u64,
+    /// Evaluations without improvement that stop a run.
+    pub patience: u64,
+    /// Share of the steps over which the learning rate rises.
+    pub warmup: f64,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Tokens of the tuning split that an evaluation reads at most (whole documents).
+    pub tuning_tokens: u64,
+    /// Tokens of the test split that are read at most (whole documents).
+    pub test_tokens: u64,
+    /// Seed of the generated language's text.
+    pub corpus_seed: u64,
+}
+
+/// How much is spent on an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// Minutes: two sizes, three seeds, one control, a small model.
+    Quick,
+    /// About an hour.
+    Standard,
+    /// The headline protocol: five seeds, every control.
+    Full,
+}
+
+impl Budget {
+    /// The experiment of this budget on a corpus.
+    pub fn config(self, corpus: &str) -> ExperimentConfig {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let quick = ExperimentConfig {
+            corpus: corpus.into(),
+            tokenizer: TokenizerKind::BytePair { vocabulary: 512 },
+            arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate"]),
+            sizes: vec![16_384, 65_536],
+            seeds: 3,
+            tuning_seeds: 1,
+            learning_rates: vec![3e-3, 6e-3],
+            weight_decays: vec![0.3],
+            d_model: 64,
+            layers: 2,
+            heads: 2,
+            dropout: 0.1,
+            context: 64,
+            batch: 16,
+            epochs: 6,
+            max_steps: 300,
+            evaluations: 10,
+            patience: 3,
+            warmup: 0.1,
+            clip: 1.0,
+            tuning_tokens: 6_000,
+            test_tokens: 12_000,
+            corpus_seed: 0,
+        };
+        match self {
+            Self::Quick => quick,
+            Self::Standard => ExperimentConfig {
+                arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
+                sizes: vec![32_768, 131_072, 524_288],
+                learning_rates: vec![2e-3, 5e-3],
+                weight_decays: vec![0.1, 1.0],
+                d_model: 96,
+                heads: 3,
+                context: 128,
+                epochs: 12,
+                max_steps: 700,
+                evaluations: 14,
+                tuning_tokens: 12_000,
+                test_tokens: 60_000,
+                ..quick
+            },
+            Self::Full => ExperimentConfig {
+                arms: names(&[
+                    "vanilla",
+                    "tripartite",
+                    "tripartite-release",
+                    "vanilla-convolution-gate",
+                    "linear",
+                    "tripartite-no-decay",
+                    "tripartite-hebbian",
+                    "tripartite-no-convolution",
+                    "tripartite-no-gate",
+                    "no-attention",
+                ]),
+                sizes: vec![65_536, 131_072, 262_144, 524_288, 1_048_576],
+                seeds: 5,
+                learning_rates: vec![1e-3, 3e-3, 6e-3],
+                weight_decays: vec![0.1, 0.5, 2.0],
+                d_model: 128,
+                layers: 3,
+                heads: 4,
+                context: 128,
+                epochs: 30,
+                max_steps: 4_000,
+                evaluations: 30,
+                patience: 6,
+                tuning_tokens: 30_000,
+                test_tokens: 200_000,
+                ..quick
+            },
+        }
+    }
+}
+
+impl ExperimentConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// One line with the field, its value and what would do.
+    pub fn validate(&self) -> Result<()> {
+        for name in &self.arms {
+            arm(name)?;
+        }
+        if self.arms.first().map(String::as_str) != Some("vanilla") || self.arms.len() < 2 {
+            bail!("arms: need \"vanilla\" first and at least one other, got {:?}", self.arms);
+        }
+        let mut distinct = self.arms.clone();
+        distinct.sort();
+        distinct.dedup();
+        if distinct.len() != self.arms.len() {
+            bail!("arms: each only once, got {:?}", self.arms);
+        }
+        if self.seeds == 0 || self.tuning_seeds == 0 {
+            bail!("seeds: at least 1 is needed (3 for an ablation, 5 for a headline)");
+        }
+        if self.sizes.is_empty() || self.sizes.windows(2).any(|w| w[0] >= w[1]) {
+            bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
+        }
+        if self.sizes[0] <= self.context as u64 {
+            bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
+        }
+        let rates = self.learning_rates.iter().all(|&r| r > 0.0 && r <= 1.0) && !self.learning_rates.is_empty();
+        let decays = self.weight_decays.iter().all(|&w| (0.0..=100.0).contains(&w)) && !self.weight_decays.is_empty();
+        if !rates || !decays {
+            bail!("learning_rates must be in (0, 1] and weight_decays in [0, 100], at least one of each");
+        }
+        if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
+            || [self.epochs, self.max_steps, self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
+        {
+            bail!("context, batch, sizes of the model, epochs, steps, evaluations and tokens must all be above 0");
+        }
+        Ok(())
+    }
+
+    /// Optimizer steps at a data size.
+    pub fn steps(&self, size: u64) -> u64 {
+        let per_epoch = size.div_ceil((self.batch * self.context) as u64);
+        (self.epochs * per_epoch).clamp(1, self.max_steps)
+    }
+
+    fn training(&self, cell: &Cell) -> TrainingConfig {
+        let steps = self.steps(cell.size);
+        TrainingConfig {
+            learning_rate: cell.learning_rate,
+            weight_decay: cell.weight_decay,
+            steps,
+            warmup: self.warmup,
+            clip: self.clip,
+            evaluate_every: steps.div_ceil(self.evaluations),
+            patience: self.patience,
+            seed: cell.seed,
+        }
+    }
+
+    /// A cell, named by a hash of all that its result depends on.
+    ///
+    /// # Errors
+    /// For an arm that is none.
+    pub fn cell(&self, phase: Phase, arm: &Arm, model: &DecoderConfig, run: Run) -> Result<Cell> {
+        let Run { size, seed, learning_rate, weight_decay } = run;
+        let mut cell = Cell { id: String::new(), phase, arm: arm.name.into(), size, seed, learning_rate, weight_decay };
+        // What other cells there are does not matter to this one.
+        let own = Self { arms: vec![], sizes: vec![], seeds: 0, tuning_seeds: 0, learning_rates: vec![],
+                         weight_decays: vec![], ..self.clone() };
+        let text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;
+        cell.id = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        Ok(cell)
+    }
+}
+
+/// What distinguishes the runs of an arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Run {
+    /// Unique tokens.
+    pub size: u64,
+    /// Seed.
+    pub seed: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// The text of an experiment, ready for training.
+pub struct Data {
+    /// Tokenizer of all arms.
+    pub tokenizer: Tokenizer,
+    train: Vec<TokenizedDocument>,
+    tuning: Vec<TokenizedDocument>,
+    test: Vec<TokenizedDocument>,
+}
+
+impl Data {
+    /// Loads the corpus; the tokenizer is read from `folder/tokenizer.json` or trained and written there.
+    ///
+    /// # Errors
+    /// For a corpus that cannot be had, or one too short for the experiment.
+    pub fn prepare(config: &ExperimentConfig, folder: &Path) -> Result<Self> {
+        let wanted = config.sizes.last().copied().unwrap_or(0);
+        let corpus = if config.corpus == "generated" {
+            Corpus::generated((wanted as usize * 3 / 2).max(60_000), config.corpus_seed)
+        } else {
+            Corpus::load(&config.corpus, &Cache::default_folder()?)?
+        };
+        let path = folder.join("tokenizer.json");
+        let tokenizer = if path.exists() {
+            Tokenizer::load(&path)?
+        } else {
+            let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
+            let tokenizer = Tokenizer::train(config.tokenizer, &texts)?;
+            tokenizer.save(&path)?;
+            tokenizer
+        };
+        let encode = |documents: &[astrocytic_data::Document]| tokenizer.encode_documents(documents);
+        let data = Self {
+            train: encode(&corpus.train)?,
+            tuning: first_tokens(encode(&corpus.tuning)?, config.tuning_tokens),
+            test: first_tokens(encode(&corpus.test)?, config.test_tokens),
+            tokenizer,
+        };
+        let available = data.train_tokens();
+        if available < config.sizes[0] {
+            bail!(
+                "corpus {}: its training split has {available} tokens, fewer than the smallest size, {}; \
+                 use a longer text or smaller sizes",
+                config.corpus,
+                config.sizes[0]
+            );
+        }
+        Ok(data)
+    }
+
+    /// Tokens in the training split.
+    pub fn train_tokens(&self) -> u64 {
+        tokens(&self.train)
+    }
+
+    /// Sizes of the models for this text.
+    pub fn sizes(&self, config: &ExperimentConfig) -> Sizes {
+        let ExperimentConfig { d_model, layers, heads, dropout, .. } = *config;
+        Sizes { vocabulary: self.tokenizer.vocabulary_size(), d_model, layers, heads, dropout }
+    }
+
+    /// The facts that a report states.
+    pub fn facts(&self, config: &ExperimentConfig) -> CorpusFacts {
+        let test_tokens = tokens(&self.test);
+        let bytes: usize = self.test.iter().map(|d| d.bytes).sum();
+        let nats: Option<f64> = self.test.iter().map(|d| d.nats).sum();
+        CorpusFacts {
+            name: config.corpus.clone(),
+            tokenizer: config.tokenizer.to_string(),
+            vocabulary: self.tokenizer.vocabulary_size(),
+            train_tokens: self.train_tokens(),
+            tuning_tokens: tokens(&self.tuning),
+            test_tokens,
+            test_documents: self.test.len(),
+            bytes_per_token: bytes as f64 / test_tokens as f64,
+            entropy: nats.map(|nats| nats / test_tokens as f64),
+        }
+    }
+
+    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents.
+    ///
+    /// # Errors
+    /// For fewer tokens than a context.
+    pub fn batches(&self, config: &ExperimentConfig, size: u64, seed: u64) -> Result<Batches> {
+        Ok(Batches::new(subset(&self.train, seed, size as usize), config.context, config.batch, seed)?)
+    }
+
+    /// The tuning split as windows.
+    ///
+    /// # Errors
+    /// For an empty split.
+    pub fn tuning_windows(&self, config: &ExperimentConfig) -> Result<EvaluationWindows> {
+        self.windows(config, &self.tuning)
+    }
+
+    /// Reads the test split.
+    ///
+    /// # Errors
+    /// For an empty split.
+    pub fn test_loss(&self, config: &ExperimentConfig, model: &Decoder, device: &Device) -> Result<TestLoss> {
+        let documents = evaluate::documents(model, &self.windows(config, &self.test)?, device);
+        Ok(TestLoss { loss: evaluate::mean(&documents), documents })
+    }
+
+    fn windows(&self, config: &ExperimentConfig, documents: &[TokenizedDocument]) -> Result<EvaluationWindows> {
+        let stride = (config.context / 2).max(1);
+        let end = self.tokenizer.end_id();
+        Ok(EvaluationWindows::new(documents, end, config.context, stride, 2 * config.batch)?)
+    }
+}
+
+fn tokens(documents: &[TokenizedDocument]) -> u64 {
+    documents.iter().map(|d| d.ids.len() as u64).sum()
+}
+
+/// Whole documents from the first on until `wanted` tokens are reached.
+fn first_tokens(documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<TokenizedDocument> {
+    let mut sum = 0;
+    let fits = |document: &TokenizedDocument| {
+        let more = sum < wanted;
+        sum += document.ids.len() as u64;
+        more
+    };
+    documents.into_iter().take_while(fits).collect()
+}
+
+/// Runs one cell: trains, keeps the best weights, and for a final cell reads the test split once.
+///
+/// # Errors
+/// For a configuration that does not hold.
+pub fn run_cell(
+    config: &ExperimentConfig,
+    data: &Data,
+    cell: &Cell,
+    device: &Device,
+    emit: &mut dyn FnMut(Line)) -> Result<()> {
+    let started = std::time::Instant::now();
+    let device = device.clone().autodiff();
+    let model = arm(&cell.arm)?.model(data.sizes(config))?;
+    let batches = data.batches(config, cell.size, cell.seed)?;
+    let tuning = data.tuning_windows(config)?;
+    let model = model.init_seeded(derive_seed(cell.seed, "weights", 0), &device);
+    let training = config.training(cell);
+    let outcome = train(model, &training, &batches, &tuning, None, &mut |event| {
+        if let Event::Evaluation { step, tokens, train_loss, tuning_loss } = event {
+            emit(Line::Evaluation { cell: cell.clone(), step, tokens, train_loss, tuning_loss });
+        }
+    })?;
+    let reads_test = cell.phase == Phase::Final && !outcome.diverged;
+    let test = reads_test.then(|| data.test_loss(config, &outcome.model, &device.inner())).transpose()?;
+    emit(Line::Result {
+        cell: cell.clone(),
+        status: if outcome.diverged { Status::Diverged } else { Status::Finished },
+        best_step: outcome.standing.best_step,
+        steps: outcome.standing.step,
+        tuning_loss: outcome.standing.best_loss,
+        test,
+        tokens_per_second: outcome.tokens_per_second,
+        seconds: started.elapsed().as_secs_f64(),
+    });
+    Ok(())
+}

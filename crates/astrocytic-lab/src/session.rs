@@ -1,0 +1,175 @@
+//! Training one model from the command line: corpus to saved model, resumable.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use astrocytic_data::TokenizerKind;
+use astrocytic_models::{DecoderConfig, save};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::arms::{arm, parameters};
+use crate::checkpoint::Checkpoint;
+use crate::experiment::{Budget, Data, ExperimentConfig};
+use crate::progress::Progress;
+use crate::train::{Event, TrainingConfig, derive_seed, train};
+
+/// Everything that one training run depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionConfig {
+    /// Name of a corpus, "generated", or path of a text file.
+    pub corpus: String,
+    /// Tokenizer, trained on the training split.
+    pub tokenizer: TokenizerKind,
+    /// Name of the arm.
+    pub arm: String,
+    /// Width of the stream.
+    pub d_model: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Dropout.
+    pub dropout: f64,
+    /// Tokens of context.
+    pub context: usize,
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// Unique training tokens; `None` is all.
+    pub tokens: Option<u64>,
+    /// Optimizer steps at most.
+    pub steps: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Steps between evaluations and checkpoints.
+    pub evaluate_every: u64,
+    /// Evaluations without improvement that end the run; 0 never.
+    pub patience: u64,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionResult {
+    /// Trained parameters.
+    pub parameters: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Step whose weights were kept.
+    pub best_step: u64,
+    /// Loss on the tuning split, nats per token.
+    pub tuning_loss: f64,
+    /// Loss on the test split, nats per token.
+    pub test_loss: f64,
+    /// The same in bits per byte of text.
+    pub bits_per_byte: f64,
+    /// Entropy of the source on the test split, nats per token, where it is known.
+    pub entropy: Option<f64>,
+    /// Training throughput.
+    pub tokens_per_second: f64,
+}
+
+/// A training run in a folder.
+pub struct Session;
+
+impl Session {
+    /// Trains, or goes on training, and saves the best model with its tokenizer in `folder`.
+    ///
+    /// # Errors
+    /// For bad options, a folder with another run, or files that cannot be written.
+    pub fn run(config: &SessionConfig, folder: &Path, device: &Device) -> Result<SessionResult> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        claim_folder(config, folder)?;
+        let experiment = ExperimentConfig {
+            tokenizer: config.tokenizer,
+            d_model: config.d_model,
+            layers: config.layers,
+            heads: config.heads,
+            dropout: config.dropout,
+            context: config.context,
+            batch: config.batch,
+            sizes: vec![config.tokens.unwrap_or(config.context as u64 + 1)],
+            ..Budget::Full.config(&config.corpus)
+        };
+        experiment.validate()?;
+        let data = Data::prepare(&experiment, folder)?;
+        let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
+        let (parameters, facts) = (parameters(&model)?, data.facts(&experiment));
+        let tokens = config.tokens.unwrap_or_else(|| data.train_tokens());
+        let batches = data.batches(&experiment, tokens, config.seed)?;
+        let tuning = data.tuning_windows(&experiment)?;
+        let training = TrainingConfig {
+            learning_rate: config.learning_rate,
+            weight_decay: config.weight_decay,
+            steps: config.steps,
+            warmup: experiment.warmup,
+            clip: experiment.clip,
+            evaluate_every: config.evaluate_every,
+            patience: config.patience,
+            seed: config.seed,
+        };
+
+        let device = device.clone().autodiff();
+        let model = model.init_seeded(derive_seed(config.seed, "weights", 0), &device);
+        let checkpoint = Checkpoint::new(folder);
+        let mut lines = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("lines.jsonl"))?;
+        let mut failed = None;
+        let progress = Progress::steps(config.steps);
+        let mut reached = 0;
+        let mut message = String::new();
+        let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
+            Event::Step { step } => {
+                progress.advance(step - reached, message.clone());
+                reached = step;
+            }
+            Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
+                message = format!("training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
+                let line = serde_json::json!({
+                    "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
+                });
+                failed = writeln!(lines, "{line}").err();
+            }
+        })?;
+        progress.finish();
+        if let Some(error) = failed {
+            return Err(error).context("lines.jsonl");
+        }
+        if outcome.diverged {
+            bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
+        }
+        let test_loss = data.test_loss(&experiment, &outcome.model, &device.inner())?.loss;
+        save(&outcome.model, folder)?;
+        let result = SessionResult {
+            parameters,
+            steps: outcome.standing.step,
+            best_step: outcome.standing.best_step,
+            tuning_loss: outcome.standing.best_loss,
+            test_loss,
+            bits_per_byte: test_loss / facts.bytes_per_token / std::f64::consts::LN_2,
+            entropy: facts.entropy,
+            tokens_per_second: outcome.tokens_per_second,
+        };
+        std::fs::write(folder.join("result.json"), serde_json::to_string_pretty(&result)?)?;
+        Ok(result)
+    }
+}
+
+/// Refuses a folder in which a run with other options has begun.
+fn claim_folder(config: &SessionConfig, folder: &Path) -> Result<()> {
+    let path = folder.join("session.json");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let stored: SessionConfig = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+            if stored != *config {
+                bail!("{} holds a run with other options; give another --out, or remove it", folder.display());
+            }
+        }
+        Err(_) => std::fs::write(&path, serde_json::to_string_pretty(config)?)
+            .with_context(|| format!("cannot write {}", path.display()))?,
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! The training loop: AdamW, warm-up and cosine, clipping, early stopping, exact resumption.
+//!
+//! It is not burn-train's `Learner`: a comparison needs the same batches in the same order for every arm, an evaluation
+//! that counts every token once, and a run that resumes to the same bits, all of which its data loaders (re-seeded when
+//! they are built, their order not in the checkpoint) leave open. Optimizer and schedule are Burn's.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_data::{Batches, EvaluationWindows};
+use astrocytic_models::Decoder;
+use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
+use burn::lr_scheduler::LrSchedulerConfig;
+use burn::module::{AutodiffModule, Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::evaluate;
+
+/// How a model is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay, on matrices only.
+    pub weight_decay: f64,
+    /// Optimizer steps at most.
+    pub steps: u64,
+    /// Share of the steps over which the rate rises to its peak.
+    pub warmup: f64,
+    /// Largest global norm of the gradient.
+    pub clip: f64,
+    /// Steps between evaluations.
+    pub evaluate_every: u64,
+    /// Evaluations without a better tuning loss after which training stops; 0 never stops early.
+    pub patience: u64,
+    /// Seed of initial weights, batch order and dropout.
+    pub seed: u64,
+}
+
+/// Where a run stands, stored with every checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Steps taken.
+    pub step: u64,
+    /// Step of the lowest tuning loss.
+    pub best_step: u64,
+    /// The lowest tuning loss, nats per token.
+    pub best_loss: f64,
+    /// Evaluations since then.
+    pub since_best: u64,
+    /// Seconds spent in training steps.
+    pub seconds: f64,
+}
+
+/// What the observer of a run is told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event {
+    /// A step was taken.
+    Step {
+        /// Steps so far.
+        step: u64,
+    },
+    /// The model was evaluated.
+    Evaluation {
+        /// Steps so far.
+        step: u64,
+        /// Tokens seen so far.
+        tokens: u64,
+        /// Mean training loss since the last evaluation.
+        train_loss: f64,
+        /// Loss on the tuning split.
+        tuning_loss: f64,
+    },
+}
+
+/// How a run ended.
+pub struct Outcome {
+    /// The weights with the lowest tuning loss, without autodiff.
+    pub model: Decoder,
+    /// Where it stood at the end.
+    pub standing: Standing,
+    /// Whether the loss stayed finite.
+    pub diverged: bool,
+    /// Training tokens per second of training steps.
+    pub tokens_per_second: f64,
+}
+
+/// A number for each (seed, purpose, step), so that a resumed run draws what it would have drawn.
+pub fn derive_seed(seed: u64, purpose: &str, step: u64) -> u64 {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(purpose).chain_update(step.to_le_bytes());
+    u64::from_le_bytes(digest.finalize()[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+/// Trains `model` (on an autodiff device) and returns the weights that did best on the tuning split.
+///
+/// With a `checkpoint`, the run's state is kept there at every evaluation and a run that finds one goes on from it.
+///
+/// # Errors
+/// For rates that cannot be, or a checkpoint that cannot be read or written.
+pub fn train(
+    mut model: Decoder,
+    config: &TrainingConfig,
+    batches: &Batches,
+    tuning: &EvaluationWindows,
+    checkpoint: Option<&Checkpoint>,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Outcome> {
+    if config.steps == 0 || config.evaluate_every == 0 {
+        bail!("training: steps = {} and evaluate_every = {} must be above 0", config.steps, config.evaluate_every);
+    }
+    let device = model.embedding.weight.val().device();
+    let tokens_per_step = (batches.batch_size() * batches.context()) as u64;
+    let mut optimizer = optimizer(&model, config.weight_decay);
+    let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 };
+    let mut best = model.valid();
+    if let Some(stored) = checkpoint.map(|c| c.load(&model, &device)).transpose()?.flatten() {
+        (model, best, standing) = (stored.model, stored.best, stored.standing);
+        optimizer = optimizer.from_bytes(stored.optimizer).map_err(|e| anyhow!("checkpoint: {e}"))?;
+    }
+    let mut schedule = schedule(config)?;
+    for _ in 0..standing.step {
+        schedule.step();
+    }
+
+    let mut losses = Vec::new();
+    let mut diverged = false;
+    let stops = |s: &Standing| config.patience > 0 && s.since_best >= config.patience;
+    while standing.step < config.steps && !stops(&standing) && !diverged {
+        let started = Instant::now();
+        let batch = batches.batch(standing.step);
+        device.seed(derive_seed(config.seed, "dropout", standing.step));
+        let loss = loss(&model, &batch.inputs, &batch.targets, batches, &device);
+        losses.push(loss.clone().into_scalar::<f32>() as f64);
+        let mut grads = GradientsParams::from_grads(loss.backward(), &model);
+        let norm = clip(&model, &mut grads, config.clip);
+        diverged = !norm.is_finite() || losses.iter().any(|loss| !loss.is_finite());
+        if diverged {
+            break;
+        }
+        model = optimizer.step(schedule.step(), model, grads);
+        standing.step += 1;
+        standing.seconds += started.elapsed().as_secs_f64();
+        observe(Event::Step { step: standing.step });
+
+        if standing.step % config.evaluate_every == 0 || standing.step == config.steps {
+            let valid = model.valid();
+            let tuning_loss = evaluate::mean(&evaluate::documents(&valid, tuning, &device.clone().inner()));
+            diverged = !tuning_loss.is_finite();
+            if tuning_loss < standing.best_loss {
+                standing = Standing { best_step: standing.step, best_loss: tuning_loss, since_best: 0, ..standing };
+                best = valid;
+            } else {
+                standing.since_best += 1;
+            }
+            let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
+            losses.clear();
+            let tokens = standing.step * tokens_per_step;
+            observe(Event::Evaluation { step: standing.step, tokens, train_loss, tuning_loss });
+            if let Some(checkpoint) = checkpoint {
+                let optimizer = optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
+                checkpoint.save(&model, &best, &optimizer, &standing).context("saving the checkpoint")?;
+            }
+        }
+    }
+    let tokens_per_second = (standing.step * tokens_per_step) as f64 / Duration::from_secs_f64(standing.seconds).as_secs_f64();
+    Ok(Outcome { model: best, standing, diverged, tokens_per_second })
+}
+
+/// Mean −ln p of the targets.
+fn loss(model: &Decoder, inputs: &[i32], targets: &[i32], batches: &Batches, device: &Device) -> Tensor<1> {
+    let shape = [batches.batch_size(), batches.context()];
+    let inputs = Tensor::<2, Int>::from_data(TensorData::new(inputs.to_vec(), shape), device);
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(targets.to_vec(), [shape[0] * shape[1]]), device);
+    let logits = model.forward(inputs);
+    let vocabulary = logits.dims()[2];
+    let log_p = log_softmax(logits.reshape([shape[0] * shape[1], vocabulary]), 1);
+    log_p.gather(1, targets.unsqueeze_dim(1)).mean().neg()
+}
+
+/// AdamW (arXiv 1711.05101) whose weight decay spares vectors: norms, biases and decay rates.
+fn optimizer(model: &Decoder, weight_decay: f64) -> ModuleOptimizer {
+    let adam = AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8);
+    let mut vectors = Vectors(Vec::new());
+    model.visit(&mut vectors);
+    let decaying = adam.clone().with_weight_decay(weight_decay as f32).init();
+    let spared = adam.with_weight_decay(0.0).build();
+    decaying.with_group(ParamGroup::from_ids(vectors.0), spared, None)
+}
+
+struct Vectors(Vec<ParamId>);
+
+impl ModuleVisitor for Vectors {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D == 1 {
+            self.0.push(param.id);
+        }
+    }
+}
+
+fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
+    let peak = config.learning_rate;
+    if !(peak > 0.0 && peak <= 1.0) {
+        bail!("learning rate {peak} must be above 0 and at most 1");
+    }
+    let steps = config.steps as usize;
+    let warmup = ((steps as f64 * config.warmup) as usize).max(1);
+    let rest = (steps - warmup.min(steps)).max(1);
+    let rise = LinearLrSchedulerConfig::new(peak / warmup as f64, peak, warmup);
+    let fall = CosineAnnealingLrSchedulerConfig::new(peak, rest).with_min_lr(peak * 0.1);
+    let phases = vec![LrSchedulerConfig::Linear(rise), LrSchedulerConfig::Cosine(fall)];
+    SequentialLrSchedulerConfig::new(phases, vec![warmup]).init().map_err(|e| anyhow!("learning rate: {e}"))
+}
+
+/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before. Burn's clipping is a
+/// norm for each tensor.
+fn clip(model: &Decoder, grads: &mut GradientsParams, largest: f64) -> f64 {
+    let mut squares = Squares { grads, sum: 0.0 };
+    model.visit(&mut squares);
+    let norm = squares.sum.sqrt();
+    if norm > largest {
+        model.visit(&mut Scale { grads, by: largest / norm });
+    }
+    norm
+}
+
+struct Squares<'a> {
+    grads: &'a GradientsParams,
+    sum: f64,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.get::<D>(param.id) {
+            self.sum += f64::from(grad.square().sum().into_scalar::<f32>());
+        }
+    }
+}
+
+struct Scale<'a> {
+    grads: &'a mut GradientsParams,
+    by: f64,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.remove::<D>(param.id) {
+            self.grads.register(param.id, grad.mul_scalar(self.by));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Models on disk: `model.safetensors` and `config.json` in a folder, written beside and renamed.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::decoder::{Decoder, DecoderConfig};
+
+/// Version of the folder's format.
+const VERSION: u32 = 1;
+
+/// Why a model could not be saved or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration that is not one.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Weights that do not fit the configuration.
+    #[error("{path}: {reason}")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredConfig {
+    version: u32,
+    decoder: DecoderConfig,
+}
+
+/// Saves a decoder into `folder`, which is made where it is missing. The old files stay whole until the new ones are.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
+    std::fs::create_dir_all(folder).map_err(|source| ModelError::File { path: folder.into(), source })?;
+    let path = folder.join("model.safetensors");
+    let mut store = SafetensorsStore::from_file(&path).overwrite(true).skip_enum_variants(true);
+    model.save_into(&mut store).map_err(|e| ModelError::Weights { path, reason: e.to_string() })?;
+    let stored = StoredConfig { version: VERSION, decoder: model.config().clone() };
+    let text = serde_json::to_string_pretty(&stored).expect("a config is plain data");
+    write_atomically(&folder.join("config.json"), text.as_bytes())
+}
+
+/// Loads a decoder from the folder that [`save`] wrote.
+///
+/// # Errors
+/// For a missing or malformed file, another version, or weights that do not fit; never a half-loaded model.
+pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::File { path: path.clone(), source })?;
+    let reject = |reason: String| ModelError::Config { path: path.clone(), reason };
+    let stored: StoredConfig = serde_json::from_str(&text).map_err(|e| reject(e.to_string()))?;
+    if stored.version != VERSION {
+        return Err(reject(format!("format version {} is not {VERSION}; save the model again", stored.version)));
+    }
+    stored.decoder.validate().map_err(|e| reject(e.to_string()))?;
+    let mut model = stored.decoder.init(device);
+
+    let path = folder.join("model.safetensors");
+    std::fs::metadata(&path).map_err(|source| ModelError::File { path: path.clone(), source })?;
+    let mut store = SafetensorsStore::from_file(&path).skip_enum_variants(true);
+    let reject = |reason: String| ModelError::Weights { path: path.clone(), reason };
+    let result = model.load_from(&mut store).map_err(|e| reject(e.to_string()))?;
+    if !result.unused.is_empty() {
+        return Err(reject(format!("tensors that the model does not have: {}", result.unused.join(", "))));
+    }
+    Ok(model)
+}
+
+/// Writes beside, synchronises, renames.
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let fail = |source| ModelError::File { path: path.into(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    file.persist(path).map_err(|e| fail(e.error))?;
+    Ok(())
+}

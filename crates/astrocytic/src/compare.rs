@@ -1,0 +1,88 @@
+//! `astrocytic compare`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use astrocytic_lab::compare::{Execution, compare};
+use astrocytic_lab::experiment::{Budget, ExperimentConfig};
+use clap::{Args, ValueEnum};
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic compare --corpus moby-dick --budget standard --out runs/moby-dick\n\n\
+                        An interrupted run goes on where it was when it is started again with the same options.")]
+pub(crate) struct Arguments {
+    /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
+    #[arg(long, default_value = "generated")]
+    corpus: String,
+    /// How much to spend: minutes, about an hour, or the headline protocol.
+    #[arg(long, value_enum, default_value = "quick")]
+    budget: BudgetName,
+    /// Arms to compare, comma-separated, "vanilla" first.
+    #[arg(long, value_delimiter = ',')]
+    arms: Option<Vec<String>>,
+    /// Seeds of the final runs.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Data sizes in unique tokens, comma-separated, ascending.
+    #[arg(long, value_delimiter = ',')]
+    sizes: Option<Vec<u64>>,
+    /// An experiment's configuration as JSON instead of a budget (as stored in experiment.json under "config").
+    #[arg(long, conflicts_with_all = ["budget", "arms", "seeds", "sizes", "corpus"])]
+    config: Option<PathBuf>,
+    /// Folder for lines, results and report [default: runs/compare-CORPUS-BUDGET].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Device: flex, ndarray, or wgpu where built in.
+    #[arg(long, default_value = "flex")]
+    device: String,
+    /// Worker processes [default: one a core]. The results do not depend on it.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BudgetName {
+    Quick,
+    Standard,
+    Full,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let (budget, name) = match arguments.budget {
+        BudgetName::Quick => (Budget::Quick, "quick"),
+        BudgetName::Standard => (Budget::Standard, "standard"),
+        BudgetName::Full => (Budget::Full, "full"),
+    };
+    let config = match &arguments.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            serde_json::from_str::<ExperimentConfig>(&text).with_context(|| path.display().to_string())?
+        }
+        None => {
+            let mut config = budget.config(&arguments.corpus);
+            config.arms = arguments.arms.clone().unwrap_or(config.arms);
+            config.seeds = arguments.seeds.unwrap_or(config.seeds);
+            config.sizes = arguments.sizes.clone().unwrap_or(config.sizes);
+            config
+        }
+    };
+    astrocytic_lab::device::parse(&arguments.device)?;
+    let corpus = PathBuf::from(&config.corpus);
+    let corpus = corpus.file_stem().map_or("corpus".into(), |stem| stem.to_string_lossy().into_owned());
+    let folder = arguments.out.clone().unwrap_or_else(|| format!("runs/compare-{corpus}-{name}").into());
+
+    let program = std::env::current_exe().context("finding this program to start its workers")?;
+    let worker = || {
+        let mut command = Command::new(&program);
+        command.arg("worker");
+        command
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let execution = Execution { device: &arguments.device, jobs: arguments.jobs.unwrap_or(cores), worker: &worker };
+    let summary = compare(&config, &folder, &execution)?;
+    crate::report::print(&summary, arguments.json)
+}

@@ -1,0 +1,57 @@
+//! The command line: parses, calls the lab, prints.
+
+mod compare;
+mod data;
+mod generate;
+mod report;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Does attention built the way neurons and astrocytes might do it learn more from less?
+#[derive(Parser)]
+#[command(name = "astrocytic", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare astrocytic and vanilla attention: loss against unique training data, with controls.
+    Compare(compare::Arguments),
+    /// Train one language model.
+    Train(train::Arguments),
+    /// Continue a text with a trained model.
+    Generate(generate::Arguments),
+    /// List, fetch or show the corpora.
+    Data(data::Arguments),
+    /// Rebuild a comparison's report from its stored lines; trains nothing.
+    Report(report::Arguments),
+    /// Run cells for `compare`.
+    #[command(hide = true)]
+    Worker,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Worker => astrocytic_lab::worker::serve(std::io::stdin().lock(), std::io::stdout().lock()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

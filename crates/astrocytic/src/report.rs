@@ -1,0 +1,32 @@
+//! `astrocytic report`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use astrocytic_lab::report::{Summary, load, write};
+use clap::Args;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic report experiments/results/moby-dick")]
+pub(crate) struct Arguments {
+    /// Folder that `compare` wrote.
+    folder: PathBuf,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let (experiment, lines) = load(&arguments.folder)?;
+    print(&write(&arguments.folder, &experiment, &lines)?, arguments.json)
+}
+
+/// The summary as JSON or as text.
+pub(crate) fn print(summary: &Summary, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(summary)?);
+    } else {
+        println!("{summary}");
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! `astrocytic train`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use astrocytic_lab::session::{Session, SessionConfig};
+use clap::Args;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic train --corpus shakespeare.txt --tokenizer char --arm tripartite --out runs/bard\n\n\
+                        An interrupted run goes on where it was when it is started again with the same options.")]
+pub(crate) struct Arguments {
+    /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
+    #[arg(long, default_value = "generated")]
+    corpus: String,
+    /// "char", or "bpe:SIZE" for byte pairs.
+    #[arg(long, default_value = "bpe:512")]
+    tokenizer: String,
+    /// Which model: an arm of the comparison.
+    #[arg(long, default_value = "tripartite")]
+    arm: String,
+    /// Width of the model.
+    #[arg(long, default_value_t = 128)]
+    d_model: usize,
+    /// Number of blocks.
+    #[arg(long, default_value_t = 3)]
+    layers: usize,
+    /// Attention heads.
+    #[arg(long, default_value_t = 4)]
+    heads: usize,
+    /// Tokens of context.
+    #[arg(long, default_value_t = 128)]
+    context: usize,
+    /// Sequences in a batch.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Optimizer steps at most.
+    #[arg(long, default_value_t = 1000)]
+    steps: u64,
+    /// Peak learning rate.
+    #[arg(long, default_value_t = 3e-3)]
+    learning_rate: f64,
+    /// AdamW's weight decay.
+    #[arg(long, default_value_t = 0.1)]
+    weight_decay: f64,
+    /// Dropout.
+    #[arg(long, default_value_t = 0.1)]
+    dropout: f64,
+    /// Unique training tokens; all of the training split where it is not given.
+    #[arg(long)]
+    tokens: Option<u64>,
+    /// Steps between evaluations and checkpoints.
+    #[arg(long, default_value_t = 50)]
+    evaluate_every: u64,
+    /// Evaluations without improvement that end the run; 0 never ends it early.
+    #[arg(long, default_value_t = 5)]
+    patience: u64,
+    /// Seed of weights, batch order and dropout.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Folder for model, tokenizer and lines.
+    #[arg(long, default_value = "runs/train")]
+    out: PathBuf,
+    /// Device: flex, ndarray, or wgpu where built in.
+    #[arg(long, default_value = "flex")]
+    device: String,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.steps == 0 {
+        bail!("--steps must be at least 1");
+    }
+    let config = SessionConfig {
+        corpus: arguments.corpus.clone(),
+        tokenizer: arguments.tokenizer.parse()?,
+        arm: arguments.arm.clone(),
+        d_model: arguments.d_model,
+        layers: arguments.layers,
+        heads: arguments.heads,
+        dropout: arguments.dropout,
+        context: arguments.context,
+        batch: arguments.batch,
+        tokens: arguments.tokens,
+        steps: arguments.steps,
+        learning_rate: arguments.learning_rate,
+        weight_decay: arguments.weight_decay,
+        evaluate_every: arguments.evaluate_every,
+        patience: arguments.patience,
+        seed: arguments.seed,
+    };
+    let device = astrocytic_lab::device::parse(&arguments.device)?;
+    let result = Session::run(&config, &arguments.out, &device)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&result)?);
+    } else {
+        println!(
+            "{} parameters, {} steps, best at {}: test loss {:.4} nats per token ({:.4} bits per byte)\n\
+             model in {}; try: astrocytic generate --model {}",
+            result.parameters,
+            result.steps,
+            result.best_step,
+            result.test_loss,
+            result.bits_per_byte,
+            arguments.out.display(),
+            arguments.out.display()
+        );
+    }
+    Ok(())
+}
