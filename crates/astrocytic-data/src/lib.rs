@@ -1,1 +1,26 @@
+//! Text to learn from: named corpora, any file, and a generated language whose entropy is known.
+//!
+//! ```
+//! use astrocytic_data::{Batches, Corpus, Tokenizer, TokenizerKind, subset};
+//!
+//! let corpus = Corpus::generated(5_000, 0);
+//! let texts: Vec<&str> = corpus.train.iter().map(|document| document.text.as_str()).collect();
+//! let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &texts)?;
+//! let train = tokenizer.encode_documents(&corpus.train)?;
+//! let batches = Batches::new(subset(&train, 0, 4_096), 64, 8, 0)?;
+//! assert_eq!(batches.batch(0).inputs.len(), 8 * 64);
+//! # Ok::<(), astrocytic_data::DataError>(())
+//! ```
 
+mod corpus;
+pub mod datasets;
+mod error;
+pub mod grammar;
+mod tokenizer;
+mod tokens;
+
+pub use corpus::{Corpus, Document};
+pub use datasets::Cache;
+pub use error::DataError;
+pub use tokenizer::{DecodeStream, Tokenizer, TokenizerKind};
+pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

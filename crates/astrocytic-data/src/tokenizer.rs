@@ -1,0 +1,288 @@
+//! Character and byte-pair tokenizers, by the `tokenizers` crate, saved as the tokenizer.json that others read.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use tokenizers::AddedToken;
+use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
+use tokenizers::decoders::fuse::Fuse;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::fixed_length::FixedLength;
+
+use crate::corpus::Document;
+use crate::error::DataError;
+use crate::tokens::TokenizedDocument;
+
+/// The token that ends a document, and that a document's first token is predicted from.
+const END: &str = "<|end|>";
+/// What a character tokenizer makes of a character that it does not know.
+const UNKNOWN: &str = "<unk>";
+/// Bytes of the longest character; a stream that waits longer holds no character.
+const LONGEST_CHARACTER: usize = 4;
+/// Bytes and the end token.
+const SMALLEST_BYTE_PAIR: usize = 257;
+
+/// How text becomes tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum TokenizerKind {
+    /// Each Unicode scalar value that the training text has; "char".
+    Characters,
+    /// Byte pairs (arXiv 1508.07909) over bytes, so that any text comes back whole; "bpe:SIZE".
+    BytePair {
+        /// Number of tokens, at least 257.
+        vocabulary: usize,
+    },
+}
+
+impl fmt::Display for TokenizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Characters => f.write_str("char"),
+            Self::BytePair { vocabulary } => write!(f, "bpe:{vocabulary}"),
+        }
+    }
+}
+
+impl FromStr for TokenizerKind {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let size = text.strip_prefix("bpe:").and_then(|size| size.parse().ok());
+        match (text, size) {
+            ("char", _) => Ok(Self::Characters),
+            (_, Some(vocabulary)) if vocabulary >= SMALLEST_BYTE_PAIR => Ok(Self::BytePair { vocabulary }),
+            _ => Err(DataError::Tokenizer(format!(
+                "unknown tokenizer \"{text}\"; use \"char\" or \"bpe:SIZE\" with a size of at least {SMALLEST_BYTE_PAIR}"
+            ))),
+        }
+    }
+}
+
+impl TryFrom<String> for TokenizerKind {
+    type Error = DataError;
+
+    fn try_from(text: String) -> Result<Self, DataError> {
+        text.parse()
+    }
+}
+
+impl From<TokenizerKind> for String {
+    fn from(kind: TokenizerKind) -> Self {
+        kind.to_string()
+    }
+}
+
+/// A trained tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    end: u32,
+}
+
+impl Tokenizer {
+    /// Trains on the given texts: the training split alone.
+    ///
+    /// # Errors
+    /// Where the texts are empty, or the library refuses.
+    pub fn train(kind: TokenizerKind, texts: &[&str]) -> Result<Self, DataError> {
+        if texts.iter().all(|text| text.is_empty()) {
+            return Err(DataError::Tokenizer("there is no text to train it on".into()));
+        }
+        let inner = match kind {
+            TokenizerKind::Characters => characters(texts)?,
+            TokenizerKind::BytePair { vocabulary } => byte_pairs(vocabulary, texts)?,
+        };
+        Self::new(inner)
+    }
+
+    fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, DataError> {
+        // A text that happens to spell the end token is text.
+        inner.set_encode_special_tokens(true);
+        let end = inner.token_to_id(END);
+        let end = end.ok_or_else(|| DataError::Tokenizer(format!("it has no {END} token; train it here")))?;
+        Ok(Self { inner, end })
+    }
+
+    /// Reads a tokenizer.json.
+    ///
+    /// # Errors
+    /// For a file that is missing or no tokenizer with an end token.
+    pub fn load(path: &Path) -> Result<Self, DataError> {
+        let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|e| DataError::Tokenizer(format!("{}: {e}", path.display())))?;
+        Self::new(inner)
+    }
+
+    /// Writes a tokenizer.json, beside and renamed.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), DataError> {
+        let text = self.inner.to_string(true).map_err(wrong)?;
+        write_atomically(path, text.as_bytes())
+    }
+
+    /// Number of tokens.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The token that ends a document.
+    pub fn end_id(&self) -> u32 {
+        self.end
+    }
+
+    /// Tokens of a text, without an end.
+    ///
+    /// # Errors
+    /// Where the library refuses.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        Ok(self.inner.encode_fast(text, false).map_err(wrong)?.get_ids().to_vec())
+    }
+
+    /// Tokens of documents, each with its end.
+    ///
+    /// # Errors
+    /// Where the library refuses.
+    pub fn encode_documents(&self, documents: &[Document]) -> Result<Vec<TokenizedDocument>, DataError> {
+        let encode = |document: &Document| {
+            let mut ids = self.encode(&document.text)?;
+            ids.push(self.end);
+            Ok(TokenizedDocument { ids, nats: document.nats, bytes: document.text.len() })
+        };
+        documents.iter().map(encode).collect()
+    }
+
+    /// The text of tokens; the end token is left out.
+    ///
+    /// # Errors
+    /// Where the library refuses.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
+        self.inner.decode(ids, true).map_err(wrong)
+    }
+
+    /// Decodes a stream of tokens.
+    pub fn decode_stream(&self) -> DecodeStream<'_> {
+        DecodeStream { tokenizer: self, ids: Vec::new() }
+    }
+}
+
+/// Text of tokens as they come, whole characters only.
+pub struct DecodeStream<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+}
+
+impl DecodeStream<'_> {
+    /// The text that this token completes, if it completes any.
+    pub fn push(&mut self, id: u32) -> Option<String> {
+        self.ids.push(id);
+        let text = self.tokenizer.decode(&self.ids).ok()?;
+        // A character whose bytes are not all there yet shows as a replacement character at the end.
+        if text.is_empty() || text.ends_with('\u{fffd}') && self.ids.len() < LONGEST_CHARACTER {
+            return None;
+        }
+        self.ids.clear();
+        Some(text)
+    }
+}
+
+fn characters(texts: &[&str]) -> Result<tokenizers::Tokenizer, DataError> {
+    let known: BTreeSet<char> = texts.iter().flat_map(|text| text.chars()).collect();
+    let words = [END.to_string(), UNKNOWN.to_string()].into_iter().chain(known.into_iter().map(String::from));
+    let vocabulary = words.zip(0..).collect();
+    let model = WordLevel::builder().vocab(vocabulary).unk_token(UNKNOWN.into()).build().map_err(wrong)?;
+    let mut inner = tokenizers::Tokenizer::new(model);
+    inner.with_pre_tokenizer(Some(FixedLength { length: 1 }));
+    inner.with_decoder(Some(Fuse::new()));
+    inner.add_special_tokens([special(END), special(UNKNOWN)]).map_err(wrong)?;
+    Ok(inner)
+}
+
+fn byte_pairs(vocabulary: usize, texts: &[&str]) -> Result<tokenizers::Tokenizer, DataError> {
+    let mut inner = tokenizers::Tokenizer::new(BPE::default());
+    inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    inner.with_decoder(Some(ByteLevelDecoder::new(false, true, true)));
+    let trainer = BpeTrainerBuilder::new()
+        .vocab_size(vocabulary)
+        .show_progress(false)
+        .special_tokens(vec![special(END)])
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    let mut trainer = TrainerWrapper::from(trainer);
+    inner.train(&mut trainer, texts.iter()).map_err(wrong)?;
+    Ok(inner)
+}
+
+fn special(token: &str) -> AddedToken {
+    AddedToken::from(token, true)
+}
+
+fn wrong(error: impl fmt::Display) -> DataError {
+    DataError::Tokenizer(error.to_string())
+}
+
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|e| DataError::file(folder, e))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| DataError::file(folder, e))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| DataError::file(path, e))?;
+    file.persist(path).map_err(|e| DataError::file(path, e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "The whale, the whale! Call me Ishmael — naïve 🐳 as I am.\n\tThe end of the whale.";
+
+    #[test]
+    fn text_comes_back_whole_and_streams_in_whole_characters() {
+        for kind in [TokenizerKind::Characters, TokenizerKind::BytePair { vocabulary: 280 }] {
+            let tokenizer = Tokenizer::train(kind, &[TEXT]).unwrap();
+            let ids = tokenizer.encode(TEXT).unwrap();
+            assert_eq!(tokenizer.decode(&ids).unwrap(), TEXT, "{kind}");
+            let mut stream = tokenizer.decode_stream();
+            let streamed: String = ids.iter().filter_map(|&id| stream.push(id)).collect();
+            assert_eq!(streamed, TEXT, "{kind}");
+            assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary_size() && id != tokenizer.end_id()));
+        }
+        let unseen = "Ξένος <|end|> \0 \u{1F9E0}";
+        let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 280 }, &[TEXT]).unwrap();
+        assert_eq!(tokenizer.decode(&tokenizer.encode(unseen).unwrap()).unwrap(), unseen);
+    }
+
+    #[test]
+    fn training_twice_gives_the_same_bytes_and_a_file_gives_the_same_tokenizer() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in [TokenizerKind::Characters, TokenizerKind::BytePair { vocabulary: 300 }] {
+            let paths = ["a.json", "b.json"].map(|name| folder.path().join(name));
+            for path in &paths {
+                Tokenizer::train(kind, &[TEXT, "other text"]).unwrap().save(path).unwrap();
+            }
+            let [a, b] = paths.clone().map(|path| std::fs::read(path).unwrap());
+            assert_eq!(a, b, "{kind}");
+            let (fresh, loaded) =
+                (Tokenizer::train(kind, &[TEXT, "other text"]).unwrap(), Tokenizer::load(&paths[0]).unwrap());
+            assert_eq!(fresh.encode(TEXT).unwrap(), loaded.encode(TEXT).unwrap());
+        }
+    }
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        for kind in [TokenizerKind::Characters, TokenizerKind::BytePair { vocabulary: 512 }] {
+            assert_eq!(kind.to_string().parse::<TokenizerKind>().unwrap(), kind);
+        }
+        assert!("bpe:100".parse::<TokenizerKind>().unwrap_err().to_string().contains("257"));
+        assert!("words".parse::<TokenizerKind>().is_err());
+    }
+}

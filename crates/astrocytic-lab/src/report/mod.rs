@@ -1,0 +1,242 @@
+//! Reports from stored lines alone: `report.html`, `results.json`, CSV tables and two plots.
+//!
+//! The same lines give the same bytes. Runs that are missing are counted, not an error.
+
+mod page;
+mod plot;
+mod figures;
+mod summary;
+#[cfg(test)]
+mod synthetic;
+mod tables;
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+
+pub use figures::{loss_svg, ratio_svg};
+pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary, summarize};
+
+use crate::results::{Experiment, Line};
+
+/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg` and (where there are ratios) `ratio.svg`
+/// into the folder, each as a whole or not at all.
+///
+/// # Errors
+/// For a folder that cannot be written, and lines of an arm or size that the experiment does not have.
+pub fn write(folder: &Path, experiment: &Experiment, lines: &[Line]) -> Result<Summary> {
+    let lines = summary::in_order(experiment, lines)?;
+    let mut summary = summarize(experiment, &lines);
+    save(folder, "results.csv", &tables::results(&lines)?)?;
+    save(folder, "curves.csv", &tables::curves(&lines)?)?;
+    save(folder, "loss.svg", loss_svg(experiment, &lines, &summary)?.as_bytes())?;
+    if let Some(svg) = ratio_svg(experiment, &summary)? {
+        save(folder, "ratio.svg", svg.as_bytes())?;
+    }
+    save(folder, "report.html", page::page(experiment, &lines, &summary)?.as_bytes())?;
+    let mut json = serde_json::to_vec_pretty(&summary)?;
+    json.push(b'\n');
+    save(folder, "results.json", &json)?;
+    summary.report = folder.join("report.html").display().to_string();
+    Ok(summary)
+}
+
+/// Reads `experiment.json` and `lines.jsonl`. No lines yet is no error; a last line cut short by a kill is left out.
+///
+/// # Errors
+/// For a folder without an experiment, and for a malformed line, with its number.
+pub fn load(folder: &Path) -> Result<(Experiment, Vec<Line>)> {
+    let path = folder.join("experiment.json");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}; is this a folder that `compare` wrote?", path.display()))?;
+    let experiment = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let path = folder.join("lines.jsonl");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let whole = &text[..whole_lines(&text)];
+    let lines = whole.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+    let parse = |(index, line): (usize, &[u8])| {
+        serde_json::from_slice(line)
+            .map_err(|error| anyhow!("{}, line {}: {error}; mend or remove that line", path.display(), index + 1))
+    };
+    Ok((experiment, lines.map(parse).collect::<Result<_>>()?))
+}
+
+/// Writes `experiment.json`.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn save_experiment(folder: &Path, experiment: &Experiment) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(experiment)?;
+    json.push(b'\n');
+    save(folder, "experiment.json", &json)
+}
+
+/// Removes a last line that a kill cut short, so that lines can be appended again. No file is no error.
+///
+/// # Errors
+/// If the file cannot be read or written.
+pub fn cut_unfinished_line(path: &Path) -> Result<()> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let whole = whole_lines(&text);
+    if whole < text.len() {
+        let cut = || -> std::io::Result<()> {
+            let file = File::options().write(true).open(path)?;
+            file.set_len(whole as u64)?;
+            file.sync_all()
+        };
+        cut().with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Bytes up to and with the last line break.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
+}
+
+/// Writes a whole file or leaves the old one.
+fn save(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".report-").permissions(readable()).tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(name)).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", folder.join(name).display()))
+}
+
+/// What an ordinary file gets, less the umask; a temporary one would be its owner's alone.
+#[cfg(unix)]
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+#[cfg(not(unix))]
+fn readable() -> std::fs::Permissions {
+    std::fs::Permissions::from(std::fs::metadata(".").map(|m| m.permissions()).expect("the current folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::synthetic::{quick, standard};
+    use super::*;
+    use crate::results::Status;
+
+    const FILES: [&str; 6] = ["report.html", "results.json", "results.csv", "curves.csv", "loss.svg", "ratio.svg"];
+
+    fn stored(folder: &Path, lines: &[Line]) {
+        let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
+        std::fs::write(folder.join("lines.jsonl"), text).unwrap();
+    }
+
+    #[test]
+    fn what_is_stored_comes_back_and_gives_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, lines) = quick();
+        save_experiment(folder.path(), &experiment).unwrap();
+        assert!(load(folder.path()).unwrap().1.is_empty());
+        stored(folder.path(), &lines);
+        assert_eq!(load(folder.path()).unwrap(), (experiment.clone(), lines.clone()));
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let read = |name: &&str| std::fs::read(folder.path().join(name)).unwrap();
+        let first: Vec<Vec<u8>> = FILES.iter().map(read).collect();
+        // Workers finish in any order.
+        let mut shuffled = lines.clone();
+        shuffled.reverse();
+        let is_result = |line: &Line| matches!(line, Line::Result { .. });
+        shuffled.sort_by_key(is_result);
+        write(folder.path(), &experiment, &shuffled).unwrap();
+        assert!(first == FILES.iter().map(read).collect::<Vec<_>>());
+        let json: Summary = serde_json::from_slice(&read(&"results.json")).unwrap();
+        assert_eq!(json, Summary { report: "report.html".into(), ..summary });
+    }
+
+    #[test]
+    fn the_page_names_every_arm_and_needs_nothing_from_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut experiment, lines) = standard();
+        experiment.arms[1].description = "a <b> & \"c\"".into();
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        for arm in &experiment.arms {
+            assert!(page.contains(&arm.name), "{}", arm.name);
+        }
+        assert!(page.contains("a &lt;b&gt; &amp; &quot;c&quot;") && !page.contains("a <b>"));
+        for outside in ["<script", "<link", "src=", "@import", "url(", "href=\"http"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(page.contains(summary.headline.split(' ').next().unwrap()));
+        assert!(!page.contains("NaN"));
+        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    }
+
+    #[test]
+    fn a_report_is_made_of_whatever_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, lines) = standard();
+        for keep in [0, 1, 40, lines.len() / 2, lines.len() - 7] {
+            let summary = write(folder.path(), &experiment, &lines[..keep]).unwrap();
+            let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+            assert!(page.contains(&format!("{} of {} final runs done", summary.final_runs[0], summary.final_runs[1])));
+        }
+        let mut one_size = experiment.clone();
+        one_size.sizes.truncate(1);
+        let few: Vec<Line> = lines.iter().filter(|line| line.cell().size == one_size.sizes[0]).cloned().collect();
+        let summary = write(folder.path(), &one_size, &few).unwrap();
+        assert!(summary.ratios.is_empty() && !summary.differences.is_empty());
+        assert!(summary.headline.contains("one size"));
+        assert!(write(folder.path(), &one_size, &lines).unwrap_err().to_string().contains("size"));
+    }
+
+    #[test]
+    fn diverged_runs_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut lines) = quick();
+        for line in &mut lines {
+            if let Line::Result { cell, status, test, tuning_loss, .. } = line
+                && (cell.arm.as_str(), cell.seed, cell.size) == ("tripartite", 1, experiment.sizes[0])
+            {
+                (*status, *test, *tuning_loss) = (Status::Diverged, None, f64::INFINITY);
+            }
+        }
+        stored(folder.path(), &lines);
+        save_experiment(folder.path(), &experiment).unwrap();
+        let (_, lines) = load(folder.path()).unwrap();
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let size = &summary.arms.iter().find(|arm| arm.name == "tripartite").unwrap().sizes[0];
+        assert_eq!((size.diverged, size.test_losses.len()), (1, 2));
+        assert_eq!(summary.differences.iter().find(|d| d.arm == "tripartite").unwrap().value.seeds, 2);
+        assert!(std::fs::read_to_string(folder.path().join("report.html")).unwrap().contains("1 diverged"));
+    }
+
+    #[test]
+    fn a_cut_last_line_is_left_out_and_a_broken_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, lines) = quick();
+        save_experiment(folder.path(), &experiment).unwrap();
+        stored(folder.path(), &lines[..3]);
+        let path = folder.path().join("lines.jsonl");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        assert_eq!(load(folder.path()).unwrap().1, lines[..2]);
+        cut_unfinished_line(&path).unwrap();
+        assert!(std::fs::read(&path).unwrap().ends_with(b"}\n"));
+        assert_eq!(load(folder.path()).unwrap().1, lines[..2]);
+        cut_unfinished_line(&folder.path().join("none")).unwrap();
+        std::fs::write(&path, [b"{\"kind\":3}\n", &whole[..]].concat()).unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("line 1"));
+        assert!(load(&folder.path().join("none")).unwrap_err().to_string().contains("experiment.json"));
+    }
+}
