@@ -14,7 +14,7 @@ use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{self, Form, Plasticity, Writes};
 use crate::position::{DistanceKeys, PositionConfig, rotate};
 use crate::softmax::share_heads;
-use crate::state::AttentionState;
+use crate::state::{AttentionState, full_dtype, full_precision};
 
 /// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0.
 pub const CALCIUM_FLOOR: f64 = 1e-6;
@@ -146,9 +146,9 @@ impl AstrocyticAttention {
     pub fn empty_state(&self, batch: usize) -> AttentionState {
         let c = &self.config;
         let weight = self.query.weight.val();
-        let options = (&weight.device(), weight.dtype());
+        let options = (&weight.device(), full_dtype(weight.dtype()));
         let (heads, m, d) = (c.n_heads, c.features(), c.head_size());
-        let like = Tensor::<3>::zeros([1, 1, 1], options);
+        let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
         AttentionState {
             memory: Tensor::zeros([batch, heads, m, d], options),
             calcium: matches!(c.normalizer, Normalizer::Calcium { .. })
@@ -199,6 +199,7 @@ impl AstrocyticAttention {
 
     fn run(&self, input: AttentionInput, causal: bool, state: &mut AttentionState) -> AttentionOutput {
         let [batch, steps, d_model] = input.query.dims();
+        let dtype = input.query.dtype();
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
         let query_compaction = compaction.as_ref().filter(|_| causal || input.shared);
         let form = input.form.unwrap_or(Form::Chunkwise(self.config.chunk));
@@ -228,6 +229,7 @@ impl AstrocyticAttention {
             Some(n) => reads / n,
             None => reads,
         };
+        let reads = reads.cast(dtype);
         let reads = match &self.norm {
             Some(norm) => norm.forward(reads),
             None => reads,
@@ -267,7 +269,7 @@ impl AstrocyticAttention {
         let d = config.head_size();
         let [mut query, mut key, value] = channels.map(|x| {
             let [batch, steps, width] = x.dims();
-            x.reshape([batch, steps, width / d, d]).swap_dims(1, 2)
+            full_precision(x.reshape([batch, steps, width / d, d]).swap_dims(1, 2))
         });
 
         let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
@@ -310,8 +312,9 @@ impl AstrocyticAttention {
     /// β `[batch, key heads, steps]`, or `None` where it is 1 throughout.
     fn strength(&self, x: &Tensor<3>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
         let [batch, steps, _] = x.dims();
-        let ones = || Tensor::ones([batch, self.config.key_heads(), steps], (&x.device(), x.dtype()));
-        let mut strength = self.write_gate.as_ref().map(|gate| sigmoid(gate.forward(x.clone())).swap_dims(1, 2));
+        let ones = || Tensor::ones([batch, self.config.key_heads(), steps], (&x.device(), full_dtype(x.dtype())));
+        let graded = |gate: &Linear| sigmoid(full_precision(gate.forward(x.clone()))).swap_dims(1, 2);
+        let mut strength = self.write_gate.as_ref().map(graded);
         if self.write_dropout.prob > 0.0 {
             // Dropout rescales what it keeps; a synapse that releases does not release more.
             let released = self.write_dropout.forward(ones()).clamp(0.0, 1.0);

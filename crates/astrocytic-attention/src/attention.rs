@@ -65,6 +65,24 @@ impl AttentionConfig {
         }
     }
 
+    /// Width of input and output; `None` where any will do.
+    pub fn d_model(&self) -> Option<usize> {
+        match self {
+            Self::Astrocytic(config) => Some(config.d_model),
+            Self::Softmax(config) => Some(config.d_model),
+            Self::Off => None,
+        }
+    }
+
+    /// Whether step t sees only steps up to t.
+    pub fn is_causal(&self) -> bool {
+        match self {
+            Self::Astrocytic(config) => config.causal,
+            Self::Softmax(config) => config.causal,
+            Self::Off => true,
+        }
+    }
+
     /// Makes the layer.
     ///
     /// # Panics

@@ -120,7 +120,7 @@ impl AstrocyticAttentionConfig {
             .with_write_gate(true)
             .with_convolution(4)
             .with_output_gate(true)
-            .with_chunk(32)
+            .with_chunk(16)
     }
 
     /// Size of a head's queries, keys and values.

@@ -5,6 +5,8 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData, activation::softplus};
 
+use crate::state::{full_dtype, full_precision};
+
 /// How fast the memory leaks.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -70,13 +72,13 @@ impl Decay {
         };
         match (&self.gate, &self.rate) {
             (Some(gate), Some(rate)) => {
-                let step = softplus(gate.forward(x.clone()), 1.0).swap_dims(1, 2);
-                Some(-(step * per_head(rate.val().exp())))
+                let step = softplus(full_precision(gate.forward(x.clone())), 1.0).swap_dims(1, 2);
+                Some(-(step * per_head(full_precision(rate.val()).exp())))
             }
-            (_, Some(rate)) => Some(-per_head(softplus(rate.val(), 1.0))),
+            (_, Some(rate)) => Some(-per_head(softplus(full_precision(rate.val()), 1.0))),
             _ if !self.fixed.is_empty() => {
                 let data = TensorData::new(self.fixed.clone(), [self.fixed.len()]);
-                Some(-per_head(Tensor::from_data(data, (&x.device(), x.dtype()))))
+                Some(-per_head(Tensor::from_data(data, (&x.device(), full_dtype(x.dtype())))))
             }
             _ => None,
         }

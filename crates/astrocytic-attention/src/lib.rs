@@ -32,6 +32,7 @@ mod error;
 pub mod feature_map;
 mod input;
 pub mod ops;
+pub mod oracle;
 pub mod position;
 mod softmax;
 mod state;

@@ -5,6 +5,8 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::state::full_precision;
+
 /// How steps know their place.
 #[derive(Config, Debug, Copy, PartialEq)]
 #[non_exhaustive]
@@ -71,7 +73,7 @@ impl DistanceKeys {
     /// - returns `[batch, 1, steps, d]`
     pub fn forward(&self, positions: Tensor<2, Int>) -> Tensor<4> {
         let [batch, steps] = positions.dims();
-        let projection = self.projection.val();
+        let projection = full_precision(self.projection.val());
         let [max_steps, d] = projection.dims();
         let options = (&projection.device(), projection.dtype());
         let own = Tensor::<1, Int>::arange(0..max_steps as i64, options.0);

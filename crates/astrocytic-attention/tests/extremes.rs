@@ -1,11 +1,11 @@
-//! Sizes at the edges of f32: finite outputs and finite gradients, half precision aside.
+//! Sizes at the edges of f32 and of half precision: finite outputs and finite gradients.
 
 mod common;
 
 use astrocytic_attention::ops::{self, Writes};
 use astrocytic_attention::{AttentionInput, Form, Plasticity};
-use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use common::{D_MODEL, input, layer, relative_error, variants};
 
 #[test]
@@ -33,11 +33,11 @@ fn extreme_inputs_give_finite_outputs_and_gradients() {
 
 /// Random writes in f64: keys of length 1, log decay down to −40 and up to 0, strengths of 0 to 1.
 fn writes(steps: usize, device: &Device) -> (Tensor<4>, Writes) {
-    let options = (device, burn::tensor::DType::F64);
+    let options = (device, DType::F64);
     let draw = |shape: [usize; 4], spread| Tensor::<4>::random(shape, Distribution::Normal(0.0, spread), options);
     let unit = |x: Tensor<4>| x.clone() / x.square().sum_dim(3).sqrt();
     let decay = Tensor::<3>::random([2, 2, steps], Distribution::Uniform(0.0, 1.0), options);
-    let seldom = decay.clone().greater_scalar(0.9).float().cast(burn::tensor::DType::F64);
+    let seldom = decay.clone().greater_scalar(0.9).float().cast(DType::F64);
     let strength = Tensor::<3>::random([2, 2, steps], Distribution::Uniform(-0.3, 1.3), options).clamp(0.0, 1.0);
     let writes = Writes {
         key: unit(draw([2, 2, steps, 6], 1.0)),
@@ -81,4 +81,35 @@ fn repeated_keys_do_not_blow_up_the_delta_rule() {
     // With β = 1 and one key of length 1, each write replaces the last: the read is the last value.
     let (reads, _) = ops::causal(key, writes.clone(), writes.empty_memory(), Plasticity::Delta, Form::Chunkwise(64));
     assert!(relative_error(reads, value) < 1e-5);
+}
+
+struct To(DType);
+
+impl ModuleMapper for To {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.cast(self.0))
+    }
+}
+
+#[test]
+fn half_precision_keeps_state_and_normaliser_in_single() {
+    let device = Device::flex();
+    for (name, config) in variants() {
+        let layer = layer(&config.with_causal(true), &device);
+        let x = input(1, 33, 16, &device);
+        let expected = layer.forward(AttentionInput::self_attn(x.clone())).context;
+        for (dtype, bound) in [(DType::F16, 2e-2), (DType::BF16, 2e-1)] {
+            let half = layer.clone().map(&mut To(dtype));
+            let mut state = half.empty_state(1);
+            let found = half.forward_state(AttentionInput::self_attn(x.clone().cast(dtype)), &mut state).context;
+            assert_eq!((found.dtype(), state.memory.dtype()), (dtype, DType::F32), "{name}");
+            assert!(state.calcium.is_none_or(|calcium| calcium.dtype() == DType::F32), "{name}");
+            let error = relative_error(found, expected.clone());
+            assert!(error < bound, "{name}, {dtype:?}: {error:e}");
+        }
+        // The calcium alone outgrows the largest f16, 65,504, in no time.
+        let half = layer.map(&mut To(DType::F16));
+        let large = half.forward(AttentionInput::self_attn(x.cast(DType::F16).mul_scalar(300.0))).context;
+        assert!(large.is_finite().all().into_scalar::<bool>(), "{name}");
+    }
 }

@@ -14,6 +14,8 @@ use crate::grammar;
 const HELD_OUT: f64 = 0.05;
 /// Bytes of a block that a text without documents is cut into.
 const BLOCK: usize = 2_000;
+/// Documents that can be dealt to three splits.
+const FEWEST: usize = 3;
 /// Seed by which documents are dealt to the splits: one split for everybody.
 const SPLIT_SEED: u64 = 0;
 
@@ -76,16 +78,7 @@ impl Corpus {
     /// # Errors
     /// For a file that is missing, empty, not UTF-8 or too short to be split.
     pub fn open_file(path: &Path) -> Result<Self, DataError> {
-        let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let at = e.utf8_error().valid_up_to();
-            DataError::text(&name, format!("is not UTF-8 text (byte {at}); convert it, for example with iconv"))
-        })?;
-        if text.contains('\0') {
-            return Err(DataError::text(&name, "is a binary file (it has zero bytes); give a text"));
-        }
-        Self::from_text(&name, &text)
+        Self::from_text(&path.display().to_string(), &read_text(path)?)
     }
 
     /// A text without documents: blocks of paragraphs, the first 90 % to train on, then tuning, then test.
@@ -100,12 +93,8 @@ impl Corpus {
     }
 
     fn cut(name: &str, documents: Vec<String>) -> Result<Self, DataError> {
+        let documents = divisible(name, documents)?;
         let held_out = ((documents.len() as f64 * HELD_OUT).ceil() as usize).max(1);
-        if documents.len() < 3 {
-            let bytes: usize = documents.iter().map(String::len).sum();
-            let reason = format!("is too short to be split ({bytes} bytes); give at least {} bytes", 3 * BLOCK);
-            return Err(DataError::text(name, reason));
-        }
         let mut documents: Vec<Document> = documents.into_iter().map(|text| Document { text, nats: None }).collect();
         let test = documents.split_off(documents.len() - held_out);
         let tuning = documents.split_off(documents.len() - held_out);
@@ -116,6 +105,39 @@ impl Corpus {
         documents.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
         Self::cut(name, documents)
     }
+}
+
+/// A file as UTF-8 text without zero bytes.
+pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        DataError::text(&name, format!("is not UTF-8 text (byte {at}); convert it, for example with iconv"))
+    })?;
+    match text.find('\0') {
+        Some(at) => Err(DataError::text(&name, format!("is a binary file (byte {at} is zero); give a text"))),
+        None => Ok(text),
+    }
+}
+
+/// The documents, or blocks of them where they are too few for three splits.
+///
+/// # Errors
+/// For a text that is too short for that too.
+pub(crate) fn divisible(name: &str, documents: Vec<String>) -> Result<Vec<String>, DataError> {
+    if documents.len() >= FEWEST {
+        return Ok(documents);
+    }
+    let text = documents.concat();
+    let blocks = blocks(&text);
+    if blocks.len() < FEWEST {
+        // A block is at most twice as long as it need be.
+        let least = (2 * FEWEST - 1) * BLOCK;
+        let reason = format!("is too short to be split ({} bytes); give at least {least} bytes", text.len());
+        return Err(DataError::text(name, reason));
+    }
+    Ok(blocks)
 }
 
 /// Paragraphs joined to blocks of at least [`BLOCK`] bytes; a longer paragraph is cut at line ends or spaces.
@@ -151,6 +173,12 @@ mod tests {
             let blocks = blocks(&text);
             assert_eq!(blocks.concat(), text);
             assert!(blocks.iter().all(|b| b.len() >= BLOCK / 2 && b.len() <= 3 * BLOCK), "{}", blocks.len());
+        }
+        // The size that the error asks for is enough, however the text is broken.
+        for space in (1..2 * BLOCK).step_by(7) {
+            let text = "x".repeat(space - 1) + " ";
+            let text = &text.repeat(10 * BLOCK / space + 1)[..(2 * FEWEST - 1) * BLOCK];
+            assert!(divisible("t", vec![text.into()]).unwrap().len() >= FEWEST, "{space}");
         }
     }
 

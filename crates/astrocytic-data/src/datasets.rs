@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::corpus::{divisible, read_text};
 use crate::error::DataError;
 use crate::tokenizer::write_atomically;
 
@@ -38,7 +39,7 @@ impl Cache {
     /// # Errors
     /// Where the user has no home.
     pub fn default_folder() -> Result<Self, DataError> {
-        if let Some(folder) = std::env::var_os("ASTROCYTIC_CACHE") {
+        if let Some(folder) = std::env::var_os("ASTROCYTIC_CACHE").filter(|folder| !folder.is_empty()) {
             return Ok(Self(folder.into()));
         }
         let folders = directories::ProjectDirs::from("", "", "astrocytic");
@@ -178,7 +179,8 @@ fn fetch_with(
     let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&cache.0);
     let work = work.map_err(|e| DataError::file(&cache.0, e))?;
     let documents = match from.map(|file| given(dataset, file)).transpose()? {
-        Some(Given::Text(text)) => cut(dataset, &text),
+        // A text of the user's own may have no headings: then it is cut to blocks.
+        Some(Given::Text(name, text)) => divisible(&name, cut(dataset, &text))?,
         given => {
             let unpacked = work.path().join("unpacked");
             for package in &dataset.packages {
@@ -209,7 +211,8 @@ fn fetch_with(
 
 enum Given {
     Archive(PathBuf),
-    Text(String),
+    /// Its name and content.
+    Text(String, String),
 }
 
 /// What a file of the user's is: the package itself or a text.
@@ -217,14 +220,15 @@ fn given(dataset: &Dataset, file: &Path) -> Result<Given, DataError> {
     if dataset.packages.len() == 1 && sha256(file)? == dataset.packages[0].sha256 {
         return Ok(Given::Archive(file.into()));
     }
-    let bytes = std::fs::read(file).map_err(|e| DataError::file(file, e))?;
-    match String::from_utf8(bytes) {
-        Ok(text) if !text.trim().is_empty() => Ok(Given::Text(text)),
-        Ok(_) => Err(DataError::text(&file.display().to_string(), "is empty")),
-        Err(_) => Err(DataError::text(
-            &file.display().to_string(),
-            "is neither the package's archive (its sha256 differs) nor UTF-8 text",
-        )),
+    let name = file.display().to_string();
+    match read_text(file) {
+        Ok(text) if text.trim().is_empty() => Err(DataError::text(&name, "is empty; give a text")),
+        Ok(text) => Ok(Given::Text(name, text)),
+        Err(DataError::Text { name, reason }) if dataset.packages.len() == 1 => {
+            let reason = format!("is not the package's archive (its sha256 differs), and as a text it {reason}");
+            Err(DataError::Text { name, reason })
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -298,10 +302,19 @@ fn run(dataset: &Dataset, mut command: Command, label: &str, watched: &Path, hin
     if status.success() {
         return Ok(());
     }
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
     let update = if dataset.client == Client::Apt { "run `apt-get update` first, " } else { "" };
-    let reason = format!("{program} failed ({last}); {update}check the network, or give a file you have with --from");
+    let why = telling_line(&said);
+    let reason = format!("{program} failed ({why}); {update}check the network, or give a file you have with --from");
     Err(DataError::fetch(name, reason))
+}
+
+/// The line of a failed client that says why: the last one, but of npm, whose last names a log, the first sentence.
+fn telling_line(said: &str) -> &str {
+    let sentence = |line: &&str| {
+        ["npm error", "npm ERR!"].iter().any(|mark| line.starts_with(mark)) && line.split_whitespace().count() > 5
+    };
+    let last = || said.lines().rev().find(|line| !line.trim().is_empty());
+    said.lines().find(sentence).or_else(last).unwrap_or("it said nothing").trim()
 }
 
 fn unpack(dataset: &Dataset, archive: &Path, into: &Path) -> Result<(), DataError> {
@@ -447,15 +460,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().join("cache"));
         let file = folder.path().join("own.txt");
-        std::fs::write(&file, "CHAPTER 1\nCall me.\nCHAPTER 2\nThe end.\n").unwrap();
+        std::fs::write(&file, "CHAPTER 1\nCall me.\nCHAPTER 2\nThe end.\nCHAPTER 3\nMore.\n").unwrap();
         let path = fetch("moby-dick", &cache, Some(&file)).unwrap();
         assert!(path.exists());
         let documents = documents(&show("moby-dick").unwrap(), &cache).unwrap();
-        assert_eq!(documents, ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n"]);
+        assert_eq!(documents, ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n", "CHAPTER 3\nMore.\n"]);
+
+        // Without the corpus's marks it is cut to blocks, and what cannot be split is refused before it is kept.
+        std::fs::write(&file, "Words without headings.\n\n".repeat(1_000)).unwrap();
+        for name in ["moby-dick", "state-of-the-union", "king-james-bible"] {
+            fetch(name, &cache, Some(&file)).unwrap();
+            let corpus = crate::Corpus::load(name, &cache).unwrap();
+            assert!(corpus.train.len() > 5, "{name}");
+        }
+        std::fs::write(&file, "too short").unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = fetch("moby-dick", &cache, Some(&file)).unwrap_err().to_string();
+        assert!(error.contains("too short") && error.contains("own.txt"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
 
         std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
         let error = fetch("moby-dick", &cache, Some(&file)).unwrap_err().to_string();
         assert!(error.contains("UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_client_is_quoted_where_it_says_why() {
+        let npm = "npm warn old\nnpm error code ETARGET\nnpm error notarget No matching version found for a@9.\n\
+                   npm error notarget In most cases you asked for one that is not there.\n\
+                   npm error A complete log of this run can be found in: x.log\n";
+        assert_eq!(telling_line(npm), "npm error notarget No matching version found for a@9.");
+        assert_eq!(
+            telling_line("W: stale\nE: Version '9' for 'a' was not found\n\n"),
+            "E: Version '9' for 'a' was not found"
+        );
+        assert_eq!(telling_line(""), "it said nothing");
     }
 
     #[test]

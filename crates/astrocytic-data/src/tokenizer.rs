@@ -24,8 +24,6 @@ use crate::tokens::TokenizedDocument;
 const END: &str = "<|end|>";
 /// What a character tokenizer makes of a character that it does not know.
 const UNKNOWN: &str = "<unk>";
-/// Bytes of the longest character; a stream that waits longer holds no character.
-const LONGEST_CHARACTER: usize = 4;
 /// Bytes and the end token.
 const SMALLEST_BYTE_PAIR: usize = 257;
 
@@ -171,7 +169,7 @@ impl Tokenizer {
 
     /// Decodes a stream of tokens.
     pub fn decode_stream(&self) -> DecodeStream<'_> {
-        DecodeStream { tokenizer: self, ids: Vec::new() }
+        DecodeStream { tokenizer: self, ids: Vec::new(), emitted: 0 }
     }
 }
 
@@ -179,6 +177,8 @@ impl Tokenizer {
 pub struct DecodeStream<'a> {
     tokenizer: &'a Tokenizer,
     ids: Vec<u32>,
+    /// Bytes of the text of `ids` that were given out.
+    emitted: usize,
 }
 
 impl DecodeStream<'_> {
@@ -186,12 +186,16 @@ impl DecodeStream<'_> {
     pub fn push(&mut self, id: u32) -> Option<String> {
         self.ids.push(id);
         let text = self.tokenizer.decode(&self.ids).ok()?;
-        // A character whose bytes are not all there yet shows as a replacement character at the end.
-        if text.is_empty() || text.ends_with('\u{fffd}') && self.ids.len() < LONGEST_CHARACTER {
-            return None;
+        // A character whose bytes are not all there yet shows as one replacement character at the end; what stands
+        // before it is final. A token may end one character and begin the next, so tokens wait until all are whole.
+        let whole = text.strip_suffix('\u{fffd}').unwrap_or(&text);
+        let fresh = whole.get(self.emitted..).unwrap_or_default().to_string();
+        self.emitted = whole.len();
+        if whole.len() == text.len() {
+            self.ids.clear();
+            self.emitted = 0;
         }
-        self.ids.clear();
-        Some(text)
+        (!fresh.is_empty()).then_some(fresh)
     }
 }
 
@@ -241,6 +245,9 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataErro
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     const TEXT: &str = "The whale, the whale! Call me Ishmael — naïve 🐳 as I am.\n\tThe end of the whale.";
@@ -259,6 +266,37 @@ mod tests {
         let unseen = "Ξένος <|end|> \0 \u{1F9E0}";
         let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 280 }, &[TEXT]).unwrap();
         assert_eq!(tokenizer.decode(&tokenizer.encode(unseen).unwrap()).unwrap(), unseen);
+    }
+
+    #[test]
+    fn any_text_comes_back_and_any_tokens_stream_as_they_decode() {
+        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let training = "ооооововововаоваова молоко около колокола 漢字仮名交じり文 ".repeat(20);
+        for vocabulary in [257, 263, 270, 300] {
+            let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary }, &[&training]).unwrap();
+            let streamed = |ids: &[u32]| {
+                let mut stream = tokenizer.decode_stream();
+                ids.iter().filter_map(|&id| stream.push(id)).collect::<String>()
+            };
+            for _ in 0..200 {
+                let length = random.random_range(0..40);
+                // Letters of the training text, whose tokens straddle characters, or anything at all.
+                let known: Vec<char> = training.chars().take(60).collect();
+                let text: String = (0..length)
+                    .map(|_| match random.random_range(0..3) {
+                        0 => random.random::<char>(),
+                        _ => known[random.random_range(0..known.len())],
+                    })
+                    .filter(|&c| c != '\u{fffd}')
+                    .collect();
+                let ids = tokenizer.encode(&text).unwrap();
+                assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+                assert_eq!(streamed(&ids), text, "{vocabulary}");
+                let ids: Vec<u32> = (0..length).map(|_| random.random_range(1..vocabulary as u32)).collect();
+                let decoded = tokenizer.decode(&ids).unwrap();
+                assert_eq!(streamed(&ids), decoded.strip_suffix('\u{fffd}').unwrap_or(&decoded), "{vocabulary}");
+            }
+        }
     }
 
     #[test]

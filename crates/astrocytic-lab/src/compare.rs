@@ -12,11 +12,11 @@ use astrocytic_models::DecoderConfig;
 
 use crate::arms::{arm, parameters};
 use crate::experiment::{Data, ExperimentConfig, Run};
+use crate::machine;
 use crate::progress::Progress;
 use crate::report::{self, Summary};
 use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Status};
 use crate::worker::Job;
-use crate::machine;
 
 /// First seed of the tuning runs; final runs count from 0.
 const TUNING_SEED: u64 = 1_000;
@@ -186,7 +186,8 @@ fn run_cells(
     }
     let path = folder.join("lines.jsonl");
     report::cut_unfinished_line(&path)?;
-    let mut file = OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+    let mut file =
+        OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
     let queue = Mutex::new(VecDeque::from(waiting));
     let job = Job { config: config.clone(), folder: folder.to_path_buf(), device: execution.device.into() };
     let (sender, receiver) = mpsc::channel::<Line>();

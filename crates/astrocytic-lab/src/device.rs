@@ -13,6 +13,8 @@ pub const NAMES: &[&str] = if cfg!(feature = "wgpu") { &["flex", "ndarray", "wgp
 pub fn parse(name: &str) -> Result<Device> {
     match name {
         "flex" => Ok(Device::flex()),
+        // Deprecated by Burn, but asked for: the last backend that is plain ndarray.
+        #[allow(deprecated)]
         "ndarray" => Ok(Device::ndarray()),
         #[cfg(feature = "wgpu")]
         "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),

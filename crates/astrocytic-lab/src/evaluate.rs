@@ -12,9 +12,7 @@ pub fn documents(model: &Decoder, windows: &EvaluationWindows, device: &Device) 
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
     for batch in windows.batches() {
         let (rows, steps) = (batch.documents.len(), batch.inputs.len() / batch.documents.len());
-        let tokens = |ids: &[i32]| {
-            Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [rows, steps]), device)
-        };
+        let tokens = |ids: &[i32]| Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [rows, steps]), device);
         let log_p = log_softmax(model.forward(tokens(&batch.inputs)), 2);
         let target = tokens(&batch.targets).unsqueeze_dim::<3>(2);
         let log_p: Vec<f32> = log_p.gather(2, target).into_data().iter::<f32>().collect();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, TokenizerKind, subset};
 use astrocytic_models::{Decoder, DecoderConfig};
 use burn::tensor::Device;
@@ -96,8 +96,8 @@ impl Budget {
             dropout: 0.1,
             context: 64,
             batch: 16,
-            epochs: 6,
-            max_steps: 300,
+            epochs: 10,
+            max_steps: 500,
             evaluations: 10,
             patience: 3,
             warmup: 0.1,
@@ -110,12 +110,11 @@ impl Budget {
             Self::Quick => quick,
             Self::Standard => ExperimentConfig {
                 arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
-                sizes: vec![32_768, 131_072, 524_288],
-                learning_rates: vec![2e-3, 5e-3],
+                sizes: vec![16_384, 65_536, 262_144],
+                learning_rates: vec![3e-3, 6e-3],
                 weight_decays: vec![0.1, 1.0],
                 d_model: 96,
                 heads: 3,
-                context: 128,
                 epochs: 12,
                 max_steps: 700,
                 evaluations: 14,
@@ -224,8 +223,15 @@ impl ExperimentConfig {
         let Run { size, seed, learning_rate, weight_decay } = run;
         let mut cell = Cell { id: String::new(), phase, arm: arm.name.into(), size, seed, learning_rate, weight_decay };
         // What other cells there are does not matter to this one.
-        let own = Self { arms: vec![], sizes: vec![], seeds: 0, tuning_seeds: 0, learning_rates: vec![],
-                         weight_decays: vec![], ..self.clone() };
+        let own = Self {
+            arms: vec![],
+            sizes: vec![],
+            seeds: 0,
+            tuning_seeds: 0,
+            learning_rates: vec![],
+            weight_decays: vec![],
+            ..self.clone()
+        };
         let text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;
         cell.id = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
         Ok(cell)
@@ -379,7 +385,8 @@ pub fn run_cell(
     data: &Data,
     cell: &Cell,
     device: &Device,
-    emit: &mut dyn FnMut(Line)) -> Result<()> {
+    emit: &mut dyn FnMut(Line),
+) -> Result<()> {
     let started = std::time::Instant::now();
     let device = device.clone().autodiff();
     let model = arm(&cell.arm)?.model(data.sizes(config))?;

@@ -27,7 +27,8 @@ pub fn commit() -> String {
     };
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         Some(commit) => {
-            let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", "../../crates", "../../Cargo.toml"]);
+            let changed =
+                git(&["status", "--porcelain", "--untracked-files=no", "--", "../../crates", "../../Cargo.toml"]);
             if changed.is_some_and(|text| !text.is_empty()) { format!("{commit}-dirty") } else { commit }
         }
         None => "unknown".into(),

@@ -120,6 +120,7 @@ pub struct Cell {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DocumentLoss {
     /// Sum of −ln p over the document's tokens.
+    #[serde(with = "number")]
     pub nats: f64,
     /// Number of tokens predicted.
     pub tokens: u64,
@@ -148,8 +149,10 @@ pub enum Line {
         /// Tokens seen so far, repeats counted.
         tokens: u64,
         /// Mean training loss since the last evaluation, nats per token.
+        #[serde(with = "number")]
         train_loss: f64,
         /// Loss on the tuning split, nats per token.
+        #[serde(with = "number")]
         tuning_loss: f64,
     },
     /// The end of a run.
@@ -163,20 +166,50 @@ pub enum Line {
         /// Steps taken in all.
         steps: u64,
         /// Lowest loss on the tuning split, nats per token.
+        #[serde(with = "number")]
         tuning_loss: f64,
         /// Test loss, nats per token, and its documents (final runs that finished only).
         test: Option<TestLoss>,
         /// Training throughput, tokens per second of wall clock, evaluations left out.
+        #[serde(with = "number")]
         tokens_per_second: f64,
         /// Wall clock of the whole run, seconds.
+        #[serde(with = "number")]
         seconds: f64,
     },
+}
+
+impl Line {
+    /// The run it is of.
+    pub fn cell(&self) -> &Cell {
+        match self {
+            Line::Evaluation { cell, .. } | Line::Result { cell, .. } => cell,
+        }
+    }
+}
+
+/// Figures in JSON: twelve digits, because `serde_json` reads back the last of seventeen only nearly right, and a report
+/// made from memory must equal one made from the file; null for NaN and infinity, which a run that diverged may have.
+mod number {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        match format!("{value:.11e}").parse::<f64>() {
+            Ok(rounded) if rounded.is_finite() => serializer.serialize_f64(rounded),
+            _ => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    }
 }
 
 /// Loss on the test split, every token predicted exactly once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestLoss {
     /// Nats per token over all documents.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Document by document, in the order of the split; the same order for all cells.
     pub documents: Vec<DocumentLoss>,

@@ -210,7 +210,12 @@ impl Bootstrap {
         let mut censored = 0;
         let replicates: Vec<f64> = (0..self.counts.len())
             .filter_map(|draw| {
-                let curve = |which| Curve::new(&self.points(|size| self.mean(which, &pairs[size], size, Some(draw))));
+                // A draw without any paired seed of some size has no curve to compare.
+                let drawn = |seeds: &Vec<usize>| seeds.is_empty() || seeds.iter().any(|&s| self.counts[draw][s] > 0);
+                if !pairs.iter().all(drawn) {
+                    return None;
+                }
+                let curve = |of| Curve::new(&self.points(|size| self.mean(of, &pairs[size], size, Some(draw))));
                 let (of_baseline, of_arm) = (curve(baseline).read(loss)?, curve(arm).read(loss)?);
                 censored += usize::from(of_baseline.is_censored() || of_arm.is_censored());
                 Some((of_baseline.data() / of_arm.data()).ln())
@@ -439,8 +444,10 @@ mod tests {
         let difficulty: Vec<f64> = (0..40).map(|_| 0.3 * noise(rng)).collect();
         let shared: Vec<Vec<f64>> = SIZES.iter().map(|_| (0..seeds).map(|_| noise(rng)).collect()).collect();
         let run = |rng: &mut ChaCha8Rng, mean: f64| {
-            let documents: Vec<DocumentLoss> =
-                difficulty.iter().map(|d| DocumentLoss { nats: 100.0 * (mean + d + 0.01 * noise(rng)), tokens: 100 }).collect();
+            let documents: Vec<DocumentLoss> = difficulty
+                .iter()
+                .map(|d| DocumentLoss { nats: 100.0 * (mean + d + 0.01 * noise(rng)), tokens: 100 })
+                .collect();
             TestLoss { loss: documents.iter().map(|d| d.nats).sum::<f64>() / 4_000.0, documents }
         };
         [1.0, factor]
@@ -451,7 +458,17 @@ mod tests {
                     (0..seeds).map(|s| mean + 0.02 * shared[size][s]).collect::<Vec<f64>>()
                 };
                 let means: Vec<Vec<f64>> = SIZES.iter().enumerate().map(at).collect();
-                means.into_iter().map(|m| m.into_iter().map(|m| { let own = 0.015 * noise(rng); run(rng, m + own) }).collect()).collect()
+                means
+                    .into_iter()
+                    .map(|m| {
+                        m.into_iter()
+                            .map(|m| {
+                                let own = 0.015 * noise(rng);
+                                run(rng, m + own)
+                            })
+                            .collect()
+                    })
+                    .collect()
             })
             .collect()
     }
@@ -545,7 +562,8 @@ mod tests {
 
     #[test]
     fn students_t_agrees_with_tables() {
-        for (freedom, t) in [(1, 12.706_2), (2, 4.302_65), (3, 3.182_45), (4, 2.776_45), (9, 2.262_16), (30, 2.042_27)] {
+        for (freedom, t) in [(1, 12.706_2), (2, 4.302_65), (3, 3.182_45), (4, 2.776_45), (9, 2.262_16), (30, 2.042_27)]
+        {
             assert!((student_quantile(freedom) - t).abs() < 1e-4, "{freedom}");
         }
     }

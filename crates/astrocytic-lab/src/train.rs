@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::{Batches, EvaluationWindows};
 use astrocytic_models::Decoder;
+use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use burn::lr_scheduler::LrSchedulerConfig;
-use burn::module::{AutodiffModule, Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -170,7 +170,8 @@ pub fn train(
             }
         }
     }
-    let tokens_per_second = (standing.step * tokens_per_step) as f64 / Duration::from_secs_f64(standing.seconds).as_secs_f64();
+    let tokens_per_second =
+        (standing.step * tokens_per_step) as f64 / Duration::from_secs_f64(standing.seconds).as_secs_f64();
     Ok(Outcome { model: best, standing, diverged, tokens_per_second })
 }
 

@@ -46,15 +46,10 @@ impl DecoderConfig {
     /// [`AttentionError::Config`] with the field and what would do.
     pub fn validate(&self) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Config(text));
-        let (width, causal) = match &self.attention {
-            AttentionConfig::Astrocytic(config) => (config.d_model, config.causal),
-            AttentionConfig::Softmax(config) => (config.d_model, config.causal),
-            _ => (self.d_model, true),
-        };
-        if width != self.d_model {
+        if let Some(width) = self.attention.d_model().filter(|&width| width != self.d_model) {
             return fault(format!("the attention's d_model = {width} must be the decoder's, {}", self.d_model));
         }
-        if !causal {
+        if !self.attention.is_causal() {
             return fault("a decoder's attention must have causal = true".into());
         }
         if self.vocabulary == 0 || self.layers == 0 || self.d_hidden == 0 {

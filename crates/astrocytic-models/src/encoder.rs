@@ -47,11 +47,7 @@ impl EncoderConfig {
     /// [`AttentionError::Config`] with the field and what would do.
     pub fn init(&self, device: &Device) -> Result<Encoder, AttentionError> {
         self.attention.validate()?;
-        let width = match &self.attention {
-            AttentionConfig::Astrocytic(config) => config.d_model,
-            AttentionConfig::Softmax(config) => config.d_model,
-            _ => self.d_model,
-        };
+        let width = self.attention.d_model().unwrap_or(self.d_model);
         let sizes = [self.vocabulary, self.classes, self.layers, self.d_hidden];
         if width != self.d_model || sizes.contains(&0) || !(0.0..1.0).contains(&self.dropout) {
             return Err(AttentionError::Config(format!(
@@ -67,6 +63,13 @@ impl EncoderConfig {
             classifier: LinearConfig::new(self.d_model, self.classes).init(device),
             dropout: DropoutConfig::new(self.dropout).init(),
         })
+    }
+
+    /// Operations of a forward pass for each of `steps` tokens; counted as
+    /// [`AttentionConfig::flops_per_token`] counts.
+    pub fn flops_per_token(&self, steps: usize) -> f64 {
+        let block = self.attention.flops_per_token(steps) + 6.0 * self.d_model as f64 * self.d_hidden as f64;
+        self.layers as f64 * block + 2.0 * (self.d_model * self.classes) as f64 / steps as f64
     }
 }
 

@@ -21,7 +21,9 @@ enum Command {
         json: bool,
     },
     /// Fetch a corpus into the cache, checked against its sha256.
-    #[command(after_help = "Example:\n  astrocytic data fetch moby-dick\n  astrocytic data fetch moby-dick --from moby.txt")]
+    #[command(
+        after_help = "Example:\n  astrocytic data fetch moby-dick\n  astrocytic data fetch moby-dick --from moby.txt"
+    )]
     Fetch {
         /// Name of the corpus.
         name: String,

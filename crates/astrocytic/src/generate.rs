@@ -10,7 +10,9 @@ use astrocytic_models::{Generator, Sampling, load};
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  astrocytic generate --model runs/train --prompt \"Call me\" --temperature 0.8 --top-p 0.95")]
+#[command(
+    after_help = "Example:\n  astrocytic generate --model runs/train --prompt \"Call me\" --temperature 0.8 --top-p 0.95"
+)]
 pub(crate) struct Arguments {
     /// Folder that `train` wrote.
     #[arg(long, default_value = "runs/train")]

@@ -7,8 +7,10 @@ use astrocytic_lab::session::{Session, SessionConfig};
 use clap::Args;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  astrocytic train --corpus shakespeare.txt --tokenizer char --arm tripartite --out runs/bard\n\n\
-                        An interrupted run goes on where it was when it is started again with the same options.")]
+#[command(
+    after_help = "Example:\n  astrocytic train --corpus shakespeare.txt --tokenizer char --arm tripartite --out runs/bard\n\n\
+                        An interrupted run goes on where it was when it is started again with the same options."
+)]
 pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
     #[arg(long, default_value = "generated")]

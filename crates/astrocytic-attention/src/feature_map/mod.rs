@@ -130,8 +130,9 @@ impl FeatureMap {
     /// - x: `[batch, heads, steps, d]`
     /// - returns `[batch, heads, steps, m]`
     pub fn forward(&self, x: Tensor<4>, side: Side) -> Tensor<4> {
+        let dtype = x.dtype();
         let projection = || {
-            let projection = self.projection.as_ref().map(|p| p.val().unsqueeze::<4>());
+            let projection = self.projection.as_ref().map(|p| p.val().cast(dtype).unsqueeze::<4>());
             projection.expect("init makes a projection for every map that has one")
         };
         match self.config {

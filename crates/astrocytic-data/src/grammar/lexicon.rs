@@ -37,8 +37,8 @@ impl Lexicon {
                  doll kite puzzle trumpet violin painting statue clock compass lantern telescope engine",
             ),
             transitive: words(
-                "sees likes follows finds helps hears knows wants loves watches carries pushes pulls paints cleans \
-                 counts draws fears guards hates hides holds kicks lifts loses meets misses needs orders picks \
+                "sees likes follows finds helps hears knows wants loves watches carries pushes pulls paints cures \
+                 counts draws fears grabs hates hides holds kicks lifts loses meets misses needs orders picks \
                  praises protects remembers repairs seeks sells shows steals studies touches trusts visits washes \
                  admires buys catches chases covers doubts drops envies feeds greets ignores",
             ),
@@ -119,10 +119,10 @@ fn gcd(a: usize, b: usize) -> usize {
 
 #[cfg(test)]
 impl Lexicon {
-    /// One word a class.
+    /// One word a class, and two of those that a story needs two of.
     pub(super) fn tiny() -> Self {
         Self {
-            nouns: vec!["dog"],
+            nouns: vec!["dog", "cow"],
             transitive: vec!["sees"],
             intransitive: vec!["sleeps"],
             adjectives: vec!["old"],
@@ -130,8 +130,8 @@ impl Lexicon {
             prepositions: vec!["near"],
             roles: vec!["baker"],
             places: vec!["Arlen"],
-            women: vec!["Anna"],
-            men: vec!["John"],
+            women: vec!["Anna", "Mary"],
+            men: vec!["John", "Peter"],
         }
     }
 

@@ -7,8 +7,10 @@
 //! **Its entropy is exact.** A text is made by choices, each drawn with a probability that the text before it decides,
 //! and each visible in the very next words: classes of words share no form, a kind of sentence shows in its first words
 //! or its reserved verb, a modifier belongs to the noun just before it, and every noun has at most one. So a text has
-//! one derivation, and −ln p(text) is the sum of −ln p over its choices, which is kept with every document. (The tests
-//! enumerate all sentences of a small lexicon: no two derivations give one text, and their probabilities add up to 1.)
+//! one derivation, and −ln p(text), its end included, is the sum of −ln p over its choices, which is kept with every
+//! document. (The tests enumerate all sentences, and all stories of up to two of them, of a small lexicon: no two
+//! derivations give one text, and their probabilities add up to 1. A full stop ends nothing but a sentence, and what a
+//! story remembers follows from its text, so that longer stories are unique as these are.)
 
 mod lexicon;
 mod story;
@@ -36,7 +38,7 @@ pub fn generate(seed: u64, stream: u64, words: usize) -> Vec<GeneratedDocument> 
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(stream << 40 | documents.len() as u64);
         let mut draws = Draws { random, nats: 0.0 };
-        let text = story::story(&lexicon, &mut draws);
+        let text = story::story(&lexicon, &story::Shape::FULL, &mut draws);
         written += text.split_whitespace().count();
         documents.push(GeneratedDocument { text, nats: draws.nats });
     }
@@ -75,7 +77,8 @@ impl Choices for Draws {
     fn choose(&mut self, weights: &[f64]) -> usize {
         let all: f64 = weights.iter().sum();
         let mut left = self.random.random::<f64>() * all;
-        let mut chosen = weights.len() - 1;
+        // Rounding may leave a little at the end: then the last that can be.
+        let mut chosen = weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
         for (i, weight) in weights.iter().enumerate() {
             left -= weight;
             if left < 0.0 {
@@ -90,12 +93,15 @@ impl Choices for Draws {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashMap;
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
+    use super::story::Shape;
     use super::*;
 
-    /// Every sequence of choices, one after another, like an odometer.
+    /// Every sequence of choices after the given first ones, one after another, like an odometer.
     struct Every {
+        first: Vec<usize>,
         path: Vec<(usize, usize)>,
         at: usize,
         probability: f64,
@@ -103,46 +109,82 @@ mod tests {
 
     impl Choices for Every {
         fn choose(&mut self, weights: &[f64]) -> usize {
-            if self.at == self.path.len() {
-                self.path.push((0, weights.len()));
-            }
-            let (chosen, among) = self.path[self.at];
-            assert_eq!(among, weights.len());
             self.at += 1;
-            self.probability *= weights[chosen] / weights.iter().sum::<f64>();
-            chosen
+            if let Some(&given) = self.first.get(self.at - 1) {
+                assert!(weights[given] > 0.0);
+                return given;
+            }
+            let possible: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] > 0.0).collect();
+            let place = self.at - 1 - self.first.len();
+            if place == self.path.len() {
+                self.path.push((0, possible.len()));
+            }
+            let (nth, among) = self.path[place];
+            assert_eq!(among, possible.len());
+            self.probability *= weights[possible[nth]] / weights.iter().sum::<f64>();
+            possible[nth]
         }
     }
 
     impl Every {
-        /// Moves to the next sequence; false after the last.
-        fn advance(&mut self) -> bool {
-            while let Some((chosen, among)) = self.path.pop() {
-                if chosen + 1 < among {
-                    self.path.push((chosen + 1, among));
-                    (self.at, self.probability) = (0, 1.0);
-                    return true;
+        /// Runs `make` once for each sequence; returns the probability of each text (by its hash) after it held that
+        /// they all differ and that their probabilities add up to 1.
+        fn distinct(first: &[usize], make: impl Fn(&mut Self) -> String) -> HashMap<u64, f64> {
+            let mut every = Self { first: first.to_vec(), path: Vec::new(), at: 0, probability: 1.0 };
+            let mut texts = HashMap::new();
+            loop {
+                (every.at, every.probability) = (0, 1.0);
+                let text = make(&mut every);
+                assert!(texts.insert(hash(&text), every.probability).is_none(), "two derivations of \"{text}\"");
+                while every.path.last().is_some_and(|(nth, among)| nth + 1 == *among) {
+                    every.path.pop();
                 }
+                let Some((nth, _)) = every.path.last_mut() else { break };
+                *nth += 1;
             }
-            false
+            let sum: f64 = texts.values().sum();
+            assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+            texts
         }
+    }
+
+    fn hash(text: &str) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
     }
 
     #[test]
     fn no_two_derivations_give_one_sentence_and_probabilities_add_up() {
-        let lexicon = Lexicon::tiny();
-        let mut choices = Every { path: Vec::new(), at: 0, probability: 1.0 };
-        let (mut texts, mut sum) = (HashSet::new(), 0.0);
-        loop {
-            let text = story::statement(&lexicon, 0, 2, &mut choices);
-            sum += choices.probability;
-            assert!(texts.insert(text.clone()), "two derivations of \"{text}\"");
-            if !choices.advance() {
-                break;
-            }
-        }
+        let lexicon = Lexicon { nouns: vec!["dog"], ..Lexicon::tiny() };
+        let texts = Every::distinct(&[], |choices| story::statement(&lexicon, 0, 2, choices));
         assert!(texts.len() > 10_000, "{}", texts.len());
-        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    }
+
+    #[test]
+    fn no_two_derivations_give_one_story_and_probabilities_add_up() {
+        let lexicon = Lexicon::tiny();
+        // All introductions, and all single sentences after each.
+        let shape = Shape { most: 2, fewest: 1, longest: 1, goes_on: 0.5, depth: 0 };
+        let texts = Every::distinct(&[], |choices| story::story(&lexicon, &shape, choices));
+        assert!(texts.len() > 10_000, "{}", texts.len());
+        // What is drawn has the probability that is kept with it, and comes as often as that says.
+        let entropy: f64 = texts.values().map(|p| -p * p.ln()).sum();
+        let mut draws = Draws { random: ChaCha8Rng::seed_from_u64(0), nats: 0.0 };
+        let (mut sum, mut squares, count) = (0.0, 0.0, 20_000.0);
+        for _ in 0..count as usize {
+            draws.nats = 0.0;
+            let text = story::story(&lexicon, &shape, &mut draws);
+            assert!((draws.nats + texts[&hash(&text)].ln()).abs() < 1e-9, "{text}");
+            sum += draws.nats;
+            squares += draws.nats * draws.nats;
+        }
+        let error = ((squares / count - (sum / count).powi(2)) / count).sqrt();
+        assert!((sum / count - entropy).abs() < 4.0 * error, "{} ± {error} against {entropy}", sum / count);
+        // One or two sentences after one introduction: place, two of (sex, name, role), two of (number, look, noun).
+        let shape = Shape { longest: 2, ..shape };
+        for first in [[0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1], [0, 1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0]] {
+            let texts = Every::distinct(&first, |choices| story::story(&lexicon, &shape, choices));
+            assert!(texts.len() > 100_000, "{}", texts.len());
+        }
     }
 
     #[test]

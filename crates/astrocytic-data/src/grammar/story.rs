@@ -6,13 +6,24 @@ use super::lexicon::{Lexicon, zipf};
 /// Numbers in words, from zero.
 pub(super) const NUMBERS: &[&str] =
     &["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
-/// Most things that a person can own at the beginning; two such lots make the largest number.
-const MOST: usize = 6;
-/// Sentences after the introduction: at least these, and then one more with the probability below.
-const FEWEST_SENTENCES: usize = 4;
-const GOES_ON: f64 = 0.85;
-/// Clauses inside clauses at most.
-const DEPTH: usize = 2;
+/// How rich stories are; the tests enumerate smaller ones.
+pub(super) struct Shape {
+    /// Most things that a person can own at the beginning.
+    pub(super) most: usize,
+    /// Sentences after the introduction: at least these,
+    pub(super) fewest: usize,
+    /// at most these,
+    pub(super) longest: usize,
+    /// and one more with this probability.
+    pub(super) goes_on: f64,
+    /// Clauses inside clauses at most.
+    pub(super) depth: usize,
+}
+
+impl Shape {
+    /// The language itself.
+    pub(super) const FULL: Self = Self { most: 6, fewest: 4, longest: usize::MAX, goes_on: 0.85, depth: 2 };
+}
 
 struct Person {
     name: &'static str,
@@ -25,7 +36,7 @@ struct Person {
 }
 
 /// A whole story.
-pub(super) fn story(lexicon: &Lexicon, choices: &mut impl Choices) -> String {
+pub(super) fn story(lexicon: &Lexicon, shape: &Shape, choices: &mut impl Choices) -> String {
     let place = choices.choose(&zipf(lexicon.places.len()));
     let nouns = lexicon.noun_weights(place);
     let mut sentences = Vec::new();
@@ -45,7 +56,7 @@ pub(super) fn story(lexicon: &Lexicon, choices: &mut impl Choices) -> String {
     }
     sentences.push(format!("{} live in {} .", introductions.join(" and "), lexicon.places[place]));
     for i in 0..2 {
-        let own = 1 + choices.choose(&[1.0; MOST]);
+        let own = 1 + choices.choose(&vec![1.0; shape.most]);
         let adjective = choices.choose(&zipf(lexicon.adjectives.len()));
         let mut weights = nouns.clone();
         if i == 1 {
@@ -61,11 +72,11 @@ pub(super) fn story(lexicon: &Lexicon, choices: &mut impl Choices) -> String {
     // Who was spoken of last: a pronoun means that person.
     let mut last = 1;
     let mut told = 0;
-    while told < FEWEST_SENTENCES || choices.flip(GOES_ON) {
+    while told < shape.fewest || told < shape.longest && choices.flip(shape.goes_on) {
         told += 1;
         let kind = choices.choose(&[0.3, 0.28, 0.14, 0.14, 0.14]);
         if kind == 0 {
-            sentences.push(format!("{} .", capital(&statement(lexicon, place, DEPTH, choices))));
+            sentences.push(format!("{} .", capital(&statement(lexicon, place, shape.depth, choices))));
             continue;
         }
         let same = choices.flip(0.6);
@@ -80,10 +91,10 @@ pub(super) fn story(lexicon: &Lexicon, choices: &mut impl Choices) -> String {
         sentences.push(match kind {
             1 => {
                 let verb = lexicon.transitive[choices.choose(&zipf(lexicon.transitive.len()))];
-                let object = noun_phrase(lexicon, &nouns, 1, choices).0;
+                let object = noun_phrase(lexicon, &nouns, shape.depth.min(1), choices).0;
                 format!("{name} {verb} {object}{} .", adverb(lexicon, choices))
             }
-            2 => format!("{name} says : {} .", statement(lexicon, place, 1, choices)),
+            2 => format!("{name} says : {} .", statement(lexicon, place, shape.depth.min(1), choices)),
             3 => give(lexicon, &mut people, who, name, choices),
             _ => {
                 // Everything here was said before but the kind of sentence and whom it is about.
@@ -254,8 +265,76 @@ mod tests {
         assert!(checked[0] > 500 && checked[1] > 100, "{checked:?}");
     }
 
+    /// Reads a statement back by the grammar's rules and holds each verb to its subject.
+    struct Reader<'a> {
+        lexicon: &'a Lexicon,
+        words: std::iter::Peekable<std::str::SplitWhitespace<'a>>,
+        verbs: usize,
+    }
+
+    impl Reader<'_> {
+        fn statement(mut self) -> usize {
+            let plural = self.noun_phrase();
+            self.predicate(plural);
+            self.words.next_if(|word| self.lexicon.adverbs.contains(word));
+            assert_eq!(self.words.next(), None);
+            self.verbs
+        }
+
+        fn noun_phrase(&mut self) -> bool {
+            assert_eq!(self.words.next(), Some("the"));
+            self.words.next_if(|word| self.lexicon.adjectives.contains(word));
+            let noun = self.words.next().unwrap();
+            let plural = self.lexicon.nouns.iter().any(|n| Lexicon::noun(n, true) == noun);
+            assert!(plural || self.lexicon.nouns.contains(&noun), "{noun}");
+            if self.words.next_if(|word| self.lexicon.prepositions.contains(word)).is_some() {
+                self.noun_phrase();
+            } else if self.words.next_if_eq(&"that").is_some() {
+                if self.words.peek() == Some(&"the") {
+                    let inner = self.noun_phrase();
+                    assert!(self.verb(inner), "a transitive verb");
+                } else {
+                    self.predicate(plural);
+                }
+            }
+            plural
+        }
+
+        fn predicate(&mut self, plural: bool) {
+            if self.verb(plural) {
+                self.noun_phrase();
+            }
+        }
+
+        /// Whether it is transitive.
+        fn verb(&mut self, plural: bool) -> bool {
+            let verb = self.words.next().unwrap();
+            let among = |verbs: &[&str]| verbs.iter().any(|v| Lexicon::verb(v, plural) == verb);
+            self.verbs += 1;
+            assert!(among(&self.lexicon.transitive) || among(&self.lexicon.intransitive), "{verb} after {plural}");
+            among(&self.lexicon.transitive)
+        }
+    }
+
     #[test]
-    fn verbs_agree_with_their_own_noun() {
+    fn verbs_agree_over_any_distance() {
+        let lexicon = Lexicon::english();
+        let mut counts = [0; 8];
+        for story in generate(6, 0, 40_000) {
+            for sentence in story.text.trim_end_matches(" .").split(" . ") {
+                let quoted = sentence.split_once(" says : ").map(|(_, statement)| statement.to_string());
+                let plain = sentence.strip_prefix("The ").map(|rest| format!("the {rest}"));
+                if let Some(statement) = quoted.or(plain) {
+                    let words = statement.split_whitespace().peekable();
+                    counts[Reader { lexicon: &lexicon, words, verbs: 0 }.statement().min(7)] += 1;
+                }
+            }
+        }
+        assert!(counts[1] > 500 && counts[2] > 200 && counts[3] > 50, "{counts:?}");
+    }
+
+    #[test]
+    fn forms_of_verbs_and_nouns() {
         assert_eq!(Lexicon::verb("watches", true), "watch");
         assert_eq!(Lexicon::verb("carries", true), "carry");
         assert_eq!(Lexicon::verb("loses", true), "lose");

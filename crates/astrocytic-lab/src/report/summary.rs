@@ -121,7 +121,8 @@ pub struct LawFit {
 
 /// Lines once each, in an order that does not depend on which worker was first.
 pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Line>> {
-    let arms: HashMap<&str, usize> = experiment.arms.iter().enumerate().map(|(i, arm)| (arm.name.as_str(), i)).collect();
+    let arms: HashMap<&str, usize> =
+        experiment.arms.iter().enumerate().map(|(i, arm)| (arm.name.as_str(), i)).collect();
     let mut found: HashMap<(String, Option<u64>), Line> = HashMap::new();
     for line in lines {
         let cell = line.cell();
@@ -204,9 +205,8 @@ pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
         let points: Vec<_> = arm.sizes.iter().filter_map(|size| Some((size.tokens as f64, size.mean?))).collect();
         Some(LawFit { arm: arm.name.clone(), fit: Fit::new(&points)? })
     });
-    let done = |phase| {
-        lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count()
-    };
+    let done =
+        |phase| lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count();
     let cells = experiment.arms.len() * experiment.sizes.len();
     let grid = experiment.learning_rates.len() * experiment.weight_decays.len();
     let mut summary = Summary {
@@ -307,34 +307,31 @@ impl Summary {
     fn finding(&self, arm: &str, baseline: &str) -> String {
         let ratios: Vec<&Ratio> = self.ratios.iter().filter(|r| r.arm == arm && r.baseline == baseline).collect();
         let Some(ratio) = ratios.get(ratios.len() / 2) else { return self.difference_in_words(arm, baseline) };
-        let (r, loss) = (ratio.value.estimate, ratio.loss);
+        let (r, loss) = (ratio.value.estimate, level(ratio.loss));
         let Some([low, high]) = ratio.value.interval else {
             return format!(
                 "{baseline} needed {r:.2} times the data of {arm} to reach a test loss of {loss} nats per token, with one \
                  seed: an interval wants at least two, so no difference is established."
             );
         };
-        let interval = format!("95 % interval {low:.2} to {high:.2}");
-        if (low..=high).contains(&1.0) {
-            return format!(
-                "No difference established between {arm} and {baseline}: to reach a test loss of {loss} nats per token \
-                 {baseline} needs {r:.2} times the data that {arm} needs ({interval}, which contains 1)."
-            );
+        let mut interval = format!("95 % interval {low:.2} to {high:.2}");
+        if ratio.value.censored > 0.025 {
+            interval += ", which may reach further: the loss is near the end of what was measured";
         }
-        let (less, more, times) = if r > 1.0 { ("less", "more", r) } else { ("more", "less", r) };
         let fact = format!(
-            "{arm} needs {less} data than {baseline}: to reach a test loss of {loss} nats per token {baseline} needs \
-             {times:.2} times the data that {arm} needs ({interval}), that is {:.0} % {more}",
-            (r - 1.0).abs() * 100.0
+            "to reach a test loss of {loss} nats per token {baseline} needs {r:.2} times the data that {arm} needs ({interval})"
         );
+        if (low..=high).contains(&1.0) {
+            return format!("No difference established between {arm} and {baseline}: {fact}; the interval contains 1.");
+        }
+        let less = if r > 1.0 { "less" } else { "more" };
         match ratio.p_holm {
-            Some(p) if p < 0.05 => format!("{fact}."),
-            Some(p) => format!(
-                "Not established: {fact}, but after correction for the {} comparisons of this report this may be chance \
-                 (Holm p = {p:.2}).",
+            Some(p) if p >= 0.05 => format!(
+                "Not established: {arm} needs {less} data than {baseline}; {fact}, but corrected for the {} comparisons of \
+                 this report it may be chance (Holm p = {p:.2}).",
                 self.ratios.len()
             ),
-            None => format!("{fact}."),
+            _ => format!("{arm} needs {less} data than {baseline}: {fact}."),
         }
     }
 
@@ -353,7 +350,9 @@ impl Summary {
             Some([low, high]) if low <= 0.0 && high >= 0.0 => {
                 format!(" (95 % interval {low:+.3} to {high:+.3}, which contains 0): no difference established")
             }
-            Some([low, high]) => format!(" (95 % interval {low:+.3} to {high:+.3}, not corrected for other comparisons)"),
+            Some([low, high]) => {
+                format!(" (95 % interval {low:+.3} to {high:+.3}, not corrected for other comparisons)")
+            }
             None => ", with one seed: no difference established".into(),
         };
         format!(
@@ -362,6 +361,12 @@ impl Summary {
             value.estimate
         )
     }
+}
+
+/// A loss with the decimals that levels are rounded to.
+pub(super) fn level(loss: f64) -> String {
+    let two = (loss * 100.0 - (loss * 100.0).round()).abs() < 1e-6;
+    format!("{loss:.*}", if two { 2 } else { 3 })
 }
 
 /// 16k, 65.5k, 1M: three significant digits.
@@ -409,7 +414,10 @@ impl Display for Summary {
             writeln!(
                 f,
                 "{} against {}: data ratio {:.2} ({interval}) at loss {}",
-                ratio.arm, ratio.baseline, ratio.value.estimate, ratio.loss
+                ratio.arm,
+                ratio.baseline,
+                ratio.value.estimate,
+                level(ratio.loss)
             )?;
         }
         let diverged: usize = self.arms.iter().flat_map(|arm| &arm.sizes).map(|size| size.diverged).sum();

@@ -8,11 +8,23 @@ use crate::results::{Line, Phase, Status};
 pub(super) fn results(lines: &[Line]) -> Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record([
-        "phase", "arm", "size", "seed", "learning_rate", "weight_decay", "status", "best_step", "steps", "tuning_loss",
-        "test_loss", "tokens_per_second", "seconds",
+        "phase",
+        "arm",
+        "size",
+        "seed",
+        "learning_rate",
+        "weight_decay",
+        "status",
+        "best_step",
+        "steps",
+        "tuning_loss",
+        "test_loss",
+        "tokens_per_second",
+        "seconds",
     ])?;
     for line in lines {
-        let Line::Result { cell, status, best_step, steps, tuning_loss, test, tokens_per_second, seconds } = line else {
+        let Line::Result { cell, status, best_step, steps, tuning_loss, test, tokens_per_second, seconds } = line
+        else {
             continue;
         };
         table.write_record([
@@ -38,7 +50,16 @@ pub(super) fn results(lines: &[Line]) -> Result<Vec<u8>> {
 pub(super) fn curves(lines: &[Line]) -> Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record([
-        "phase", "arm", "size", "seed", "learning_rate", "weight_decay", "step", "tokens", "train_loss", "tuning_loss",
+        "phase",
+        "arm",
+        "size",
+        "seed",
+        "learning_rate",
+        "weight_decay",
+        "step",
+        "tokens",
+        "train_loss",
+        "tuning_loss",
     ])?;
     for line in lines {
         let Line::Evaluation { cell, step, tokens, train_loss, tuning_loss } = line else { continue };

@@ -1,0 +1,354 @@
+use super::super::algebra::dot;
+use super::super::check::{Random, check, distance};
+use super::*;
+
+/// Every option at least once: what enters here is held to every property.
+fn specs() -> Vec<(&'static str, LayerSpec)> {
+    use FeatureMap::*;
+    let base = || LayerSpec::new(8, 2);
+    let map = |feature_map| LayerSpec { feature_map, ..base() };
+    let delta =
+        |feature_map| LayerSpec { plasticity: Plasticity::Delta, normalizer: Normalizer::Rms, ..map(feature_map) };
+    let alpha = Normalizer::Calcium { alpha: 0.25 };
+    let near = Position::Distance { scale: 0.3, max_steps: 9 };
+    let tripartite =
+        LayerSpec { decay: Decay::Gated, write_gate: true, convolution: 4, output_gate: true, ..delta(Silu) };
+    let rotary = Position::Rotary { theta: 100.0 };
+    vec![
+        ("linear", base()),
+        ("relu", map(Relu)),
+        ("hedgehog", map(Hedgehog)),
+        ("positive random", map(PositiveRandom { features: 5 })),
+        ("trigonometric", LayerSpec { normalizer: Normalizer::Rms, ..map(Trigonometric { features: 6 }) }),
+        ("taylor", map(Taylor)),
+        ("dpfp", map(Dpfp { nu: 2 })),
+        ("fixed decay", LayerSpec { decay: Decay::Fixed, ..base() }),
+        ("learned decay", LayerSpec { decay: Decay::Learned, ..base() }),
+        ("gated decay", LayerSpec { decay: Decay::Gated, ..base() }),
+        ("exponent", LayerSpec { normalizer: alpha, decay: Decay::Gated, ..base() }),
+        ("astromorphic", LayerSpec { normalizer: alpha, position: near, ..base() }),
+        ("distance, hedgehog", LayerSpec { position: near, ..map(Hedgehog) }),
+        ("distance, delta", LayerSpec { position: near, ..delta(Silu) }),
+        ("rms", LayerSpec { normalizer: Normalizer::Rms, ..base() }),
+        ("no normaliser", LayerSpec { normalizer: Normalizer::None, ..map(Identity) }),
+        ("write gate", LayerSpec { write_gate: true, ..base() }),
+        ("convolution", LayerSpec { convolution: 3, ..base() }),
+        ("output gate", LayerSpec { output_gate: true, ..base() }),
+        ("rotary", LayerSpec { position: rotary, ..base() }),
+        ("delta", delta(Identity)),
+        ("delta, hedgehog", LayerSpec { write_gate: true, ..delta(Hedgehog) }),
+        ("delta, dpfp", LayerSpec { normalizer: Normalizer::None, ..delta(Dpfp { nu: 1 }) }),
+        ("tripartite", tripartite.clone()),
+        ("grouped", LayerSpec { kv_heads: 1, decay: Decay::Gated, convolution: 2, bias: false, ..base() }),
+        ("grouped, random", LayerSpec { heads: 4, ..map(PositiveRandom { features: 4 }) }.grouped(2)),
+        ("grouped, tripartite", LayerSpec { position: rotary, ..tripartite.clone() }.grouped(1)),
+        ("heads of size 1", LayerSpec { d_model: 2, ..tripartite.clone() }),
+        ("size 1", LayerSpec { decay: Decay::Learned, ..LayerSpec::new(1, 1) }),
+    ]
+}
+
+impl LayerSpec {
+    fn grouped(self, kv_heads: usize) -> Self {
+        Self { kv_heads, ..self }
+    }
+}
+
+fn weights(spec: &LayerSpec, random: &mut Random) -> Weights {
+    let draw = |(name, shape): (&'static str, Vec<usize>)| {
+        let size = shape.iter().product();
+        let scale = if name.ends_with("weight") { (shape[0] as f64).powf(-0.5) } else { 0.5 };
+        let mut values: Vec<f64> = random.normals(size).iter().map(|x| x * scale).collect();
+        if name == "norm.gamma" {
+            values.iter_mut().for_each(|x| *x += 1.0);
+        }
+        (name, values)
+    };
+    spec.shapes().into_iter().map(draw).collect()
+}
+
+/// A state that a sequence has left behind.
+fn used_state(spec: &LayerSpec, weights: &Weights, random: &mut Random) -> State {
+    let x = random.normals(3 * spec.d_model);
+    forward(&LayerSpec { causal: true, ..spec.clone() }, weights, &Input::self_attn(&x, &[]), &spec.empty_state()).1
+}
+
+fn rows(x: &[f64], width: usize, range: std::ops::Range<usize>) -> &[f64] {
+    &x[range.start * width..range.end * width]
+}
+
+fn state_distance(mut a: State, mut b: State) -> f64 {
+    assert_eq!(a.position, b.position);
+    a.parts_mut().zip(b.parts_mut()).map(|(a, b)| distance(a, b)).fold(0.0, f64::max)
+}
+
+fn hold_gradients(name: &str, spec: &LayerSpec, input: &Input, from_scratch: bool, random: &mut Random) {
+    let weights = weights(spec, random);
+    let state = if from_scratch { spec.empty_state() } else { used_state(spec, &weights, random) };
+    let c = random.normals(input.query.len());
+    let mut c_state = spec.empty_state();
+    c_state.parts_mut().for_each(|x| *x = random.normals(x.len()));
+    let loss = |weights: &Weights, input: &Input, state: &State| {
+        let (out, mut after) = forward(spec, weights, input, state);
+        assert!(out.iter().all(|x| x.is_finite()), "{name}");
+        let parts = after.parts_mut().zip(c_state.clone().parts_mut()).map(|(x, c)| dot(x, c)).sum::<f64>();
+        dot(&out, &c) + parts
+    };
+    let mut found = backward(spec, &weights, input, &state, &c, &c_state);
+    let label = |part: &str| format!("{name}, causal {}, {part}", spec.causal);
+    check(&label("query"), input.query, &found.query, |query| loss(&weights, &Input { query, ..*input }, &state));
+    check(&label("key"), input.key, &found.key, |key| loss(&weights, &Input { key, ..*input }, &state));
+    for (part, values) in &weights {
+        check(&label(part), values, &found.weights[part], |values| {
+            let mut weights = weights.clone();
+            weights.insert(part, values.to_vec());
+            loss(&weights, input, &state)
+        });
+    }
+    let parts: Vec<_> = state
+        .clone()
+        .parts_mut()
+        .map(std::mem::take)
+        .zip(found.state.parts_mut())
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(values, gradient)| (values, gradient.clone()))
+        .collect();
+    for (i, (values, gradient)) in parts.iter().enumerate() {
+        check(&label(&format!("state {i}")), values, gradient, |values| {
+            let mut state = state.clone();
+            *state.parts_mut().nth(i).unwrap() = values.to_vec();
+            loss(&weights, input, &state)
+        });
+    }
+}
+
+#[test]
+fn gradients() {
+    let mut random = Random::new(20);
+    let pad = [true, false, false, true, false, true];
+    for (name, spec) in specs() {
+        for causal in [true, false] {
+            let spec = LayerSpec { causal, ..spec.clone() };
+            for (steps, pad) in [(5, &[][..]), (1, &[]), (6, &pad)] {
+                let x = random.normals(steps * spec.d_model);
+                let released: Vec<f64> = (0..steps * spec.kv_heads).map(|i| (i % 3 != 1) as usize as f64).collect();
+                for from_scratch in [true, false] {
+                    let release = if from_scratch { &[][..] } else { &released };
+                    let input = Input { release, ..Input::self_attn(&x, pad) };
+                    hold_gradients(name, &spec, &input, from_scratch, &mut random);
+                }
+            }
+            if !causal {
+                let (q, k) = (random.normals(3 * spec.d_model), random.normals(6 * spec.d_model));
+                hold_gradients(name, &spec, &Input::cross(&q, &k, &pad), false, &mut random);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_sequence_goes_on_where_it_was() {
+    let mut random = Random::new(21);
+    for (name, spec) in specs() {
+        let (spec, width, steps) = (LayerSpec { causal: true, ..spec.clone() }, spec.d_model, 7);
+        let weights = weights(&spec, &mut random);
+        let x = random.normals(steps * width);
+        let (whole, after) = forward(&spec, &weights, &Input::self_attn(&x, &[]), &spec.empty_state());
+        for cut in 0..=steps {
+            let part =
+                |range, state: &State| forward(&spec, &weights, &Input::self_attn(rows(&x, width, range), &[]), state);
+            let (first, state) = part(0..cut, &spec.empty_state());
+            let (second, state) = part(cut..steps, &state);
+            assert_eq!([first, second].concat(), whole, "{name}, cut at {cut}");
+            assert_eq!(state, after, "{name}, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn padded_is_unpadded() {
+    let mut random = Random::new(22);
+    let pads = [[true, true, false, false, false], [false, true, false, true, true], [true; 5]];
+    for (name, spec) in specs() {
+        for (causal, pad) in [true, false].into_iter().flat_map(|causal| pads.map(|pad| (causal, pad))) {
+            let (spec, width) = (LayerSpec { causal, ..spec.clone() }, spec.d_model);
+            let weights = weights(&spec, &mut random);
+            let state = used_state(&spec, &weights, &mut random);
+            let x = random.normals(5 * width);
+            let kept: Vec<usize> = (0..5).filter(|&t| !pad[t]).collect();
+            let (out, after) = forward(&spec, &weights, &Input::self_attn(&x, &pad), &state);
+            let alone = pick(&x, width, &kept);
+            let (expected, expected_after) = forward(&spec, &weights, &Input::self_attn(&alone, &[]), &state);
+            assert_eq!(pick(&out, width, &kept), expected, "{name}");
+            assert_eq!(after, expected_after, "{name}");
+            if kept.is_empty() {
+                assert_eq!(after, state, "{name}");
+            }
+            let silent: Vec<usize> = (0..5).filter(|&t| pad[t]).collect();
+            let bias = if spec.bias { weights["output.bias"].clone() } else { vec![0.0; width] };
+            assert_eq!(pick(&out, width, &silent), bias.repeat(silent.len()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_future_changes_no_bit_of_the_past() {
+    let mut random = Random::new(23);
+    for (name, spec) in specs() {
+        let (spec, width, steps) = (LayerSpec { causal: true, ..spec.clone() }, spec.d_model, 6);
+        let (weights, state) = (weights(&spec, &mut random), spec.empty_state());
+        let x = random.normals(steps * width);
+        let (before, _) = forward(&spec, &weights, &Input::self_attn(&x, &[]), &state);
+        for t in 0..steps {
+            let mut changed = x.clone();
+            changed[t * width..].iter_mut().for_each(|x| *x = -3.0 * *x + 1.0);
+            let (after, _) = forward(&spec, &weights, &Input::self_attn(&changed, &[]), &state);
+            assert_eq!(rows(&before, width, 0..t), rows(&after, width, 0..t), "{name}, {t}");
+            assert_ne!(rows(&before, width, t..steps), rows(&after, width, t..steps), "{name}, {t}");
+            // The gradient of what comes before t by what comes from t on is exactly 0.
+            let mut d_out = vec![0.0; steps * width];
+            d_out[..t * width].fill(1.0);
+            let found = backward(&spec, &weights, &Input::self_attn(&x, &[]), &state, &d_out, &state);
+            for d_x in [&found.query, &found.key] {
+                assert!(rows(d_x, width, t..steps).iter().all(|&x| x == 0.0), "{name}, {t}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_query_reads_the_same_causal_or_not() {
+    let mut random = Random::new(24);
+    for (name, spec) in specs() {
+        let (width, steps) = (spec.d_model, 5);
+        let weights = weights(&spec, &mut random);
+        let x = random.normals(steps * width);
+        let run = |causal| {
+            let spec = LayerSpec { causal, ..spec.clone() };
+            forward(&spec, &weights, &Input::self_attn(&x, &[]), &spec.empty_state())
+        };
+        let ((causal, after), (free, free_after)) = (run(true), run(false));
+        assert_eq!(rows(&causal, width, 4..5), rows(&free, width, 4..5), "{name}");
+        assert_eq!(state_distance(after, free_after), 0.0, "{name}");
+    }
+}
+
+/// Key heads that are shared are key heads written down once for each query head.
+#[test]
+fn grouped_heads_are_repeated_heads() {
+    let mut random = Random::new(27);
+    for (name, spec) in specs() {
+        if spec.kv_heads != spec.heads || spec.heads == 1 || spec.decay == Decay::Fixed {
+            continue;
+        }
+        let whole = LayerSpec { causal: true, d_model: 8, heads: 4, kv_heads: 4, ..spec };
+        let few = whole.clone().grouped(2);
+        let shared = weights(&few, &mut random);
+        let mut repeated = shared.clone();
+        for (part, shape) in whole.shapes() {
+            let values = &shared[part];
+            let (wide, narrow) = (shape.iter().product::<usize>(), values.len());
+            if wide == narrow {
+                continue;
+            }
+            // The axis of the heads is the last of a matrix's two, else the first.
+            let by_column = part.ends_with("weight");
+            let width = if by_column { narrow / 8 / 2 } else { narrow / 2 };
+            let row = if by_column { narrow / 8 } else { narrow };
+            let twice = |row: &[f64]| row.chunks(width).flat_map(|h| [h, h].concat()).collect::<Vec<_>>();
+            repeated.insert(part, values.chunks(row).flat_map(twice).collect());
+        }
+        let x = random.normals(5 * 8);
+        let run = |spec: &LayerSpec, weights| forward(spec, weights, &Input::self_attn(&x, &[]), &spec.empty_state());
+        let ((found, state), (expected, wide)) = (run(&few, &shared), run(&whole, &repeated));
+        assert_eq!(found, expected, "{name}");
+        assert_eq!([0, 0, 1, 1].map(|h| &state.memory[h]), [0, 1, 2, 3].map(|h| &wide.memory[h]), "{name}");
+    }
+}
+
+/// Bidirectional linear attention over two heads, written without any function of the oracle.
+#[test]
+fn the_layer_is_linear_attention() {
+    let spec = LayerSpec::new(4, 2);
+    let mut random = Random::new(25);
+    let weights = weights(&spec, &mut random);
+    let x = random.normals(3 * 4);
+    let project = |name: &str, bias: &str, x: &[f64], c: usize| {
+        weights[bias][c] + (0..4).map(|i| x[i] * weights[name][i * 4 + c]).sum::<f64>()
+    };
+    let firing = |x: f64| if x > 0.0 { x + 1.0 } else { x.exp() };
+    let row = |t: usize| &x[t * 4..(t + 1) * 4];
+    let mut expected = Vec::new();
+    for t in 0..3 {
+        let mut merged = [0.0; 4];
+        for (c, merged) in merged.iter_mut().enumerate() {
+            let columns = c / 2 * 2..c / 2 * 2 + 2;
+            let score = |j: usize| -> f64 {
+                let pair = |i| {
+                    firing(project("query.weight", "query.bias", row(t), i))
+                        * firing(project("key.weight", "key.bias", row(j), i))
+                };
+                columns.clone().map(pair).sum()
+            };
+            let total: f64 = (0..3).map(score).sum();
+            *merged = (0..3).map(|j| score(j) * project("value.weight", "value.bias", row(j), c)).sum::<f64>() / total;
+        }
+        expected.extend((0..4).map(|c| project("output.weight", "output.bias", &merged, c)));
+    }
+    let (out, _) = forward(&spec, &weights, &Input::self_attn(&x, &[]), &spec.empty_state());
+    assert!(distance(&out, &expected) < 1e-12);
+}
+
+/// One gated delta layer of one head, its equations in a row.
+#[test]
+fn the_layer_is_a_gated_delta_rule() {
+    let spec = LayerSpec {
+        causal: true,
+        feature_map: FeatureMap::Silu,
+        decay: Decay::Gated,
+        plasticity: Plasticity::Delta,
+        normalizer: Normalizer::Rms,
+        write_gate: true,
+        convolution: 2,
+        output_gate: true,
+        ..LayerSpec::new(2, 1)
+    };
+    let mut random = Random::new(26);
+    let w = weights(&spec, &mut random);
+    let x = random.normals(4 * 2);
+    let (found, _) = forward(&spec, &w, &Input::self_attn(&x, &[]), &spec.empty_state());
+    let project = |name: &str, t: usize, c: usize| {
+        let (weight, n) = (&w[format!("{name}.weight").as_str()], w[format!("{name}.bias").as_str()].len());
+        w[format!("{name}.bias").as_str()][c] + x[t * 2] * weight[c] + x[t * 2 + 1] * weight[n + c]
+    };
+    let swish = |x: f64| x / (1.0 + (-x).exp());
+    let mut memory = [[0.0; 2]; 2];
+    for t in 0..4 {
+        let channel = |name: &str, kernel: &str| {
+            [0, 1].map(|c| {
+                let past = if t > 0 { w[kernel][c * 2] * project(name, t - 1, c) } else { 0.0 };
+                past + w[kernel][c * 2 + 1] * project(name, t, c)
+            })
+        };
+        let unit = |x: [f64; 2]| {
+            let y = x.map(swish);
+            y.map(|z| z / (y[0] * y[0] + y[1] * y[1] + 1e-6).sqrt())
+        };
+        let (q, k) = (unit(channel("query", "convolution.0.kernel")), unit(channel("key", "convolution.1.kernel")));
+        let v = channel("value", "convolution.2.kernel");
+        let a = (-(1.0 + project("decay.gate", t, 0).exp()).ln() * w["decay.rate"][0].exp()).exp();
+        let b = 1.0 / (1.0 + (-project("write_gate", t, 0)).exp());
+        memory = memory.map(|row| row.map(|h| a * h));
+        let recalled = [0, 1].map(|j| k[0] * memory[0][j] + k[1] * memory[1][j]);
+        for i in 0..2 {
+            for j in 0..2 {
+                memory[i][j] += b * k[i] * (v[j] - recalled[j]);
+            }
+        }
+        let y = [0, 1].map(|j| q[0] * memory[0][j] + q[1] * memory[1][j]);
+        let size = ((y[0] * y[0] + y[1] * y[1]) / 2.0 + 1e-5).sqrt();
+        let y = [0, 1].map(|j| y[j] / size * w["norm.gamma"][j] * swish(project("gate", t, j)));
+        let out = [0, 1].map(|c| w["output.bias"][c] + y[0] * w["output.weight"][c] + y[1] * w["output.weight"][2 + c]);
+        assert!(distance(&out, rows(&found, 2, t..t + 1)) < 1e-12, "step {t}");
+    }
+}

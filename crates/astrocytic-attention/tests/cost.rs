@@ -1,0 +1,54 @@
+//! What a layer is said to cost is what it costs.
+
+mod common;
+
+use astrocytic_attention::{AttentionCache, AttentionConfig, SoftmaxAttentionConfig};
+use burn::tensor::Device;
+use common::{D_MODEL, HEADS, input, variants};
+
+#[test]
+fn state_bytes_are_those_of_the_state_and_do_not_grow() {
+    let device = Device::flex();
+    for (name, config) in variants() {
+        let config = AttentionConfig::Astrocytic(config.with_causal(true));
+        let layer = config.init(&device);
+        let mut cache = layer.empty_cache(1);
+        for steps in [1, 9] {
+            layer.forward_cache(input(1, steps, 3, &device), &mut cache);
+            let AttentionCache::Memory(state) = &cache else { panic!("{name}: another cache") };
+            let position = state.position.dtype().size();
+            assert_eq!(state.bytes() - position, config.state_bytes(steps) as usize, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_key_value_cache_grows_as_stated() {
+    let device = Device::flex();
+    let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_kv_heads(Some(1));
+    let config = AttentionConfig::Softmax(config.with_convolution(3));
+    let layer = config.init(&device);
+    let mut cache = layer.empty_cache(1);
+    for seen in [4, 8, 12] {
+        layer.forward_cache(input(1, 4, 3, &device), &mut cache);
+        let AttentionCache::KeyValue(cache) = &cache else { panic!("another cache") };
+        let floats: usize = cache.steps.iter().flatten().map(|x| x.shape().num_elements()).sum();
+        let history: usize = cache.history.iter().flatten().map(|x| x.shape().num_elements()).sum();
+        assert_eq!(4 * (floats + history), config.state_bytes(seen) as usize);
+    }
+}
+
+/// 16 wide, 2 heads of 8, chunks of 7: each product counted by hand.
+#[test]
+fn operations_are_those_of_the_products() {
+    let linear = &variants().into_iter().find(|(name, _)| *name == "relu").expect("a variant").1;
+    let projections = 4.0 * 2.0 * 16.0 * 16.0;
+    // In a head: scores 7 × 8, their product with values and ones 7 × 9, reading and writing 8 × 9, each multiply-add two;
+    // maps of q and k 4 a feature.
+    let head = 2.0 * 7.0 * 8.0 + 2.0 * 7.0 * 9.0 + 2.0 * 2.0 * 8.0 * 9.0 + 2.0 * 4.0 * 8.0;
+    assert_eq!(AttentionConfig::Astrocytic(linear.clone()).flops_per_token(64), projections + 2.0 * head);
+    let softmax = AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2));
+    let mixing = 2.0 * 2.0 * 64.0 * 16.0 + 5.0 * 2.0 * 64.0;
+    assert_eq!(softmax.flops_per_token(64), projections + mixing);
+    assert_eq!(AttentionConfig::Off.flops_per_token(64), 0.0);
+}

@@ -1,0 +1,284 @@
+//! The Burn module held to the oracle: outputs, final state and every gradient, for every variant.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use astrocytic_attention::oracle::{self, Decay, LayerSpec, Position, State, Weights};
+use astrocytic_attention::position::PositionConfig;
+use astrocytic_attention::{
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, AttentionState, DecayConfig,
+    FeatureMapConfig as Map, Form, Normalizer, Plasticity,
+};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
+use common::{D_MODEL, HEADS, input, layer, variants};
+
+/// Relative to the root mean square of what is compared, outputs and gradients alike.
+const BOUND: f64 = 1e-4;
+const STEPS: usize = 9;
+const PADDED: [bool; STEPS] = [true, false, false, true, false, false, false, true, false];
+
+fn spec(config: &Config, causal: bool) -> LayerSpec {
+    let feature_map = match config.feature_map {
+        Map::Elu => oracle::FeatureMap::Elu,
+        Map::Relu => oracle::FeatureMap::Relu,
+        Map::Identity => oracle::FeatureMap::Identity,
+        Map::Silu => oracle::FeatureMap::Silu,
+        Map::Hedgehog => oracle::FeatureMap::Hedgehog,
+        Map::PositiveRandom { features, .. } => oracle::FeatureMap::PositiveRandom { features },
+        Map::Trigonometric { features, .. } => oracle::FeatureMap::Trigonometric { features },
+        Map::Taylor => oracle::FeatureMap::Taylor,
+        Map::Dpfp { nu } => oracle::FeatureMap::Dpfp { nu },
+        other => panic!("the oracle has no {other:?}"),
+    };
+    let decay = match config.decay {
+        DecayConfig::None => Decay::None,
+        DecayConfig::Fixed => Decay::Fixed,
+        DecayConfig::Learned => Decay::Learned,
+        DecayConfig::Gated => Decay::Gated,
+        other => panic!("the oracle has no {other:?}"),
+    };
+    let normalizer = match config.normalizer {
+        Normalizer::Calcium { alpha } => oracle::Normalizer::Calcium { alpha },
+        Normalizer::Rms => oracle::Normalizer::Rms,
+        Normalizer::None => oracle::Normalizer::None,
+        other => panic!("the oracle has no {other:?}"),
+    };
+    let position = match config.position {
+        PositionConfig::None => Position::None,
+        PositionConfig::Rotary { theta } => Position::Rotary { theta },
+        PositionConfig::Distance { scale, max_steps } => Position::Distance { scale, max_steps },
+        other => panic!("the oracle has no {other:?}"),
+    };
+    LayerSpec {
+        kv_heads: config.key_heads(),
+        causal,
+        feature_map,
+        decay,
+        plasticity: match config.plasticity {
+            Plasticity::Hebbian => oracle::Plasticity::Hebbian,
+            Plasticity::Delta => oracle::Plasticity::Delta,
+        },
+        normalizer,
+        write_gate: config.write_gate,
+        convolution: config.convolution,
+        output_gate: config.output_gate,
+        position,
+        bias: config.bias,
+        ..LayerSpec::new(D_MODEL, HEADS)
+    }
+}
+
+/// Every parameter by name, or with `gradients` its gradient (none where it is not trained).
+struct Named<'a> {
+    path: Vec<String>,
+    gradients: Option<&'a Gradients>,
+    found: BTreeMap<String, Vec<f64>>,
+}
+
+impl ModuleVisitor for Named<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = match self.gradients {
+            None => Some(numbers(param.val())),
+            Some(gradients) => param.val().grad(gradients).map(numbers),
+        };
+        self.found.extend(values.map(|values| (self.path.join("."), values)));
+    }
+}
+
+fn named(layer: &AstrocyticAttention, gradients: Option<&Gradients>) -> BTreeMap<String, Vec<f64>> {
+    let mut visitor = Named { path: Vec::new(), gradients, found: BTreeMap::new() };
+    layer.visit(&mut visitor);
+    visitor.found
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert_dtype(DType::F64).iter::<f64>().collect()
+}
+
+fn compare(what: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}: sizes");
+    assert!(found.iter().all(|x| x.is_finite()), "{what}: not finite");
+    let square = |x: f64| x * x;
+    let error: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
+    let size: f64 = expected.iter().copied().map(square).sum();
+    // What is 0 by its nature (a gradient through a floor) is 0 up to rounding.
+    let relative = (error / size.max(1e-8 * expected.len() as f64)).sqrt();
+    assert!(relative <= BOUND, "{what}: {relative:e}");
+}
+
+/// A state as the Burn layer keeps it: key heads that are shared are written down once for each query head.
+fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
+    let (d, m, group) = (spec.head_size(), spec.features(), spec.heads / spec.kv_heads);
+    let shared = |heads: &[Vec<f64>]| heads.iter().flat_map(|h| vec![h.as_slice(); group].concat()).collect::<Vec<_>>();
+    let tensor = |values: Vec<f64>, shape: &[usize]| TensorData::new(values, shape.to_vec()).convert_dtype(DType::F32);
+    let calcium = tensor(shared(&state.calcium), &[1, spec.heads, state.calcium[0].len()]);
+    let history = [spec.heads, spec.kv_heads, spec.kv_heads].map(|heads| heads * d);
+    AttentionState {
+        memory: Tensor::from_data(tensor(shared(&state.memory), &[1, spec.heads, m, d]), device),
+        calcium: spec.normalizer.alpha().map(|_| Tensor::from_data(calcium, device)),
+        history: (spec.convolution > 0).then(|| {
+            [0, 1, 2].map(|i| {
+                let values = tensor(state.history[i].clone(), &[1, spec.convolution - 1, history[i]]);
+                Tensor::from_data(values, device)
+            })
+        }),
+        position: Tensor::from_data([state.position as i64], device),
+    }
+}
+
+/// Every part of a state that has a gradient.
+fn parts(state: &AttentionState) -> Vec<Vec<f64>> {
+    let calcium = state.calcium.clone().map(numbers);
+    let history = state.history.clone().into_iter().flatten().map(numbers);
+    [numbers(state.memory.clone())].into_iter().chain(calcium).chain(history).collect()
+}
+
+struct Case<'a> {
+    name: String,
+    config: &'a Config,
+    causal: bool,
+    padded: bool,
+    form: Option<Form>,
+}
+
+/// Runs both with a state that a sequence left behind (causal) or an empty one, and a loss of random weights over the
+/// output and the state after it.
+fn hold(case: &Case) {
+    let device = Device::flex();
+    let autodiff = Device::flex().autodiff();
+    let layer = layer(&case.config.clone().with_causal(case.causal), &device);
+    let spec = spec(case.config, case.causal);
+    let own = named(&layer, None);
+    let weights: Weights = spec.shapes().into_iter().map(|(name, _)| (name, own[name].clone())).collect();
+    assert_eq!(weights.len(), own.len(), "{}: parameters {:?}", case.name, own.keys());
+
+    let mut before = spec.empty_state();
+    if case.causal {
+        let past = numbers(input(1, 4, 31, &device));
+        let past = oracle::Input::self_attn(&past, &[]);
+        before = oracle::forward(&spec, &weights, &past, &before).1;
+    }
+    let x = input(1, STEPS, 32, &device);
+    let x_numbers = numbers(x.clone());
+    let pad: &[bool] = if case.padded { &PADDED } else { &[] };
+    let own_input = oracle::Input::self_attn(&x_numbers, pad);
+    let (expected, expected_after) = oracle::forward(&spec, &weights, &own_input, &before);
+
+    let layer = layer.to_device(&autodiff);
+    let x = Tensor::from_data(x.into_data(), &autodiff).require_grad();
+    let leaves = tensors(&before, &spec, &autodiff);
+    let leaves = AttentionState {
+        memory: leaves.memory.require_grad(),
+        calcium: leaves.calcium.map(Tensor::require_grad),
+        history: leaves.history.map(|h| h.map(Tensor::require_grad)),
+        position: leaves.position,
+    };
+    let mut call = AttentionInput::self_attn(x.clone());
+    if case.padded {
+        call = call.mask_pad(Tensor::<1, Bool>::from_data(PADDED, &autodiff).unsqueeze());
+    }
+    if let Some(form) = case.form {
+        call = call.form(form);
+    }
+    let mut after = leaves.clone();
+    let context = if case.causal {
+        layer.forward_state(call, &mut after).context
+    } else {
+        layer.forward(call).context
+    };
+    compare(&format!("{}: output", case.name), &numbers(context.clone()), &expected);
+
+    let c = input(1, STEPS, 33, &device);
+    let mut loss = (context * Tensor::from_data(c.clone().into_data(), &autodiff)).sum();
+    let mut by_after = spec.empty_state();
+    if case.causal {
+        for (i, (found, expected)) in
+            parts(&after).iter().zip(parts(&tensors(&expected_after, &spec, &device))).enumerate()
+        {
+            compare(&format!("{}: state {i}", case.name), found, &expected);
+        }
+        // The sine of the index is as good as random.
+        let mut place = 0.0f64;
+        for part in by_after.parts_mut() {
+            part.iter_mut().for_each(|value| {
+                place += 1.0;
+                *value = place.sin();
+            });
+        }
+        let group = (spec.heads / spec.kv_heads) as f64;
+        let c = tensors(&by_after, &spec, &autodiff);
+        // A shared key head's state stands in the Burn layer once for each query head.
+        loss = loss + (after.memory * c.memory).sum() / group;
+        if let (Some(calcium), Some(c)) = (after.calcium, c.calcium) {
+            loss = loss + (calcium * c).sum() / group;
+        }
+        for (history, c) in after.history.into_iter().flatten().zip(c.history.into_iter().flatten()) {
+            loss = loss + (history * c).sum();
+        }
+    }
+    let gradients = loss.backward();
+    let expected = oracle::backward(&spec, &weights, &own_input, &before, &numbers(c), &by_after);
+
+    let both: Vec<f64> = expected.query.iter().zip(&expected.key).map(|(q, k)| q + k).collect();
+    compare(&format!("{}: gradient of x", case.name), &numbers(x.grad(&gradients).expect("a leaf")), &both);
+    let found = named(&layer, Some(&gradients));
+    for (name, expected) in &expected.weights {
+        // Random directions are not trained, and a parameter that nothing reads has no gradient.
+        let Some(found) = found.get(*name) else {
+            let random = matches!(case.config.feature_map, Map::PositiveRandom { .. } | Map::Trigonometric { .. });
+            assert!(random && name.ends_with("projection"), "{}: no gradient of {name}", case.name);
+            continue;
+        };
+        compare(&format!("{}: gradient of {name}", case.name), found, expected);
+    }
+    if case.causal {
+        let sum_over_group = |grad: Vec<f64>, heads: usize| {
+            let size = grad.len() / spec.heads;
+            let group = spec.heads / heads;
+            let head = |h: usize, i: usize| (0..group).map(|g| grad[(h * group + g) * size + i]).sum::<f64>();
+            (0..heads).flat_map(|h| (0..size).map(move |i| (h, i))).map(|(h, i)| head(h, i)).collect::<Vec<_>>()
+        };
+        let memory = sum_over_group(numbers(leaves.memory.grad(&gradients).expect("a leaf")), spec.kv_heads);
+        compare(&format!("{}: gradient of memory", case.name), &memory, &expected.state.memory.concat());
+        if let Some(calcium) = &leaves.calcium {
+            let calcium = sum_over_group(numbers(calcium.grad(&gradients).expect("a leaf")), spec.kv_heads);
+            compare(&format!("{}: gradient of calcium", case.name), &calcium, &expected.state.calcium.concat());
+        }
+        for (i, history) in leaves.history.iter().flatten().enumerate() {
+            let found = numbers(history.grad(&gradients).expect("a leaf"));
+            compare(&format!("{}: gradient of history {i}", case.name), &found, &expected.state.history[i]);
+        }
+    }
+}
+
+#[test]
+fn outputs_state_and_gradients_are_the_oracles() {
+    for (name, config) in variants() {
+        for causal in [true, false] {
+            for padded in [false, true] {
+                let name = format!("{name}, causal {causal}, padded {padded}");
+                hold(&Case { name, config: &config, causal, padded, form: None });
+            }
+        }
+    }
+}
+
+#[test]
+fn every_form_has_the_oracles_gradients() {
+    for (name, config) in variants() {
+        for form in [Form::Recurrent, Form::Parallel, Form::Chunkwise(1), Form::Chunkwise(4), Form::Chunkwise(STEPS)] {
+            let name = format!("{name}, {form:?}");
+            hold(&Case { name, config: &config, causal: true, padded: false, form: Some(form) });
+        }
+    }
+}

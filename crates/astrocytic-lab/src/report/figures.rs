@@ -1,0 +1,191 @@
+//! The figures of a report: which series each plot shows.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use plotters::style::RGBColor;
+
+use super::plot::{Axis, Pattern, Plot, Series, colour, plain};
+use super::summary::{Summary, mean, tokens};
+use crate::results::{Experiment, Line, Phase, Role};
+
+/// Test loss against unique training tokens, as a stand-alone SVG.
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn loss_svg(experiment: &Experiment, lines: &[Line], summary: &Summary) -> Result<String> {
+    loss_plot(experiment, lines, summary, 0.0)
+}
+
+/// The data ratio against the loss, every arm with the baseline, as a stand-alone SVG; `None` without ratios.
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn ratio_svg(experiment: &Experiment, summary: &Summary) -> Result<Option<String>> {
+    Ok(ratio_panels(experiment, summary)?.into_iter().next().map(|(_, svg)| svg))
+}
+
+/// Loss above the entropy of the source, where it is known.
+pub(super) fn excess_svg(experiment: &Experiment, lines: &[Line], summary: &Summary) -> Result<Option<String>> {
+    experiment.corpus.entropy.map(|floor| loss_plot(experiment, lines, summary, floor)).transpose()
+}
+
+/// Controls are dashed, so that colour is not all that tells arms apart.
+fn pattern(role: Role) -> Pattern {
+    if role == Role::Control { Pattern::Dashed } else { Pattern::Solid }
+}
+
+/// Test loss less `floor`.
+fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: f64) -> Result<String> {
+    let excess = floor > 0.0;
+    let above = |loss: f64| Some(loss - floor).filter(|&loss| loss > 0.0 && loss.is_finite());
+    let sizes = (experiment.sizes.first().copied().unwrap_or(1), experiment.sizes.last().copied().unwrap_or(1));
+    let (first, last) = (sizes.0 as f64, sizes.1 as f64);
+    let mut series = Vec::new();
+    for (index, arm) in summary.arms.iter().enumerate() {
+        let colour = colour(index);
+        let mut found =
+            Series { name: Some(arm.name.clone()), colour, pattern: pattern(arm.role), ..Series::default() };
+        for size in &arm.sizes {
+            let tokens = size.tokens as f64;
+            let losses: Vec<f64> = size.test_losses.iter().copied().filter_map(above).collect();
+            if let Some(mean) = size.mean.and_then(above) {
+                found.line.push((tokens, mean));
+            }
+            if !losses.is_empty() {
+                found.band.push((tokens, fold(&losses, f64::min), fold(&losses, f64::max)));
+            }
+            // Arms side by side, so that their points do not hide one another.
+            let aside = 1.0 + 0.012 * (index as f64 - 0.5 * (summary.arms.len() - 1) as f64);
+            found.circles.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
+        }
+        series.push(found);
+        if let Some(law) = summary.fits.iter().find(|law| law.arm == arm.name && !excess) {
+            let at = |i| first * (last / first).powf(f64::from(i) / 60.0);
+            let line = (0..=60).map(at).map(|tokens| (tokens, law.fit.loss(tokens))).collect();
+            series.push(Series { colour, pattern: Pattern::Dotted, line, ..Series::default() });
+        }
+    }
+    if let Some(entropy) = experiment.corpus.entropy.filter(|_| !excess && !lines.is_empty()) {
+        series.push(Series {
+            name: Some(format!("entropy of the source, {entropy:.3}")),
+            colour: RGBColor(110, 110, 110),
+            pattern: Pattern::Dashed,
+            line: vec![(first, entropy), (last, entropy)],
+            ..Series::default()
+        });
+    }
+    let label = if excess { "excess test loss (nats per token)" } else { "test loss (nats per token)" };
+    Plot {
+        size: (1120, 520),
+        title: if excess { "Loss above the entropy of the source" } else { "Loss against unique data" }.into(),
+        x: Axis {
+            label: "unique training tokens".into(),
+            log: true,
+            ticks: Some(experiment.sizes.iter().map(|&size| size as f64).collect()),
+            format: tokens,
+        },
+        y: Axis { label: label.into(), log: excess, ticks: None, format: plain },
+        series,
+        rule: None,
+    }
+    .svg()
+}
+
+/// Tuning loss in the course of the final runs, a panel for each data size.
+pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result<Vec<String>> {
+    let panel = |&size: &u64| {
+        let arms = experiment.arms.iter().enumerate();
+        let series: Vec<Series> = arms
+            .map(|(index, arm)| {
+                let mut seeds: BTreeMap<u64, Vec<(u64, f64)>> = BTreeMap::new();
+                for line in lines {
+                    if let Line::Evaluation { cell, step, tuning_loss, .. } = line
+                        && (cell.phase, cell.size, cell.arm.as_str()) == (Phase::Final, size, arm.name.as_str())
+                        && tuning_loss.is_finite()
+                    {
+                        seeds.entry(cell.seed).or_default().push((*step, *tuning_loss));
+                    }
+                }
+                let mut steps: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+                for &(step, loss) in seeds.values().flatten() {
+                    steps.entry(step).or_default().push(loss);
+                }
+                // Early stopping ends seeds at different steps: a mean of the last few survivors would mislead.
+                steps.retain(|_, losses| 2 * losses.len() > seeds.len());
+                let line = steps.iter().filter_map(|(&step, losses)| Some((step as f64, mean(losses)?)));
+                let band = steps.iter().map(|(&step, l)| (step as f64, fold(l, f64::min), fold(l, f64::max)));
+                Series {
+                    name: Some(arm.name.clone()),
+                    colour: colour(index),
+                    pattern: pattern(arm.role),
+                    line: line.collect(),
+                    band: band.collect(),
+                    ..Series::default()
+                }
+            })
+            .collect();
+        Plot {
+            size: (552, 400),
+            title: format!("{} unique tokens", tokens(size as f64)),
+            x: Axis { label: "optimizer step".into(), log: false, ticks: None, format: tokens },
+            y: Axis { label: "tuning loss (nats per token)".into(), log: true, ticks: None, format: plain },
+            series,
+            rule: None,
+        }
+        .svg()
+    };
+    experiment.sizes.iter().map(panel).collect()
+}
+
+/// (compared with, plot) of the data ratio against the loss; the baseline first.
+pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result<Vec<(String, String)>> {
+    let mut panels = Vec::new();
+    for against in &experiment.arms {
+        let ratios: Vec<_> = summary.ratios.iter().filter(|ratio| ratio.baseline == against.name).collect();
+        let (low, high) = ratios
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), r| (low.min(r.loss), high.max(r.loss)));
+        if ratios.is_empty() {
+            continue;
+        }
+        let arms = experiment.arms.iter().enumerate().filter(|(_, arm)| ratios.iter().any(|r| r.arm == arm.name));
+        let count = arms.clone().count();
+        let series = arms.enumerate().map(|(place, (index, arm))| {
+            // Intervals of several arms stand side by side.
+            let aside = 0.012 * (high - low).max(0.02) * (place as f64 - 0.5 * (count - 1) as f64);
+            let own = || ratios.iter().filter(|ratio| ratio.arm == arm.name);
+            let points: Vec<_> = own().map(|r| (r.loss + aside, r.value.estimate)).collect();
+            let interval = |r: &&&super::Ratio| r.value.interval.map(|[low, high]| (r.loss + aside, low, high));
+            Series {
+                name: Some(arm.name.clone()),
+                colour: colour(index),
+                pattern: pattern(arm.role),
+                dots: points.clone(),
+                line: points,
+                intervals: own().filter_map(|r| interval(&r)).collect(),
+                ..Series::default()
+            }
+        });
+        let plot = Plot {
+            size: (1120, 430),
+            title: format!("Data ratio against {}: above 1, the arm needs less data", against.name),
+            x: Axis {
+                label: "test loss L (nats per token); lower takes more data".into(),
+                log: false,
+                ticks: None,
+                format: plain,
+            },
+            y: Axis { label: format!("r(L) = D({}) / D(arm)", against.name), log: true, ticks: None, format: plain },
+            series: series.collect(),
+            rule: Some(1.0),
+        };
+        panels.push((against.name.clone(), plot.svg()?));
+    }
+    panels.sort_by_key(|(name, _)| experiment.arms.iter().any(|arm| arm.name == *name && arm.role != Role::Baseline));
+    Ok(panels)
+}
+
+fn fold(values: &[f64], pick: fn(f64, f64) -> f64) -> f64 {
+    values.iter().copied().reduce(pick).unwrap_or(f64::NAN)
+}

@@ -1,0 +1,114 @@
+//! Made-up experiments for the tests of the report.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::results::{ArmFacts, Cell, CorpusFacts, DocumentLoss, Experiment, Line, Phase, Role, Status, TestLoss};
+
+/// Four arms, four sizes, five seeds, entropy unknown.
+pub(super) fn standard() -> (Experiment, Vec<Line>) {
+    let arms = [
+        ("vanilla", Role::Baseline, 1.0),
+        ("tripartite", Role::Astrocytic, 1.6),
+        ("calcium-gate", Role::Astrocytic, 1.05),
+        ("vanilla+conv+gate", Role::Control, 1.2),
+    ];
+    experiment("Data efficiency on moby-dick", &arms, &[16_384, 65_536, 262_144, 1_048_576], 5, None)
+}
+
+/// Three arms, two sizes, three seeds, a source of known entropy.
+pub(super) fn quick() -> (Experiment, Vec<Line>) {
+    let arms =
+        [("vanilla", Role::Baseline, 1.0), ("tripartite", Role::Astrocytic, 1.1), ("linear", Role::Control, 0.7)];
+    experiment("Data efficiency on generated", &arms, &[16_000, 64_000], 3, Some(1.472_31))
+}
+
+fn experiment(
+    name: &str,
+    arms: &[(&str, Role, f64)],
+    sizes: &[u64],
+    seeds: u64,
+    entropy: Option<f64>,
+) -> (Experiment, Vec<Line>) {
+    let experiment = Experiment {
+        name: name.into(),
+        corpus: CorpusFacts {
+            name: name.rsplit(' ').next().unwrap().into(),
+            tokenizer: "byte-pair, 512".into(),
+            vocabulary: 512,
+            train_tokens: 2_100_000,
+            tuning_tokens: 60_000,
+            test_tokens: 61_440,
+            test_documents: 24,
+            bytes_per_token: 2.31,
+            entropy,
+        },
+        arms: arms
+            .iter()
+            .map(|&(name, role, _)| ArmFacts {
+                name: name.into(),
+                role,
+                description: format!("what {name} does, in one line of words"),
+                parameters: 957_696,
+                state_bytes: 1_048_576,
+                flops_per_token: 2.1e6,
+            })
+            .collect(),
+        sizes: sizes.to_vec(),
+        seeds: (0..seeds).collect(),
+        tuning_seeds: vec![1_000],
+        learning_rates: vec![1e-3, 3e-3],
+        weight_decays: vec![0.1, 1.0],
+        context: 256,
+        batch: 16,
+        max_steps: 2_000,
+        machine: "2 cores, 8 GiB".into(),
+        commit: "unknown".into(),
+        config: serde_json::json!({"corpus": name, "layers": 4}),
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut noise = move || (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0;
+    let difficulty: Vec<f64> = (0..24).map(|_| 0.2 * noise()).collect();
+    let mut lines = Vec::new();
+    for &size in sizes {
+        for &(arm, _, factor) in arms {
+            let mean = 1.2 + 25.0 * (size as f64 * factor).powf(-0.25);
+            let mut run = |phase, seed, learning_rate: f64, weight_decay: f64, aside: f64| {
+                let cell = Cell {
+                    id: format!("{phase:?}-{arm}-{size}-{seed}-{learning_rate}-{weight_decay}"),
+                    phase,
+                    arm: arm.into(),
+                    size,
+                    seed,
+                    learning_rate,
+                    weight_decay,
+                };
+                let end = mean + aside + 0.015 * noise();
+                let evaluations = 10 + (seed % 3);
+                for i in 1..=evaluations {
+                    let tuning_loss = end + (5.0 - end) * (-0.55 * i as f64).exp() + 0.004 * noise();
+                    let (step, tokens, train_loss) = (i * 100, i * 409_600, tuning_loss - 0.1);
+                    lines.push(Line::Evaluation { cell: cell.clone(), step, tokens, train_loss, tuning_loss });
+                }
+                let document = |d: &f64| DocumentLoss { nats: 2_560.0 * (end + d + 0.01 * noise()), tokens: 2_560 };
+                let documents: Vec<DocumentLoss> = difficulty.iter().map(document).collect();
+                let loss = documents.iter().map(|d| d.nats).sum::<f64>() / (2_560.0 * documents.len() as f64);
+                lines.push(Line::Result {
+                    cell,
+                    status: Status::Finished,
+                    best_step: evaluations * 100 - 200,
+                    steps: evaluations * 100,
+                    tuning_loss: end,
+                    test: (phase == Phase::Final).then_some(TestLoss { loss, documents }),
+                    tokens_per_second: 9_500.0 + 300.0 * noise(),
+                    seconds: 61.0,
+                });
+            };
+            for (rate, decay, aside) in [(1e-3, 0.1, 0.08), (1e-3, 1.0, 0.05), (3e-3, 0.1, 0.03), (3e-3, 1.0, 0.0)] {
+                run(Phase::Tune, 1_000, rate, decay, aside);
+            }
+            (0..seeds).for_each(|seed| run(Phase::Final, seed, 3e-3, 1.0, 0.0));
+        }
+    }
+    (experiment, lines)
+}

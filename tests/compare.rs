@@ -1,0 +1,105 @@
+//! `compare`: the same figures however it is run, resumed where it was, reported from stored lines alone.
+
+mod program;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use program::{astrocytic, run, succeed, text};
+use serde_json::Value;
+
+/// The quick budget made tiny.
+fn config(folder: &Path) -> PathBuf {
+    let path = folder.join("config.json");
+    let config = serde_json::json!({
+        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite"], "sizes": [1024, 4096],
+        "seeds": 2, "tuning_seeds": 1, "learning_rates": [0.01], "weight_decays": [0.1, 1.0], "d_model": 32, "layers": 1,
+        "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "epochs": 4, "max_steps": 40, "evaluations": 3,
+        "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000, "corpus_seed": 0
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+/// What two runs must have in common: all but times.
+fn figures(folder: &Path) -> Vec<Value> {
+    let lines = std::fs::read_to_string(folder.join("lines.jsonl")).unwrap();
+    let mut figures: Vec<Value> = lines
+        .lines()
+        .map(|line| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            for time in ["seconds", "tokens_per_second"] {
+                line.as_object_mut().unwrap().remove(time);
+            }
+            line
+        })
+        .collect();
+    figures.sort_by_key(ToString::to_string);
+    figures
+}
+
+#[test]
+fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let start = |out: &Path, jobs: &str| {
+        astrocytic(&["compare", "--config", text(&config), "--out", text(out), "--jobs", jobs, "--json"])
+    };
+    let [one, two, killed] = ["one", "two", "killed"].map(|name| folder.path().join(name));
+    let summary: Value = serde_json::from_str(&succeed(start(&one, "1"))).unwrap();
+    succeed(start(&two, "2"));
+    assert_eq!(figures(&one), figures(&two));
+
+    let mut child = start(&killed, "2").spawn().unwrap();
+    let lines = killed.join("lines.jsonl");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&lines).is_ok_and(|text| text.contains("\"result\"")) {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no result in two minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A kill can cut a line; the next run must not trip over it.
+    use std::io::Write;
+    write!(std::fs::OpenOptions::new().append(true).open(&lines).unwrap(), "{{\"kind\":\"resu").unwrap();
+    succeed(start(&killed, "1"));
+    let results = |folder: &Path| {
+        let mut results = figures(folder);
+        results.retain(|line| line["kind"] == "result");
+        results
+    };
+    assert_eq!(results(&one), results(&killed));
+
+    for arm in summary["arms"].as_array().unwrap() {
+        assert!(arm["parameters"].as_u64().unwrap() > 0 && arm["learning_rate"] == 0.01);
+        let sizes = arm["sizes"].as_array().unwrap();
+        assert_eq!(sizes.len(), 2);
+        for size in sizes {
+            assert_eq!(size["test_losses"].as_array().unwrap().len(), 2);
+        }
+    }
+    for ratio in summary["ratios"].as_array().unwrap() {
+        assert_eq!(ratio["baseline"], "vanilla");
+        let (low, high) = (ratio["interval"][0].as_f64().unwrap(), ratio["interval"][1].as_f64().unwrap());
+        assert!(low <= high && ratio["estimate"].as_f64().unwrap() > 0.0);
+    }
+    let report = PathBuf::from(summary["report"].as_str().unwrap());
+    let page = std::fs::read(&report).unwrap();
+    succeed(astrocytic(&["report", text(&one)]));
+    assert_eq!(page, std::fs::read(&report).unwrap(), "a report made again is the same");
+}
+
+#[test]
+fn another_experiment_is_not_mixed_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let out = folder.path().join("out");
+    succeed(astrocytic(&["compare", "--config", text(&config), "--out", text(&out)]));
+    let changed = std::fs::read_to_string(&config).unwrap().replace("\"epochs\":4", "\"epochs\":5");
+    std::fs::write(&config, changed).unwrap();
+    let before = program::files(&out);
+    let output = run(&["compare", "--config", text(&config), "--out", text(&out)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another experiment"));
+    assert_eq!(before, program::files(&out));
+}

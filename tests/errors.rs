@@ -1,0 +1,84 @@
+//! Bad input: one clear line, exit code 2, nothing lost, no panic.
+
+mod program;
+
+use std::path::Path;
+
+use program::{run, text};
+
+fn refused(arguments: &[&str], parts: &[&str]) {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{arguments:?}: {said}");
+    assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    for part in parts {
+        assert!(errors[0].contains(part), "{arguments:?}: \"{part}\" is not in \"{}\"", errors[0]);
+    }
+    assert!(output.stdout.is_empty());
+}
+
+fn file(folder: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    text(&path).to_string()
+}
+
+#[test]
+fn bad_input_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let out = text(&here.join("out")).to_string();
+    let empty = file(here, "empty.txt", b"");
+    let binary = file(here, "binary.txt", b"\x7fELF\0\0\xff\xfe");
+    let short = file(here, "short.txt", b"Too short to learn from.");
+    let blocker = file(here, "blocker", b"a file where a folder should be");
+    let broken = file(here, "broken.json", b"{\"corpus\": \"generated\", \"sizes\": ");
+    let unknown = file(here, "unknown.json", b"{\"corpus\": \"generated\", \"colour\": \"blue\"}");
+    let lines = here.join("results");
+    std::fs::create_dir(&lines).unwrap();
+
+    let compare = |more: &[&str], parts: &[&str]| refused(&[&["compare", "--out", &out], more].concat(), parts);
+    compare(&["--corpus", "moby-dock"], &["moby-dock", "moby-dick", "generated"]);
+    compare(&["--corpus", &empty], &["empty"]);
+    compare(&["--corpus", &binary], &["UTF-8"]);
+    compare(&["--corpus", &short], &["too short"]);
+    compare(&["--seeds", "0"], &["seeds"]);
+    compare(&["--arms", "vanilla,tripatite"], &["tripatite", "tripartite"]);
+    compare(&["--arms", "tripartite"], &["vanilla"]);
+    compare(&["--sizes", "9000,100"], &["ascending"]);
+    compare(&["--device", "gpu"], &["gpu", "flex"]);
+    compare(&["--config", &broken], &["broken.json", "EOF"]);
+    compare(&["--config", &unknown], &["unknown.json", "colour"]);
+    refused(&["compare", "--out", &format!("{blocker}/out")], &["blocker"]);
+    refused(&["report", text(&lines)], &["experiment.json"]);
+    refused(&["train", "--out", &out, "--corpus", &short], &["too short"]);
+    refused(&["train", "--out", &out, "--tokenizer", "bpe:3"], &["bpe:3", "257"]);
+    refused(&["train", "--out", &out, "--heads", "5"], &["n_heads"]);
+    refused(&["generate", "--model", &out], &["config.json"]);
+    refused(&["generate", "--temperature=-1"], &["temperature"]);
+    refused(&["data", "fetch", "war-and-peace"], &["war-and-peace", "moby-dick"]);
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in ["compare", "train", "generate", "data", "report"] {
+        let output = run(&[command, "--help"]);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{command}");
+    }
+    for command in ["compare", "train", "generate", "report"] {
+        let help = run(&[command, "--help"]).stdout;
+        assert!(String::from_utf8_lossy(&help).contains("Example:"), "{command}");
+    }
+}
+
+#[test]
+fn data_list_names_the_corpora() {
+    let listed = String::from_utf8(run(&["data", "list"]).stdout).unwrap();
+    for name in ["generated", "moby-dick", "state-of-the-union", "king-james-bible"] {
+        assert!(listed.contains(name), "{name}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&run(&["data", "list", "--json"]).stdout).unwrap();
+    assert_eq!(json["corpora"].as_array().unwrap().len(), 3);
+}

@@ -1,0 +1,92 @@
+//! `train` and `generate`: the same bytes however often, with how many threads, and where interrupted; the same tokens
+//! by either form.
+
+mod program;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use program::{astrocytic, succeed, text};
+use serde_json::Value;
+
+fn train(out: &Path, arm: &str) -> Command {
+    astrocytic(&[
+        "train",
+        "--out",
+        text(out),
+        "--arm",
+        arm,
+        "--d-model",
+        "32",
+        "--layers",
+        "2",
+        "--heads",
+        "2",
+        "--context",
+        "32",
+        "--batch",
+        "8",
+        "--steps",
+        "30",
+        "--evaluate-every",
+        "10",
+        "--tokens",
+        "8000",
+        "--learning-rate",
+        "0.01",
+        "--tokenizer",
+        "bpe:300",
+        "--json",
+    ])
+}
+
+fn model(folder: &Path) -> [Vec<u8>; 3] {
+    ["model.safetensors", "tokenizer.json", "config.json"].map(|name| std::fs::read(folder.join(name)).unwrap())
+}
+
+#[test]
+fn training_twice_with_one_thread_or_two_or_interrupted_gives_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two, killed] = ["one", "two", "killed"].map(|name| folder.path().join(name));
+    let mut single = train(&one, "tripartite-release");
+    single.env("RAYON_NUM_THREADS", "1");
+    let result: Value = serde_json::from_str(&succeed(single)).unwrap();
+    assert!(result["test_loss"].as_f64().unwrap() < 6.0 && result["entropy"].as_f64().unwrap() > 0.0);
+    let mut double = train(&two, "tripartite-release");
+    double.env("RAYON_NUM_THREADS", "2");
+    succeed(double);
+    assert!(model(&one) == model(&two), "threads change the model");
+
+    let mut child = train(&killed, "tripartite-release").spawn().unwrap();
+    let begun = Instant::now();
+    while !killed.join("checkpoint/standing.json").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no checkpoint in two minutes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeed(train(&killed, "tripartite-release"));
+    assert!(model(&one) == model(&killed), "an interruption changes the model");
+}
+
+#[test]
+fn both_forms_generate_the_same_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    for arm in ["tripartite", "vanilla", "linear"] {
+        let out = folder.path().join(arm);
+        succeed(train(&out, arm));
+        for sampling in [["--temperature", "0"], ["--temperature", "1"]] {
+            let tokens = |form: &str| -> Value {
+                let common = ["generate", "--model", text(&out), "--tokens", "60", "--prompt", "Anna the", "--json"];
+                let arguments = [&common[..], &sampling, &["--form", form]].concat();
+                serde_json::from_str::<Value>(&succeed(astrocytic(&arguments))).unwrap()["tokens"].clone()
+            };
+            let recurrent = tokens("recurrent");
+            assert!(!recurrent.as_array().unwrap().is_empty());
+            assert_eq!(recurrent, tokens("parallel"), "{arm}, {sampling:?}");
+        }
+        let streamed = succeed(astrocytic(&["generate", "--model", text(&out), "--tokens", "20", "--prompt", "Anna"]));
+        assert!(streamed.starts_with("Anna") && streamed.ends_with('\n'));
+    }
+}
