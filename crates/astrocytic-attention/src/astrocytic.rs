@@ -229,11 +229,11 @@ impl AstrocyticAttention {
             Some(n) => reads / n,
             None => reads,
         };
-        let reads = reads.cast(dtype);
         let reads = match &self.norm {
-            Some(norm) => norm.forward(reads),
+            Some(norm) => rms_norm(reads, norm),
             None => reads,
         };
+        let reads = reads.cast(dtype);
         let reads = reads.swap_dims(1, 2).reshape([batch, steps, d_model]);
         let reads = match &self.gate {
             Some(gate) => reads * silu(gate.forward(x_query)),
@@ -392,6 +392,12 @@ impl AstrocyticAttention {
     fn share_heads3(&self, x: Tensor<3>) -> Tensor<3> {
         self.share_heads(x.unsqueeze_dim(3)).squeeze_dim(3)
     }
+}
+
+/// Burn's norm, for reads that are wider than its parameters.
+fn rms_norm(reads: Tensor<4>, norm: &RmsNorm) -> Tensor<4> {
+    let size = (reads.clone().square().mean_dim(3) + norm.epsilon).sqrt();
+    reads / size * full_precision(norm.gamma.val()).unsqueeze()
 }
 
 fn add(key: Tensor<4>, distance: Option<Tensor<4>>) -> Tensor<4> {

@@ -156,7 +156,7 @@ struct Case<'a> {
 fn hold(case: &Case) {
     let device = Device::flex();
     let autodiff = Device::flex().autodiff();
-    let layer = layer(&case.config.clone().with_causal(case.causal), &device);
+    let layer = layer(&case.config.clone().with_causal(case.causal), &autodiff);
     let spec = spec(case.config, case.causal);
     let own = named(&layer, None);
     let weights: Weights = spec.shapes().into_iter().map(|(name, _)| (name, own[name].clone())).collect();
@@ -174,7 +174,6 @@ fn hold(case: &Case) {
     let own_input = oracle::Input::self_attn(&x_numbers, pad);
     let (expected, expected_after) = oracle::forward(&spec, &weights, &own_input, &before);
 
-    let layer = layer.to_device(&autodiff);
     let x = Tensor::from_data(x.into_data(), &autodiff).require_grad();
     let leaves = tensors(&before, &spec, &autodiff);
     let leaves = AttentionState {

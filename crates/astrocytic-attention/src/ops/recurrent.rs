@@ -20,10 +20,17 @@ pub(super) fn causal(
     (Tensor::cat(reads, 2), memory)
 }
 
+/// `e^x − 1 = 2t / (1 − t)` with `t = tanh(x/2)`, exact also for small x ≤ 0.
+fn exp_less_one(x: Tensor<3>) -> Tensor<3> {
+    let t = x.mul_scalar(0.5).tanh();
+    t.clone().mul_scalar(2.0) / (-t + 1.0)
+}
+
 /// One write: steps = 1 in every tensor.
 fn step(writes: Writes, memory: Tensor<4>, plasticity: Plasticity) -> Tensor<4> {
     let memory = match &writes.log_decay {
-        Some(log_decay) => memory * log_decay.clone().exp().unsqueeze_dim(3),
+        // H + (a − 1) H: a itself, rounded near 1, would be off the same way at every step.
+        Some(log_decay) => memory.clone() + memory * exp_less_one(log_decay.clone()).unsqueeze_dim(3),
         None => memory,
     };
     let novel = match plasticity {

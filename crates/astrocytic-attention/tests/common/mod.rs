@@ -66,11 +66,11 @@ pub fn layer(config: &Config, device: &Device) -> AstrocyticAttention {
         let mut layer = config.init(device);
         let nudge = |t: Tensor<2>| {
             let noise = Tensor::random(t.dims(), Distribution::Normal(0.0, 0.3), device);
-            t + noise
+            (t + noise).detach()
         };
         if let Some(filters) = &mut layer.convolution {
             for filter in filters {
-                filter.kernel = filter.kernel.clone().map(nudge);
+                filter.kernel = Param::from_tensor(nudge(filter.kernel.val()));
             }
         }
         layer.visit(&mut Materialize);
