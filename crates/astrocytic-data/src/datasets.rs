@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::corpus::{divisible, read_text};
 use crate::error::DataError;
-use crate::tokenizer::write_atomically;
+use crate::files::write_atomically;
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
@@ -205,7 +205,8 @@ fn fetch_with(
     if documents.is_empty() {
         return Err(DataError::fetch(&dataset.name, "no text was found in it"));
     }
-    write_atomically(&path, documents.join(&SEPARATOR.to_string()).as_bytes())?;
+    let text = documents.join(&SEPARATOR.to_string());
+    write_atomically(&path, text.as_bytes()).map_err(|e| DataError::file(&path, e))?;
     Ok(path)
 }
 

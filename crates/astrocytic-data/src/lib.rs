@@ -15,6 +15,7 @@
 mod corpus;
 pub mod datasets;
 mod error;
+mod files;
 pub mod grammar;
 mod tokenizer;
 mod tokens;
@@ -22,5 +23,6 @@ mod tokens;
 pub use corpus::{Corpus, Document};
 pub use datasets::Cache;
 pub use error::DataError;
+pub use files::write_atomically;
 pub use tokenizer::{DecodeStream, Tokenizer, TokenizerKind};
 pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

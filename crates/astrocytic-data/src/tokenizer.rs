@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -18,6 +17,7 @@ use tokenizers::pre_tokenizers::fixed_length::FixedLength;
 
 use crate::corpus::Document;
 use crate::error::DataError;
+use crate::files::write_atomically;
 use crate::tokens::TokenizedDocument;
 
 /// The token that ends a document, and that a document's first token is predicted from.
@@ -125,7 +125,7 @@ impl Tokenizer {
     /// Where it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), DataError> {
         let text = self.inner.to_string(true).map_err(wrong)?;
-        write_atomically(path, text.as_bytes())
+        write_atomically(path, text.as_bytes()).map_err(|e| DataError::file(path, e))
     }
 
     /// Number of tokens.
@@ -232,15 +232,6 @@ fn special(token: &str) -> AddedToken {
 
 fn wrong(error: impl fmt::Display) -> DataError {
     DataError::Tokenizer(error.to_string())
-}
-
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| DataError::file(folder, e))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| DataError::file(folder, e))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| DataError::file(path, e))?;
-    file.persist(path).map_err(|e| DataError::file(path, e.error))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -29,19 +29,6 @@ impl Checkpoint {
         Self { folder: folder.join("checkpoint") }
     }
 
-    /// Removes it: the run is done.
-    ///
-    /// # Errors
-    /// Where the files cannot be removed.
-    pub fn remove(&self) -> Result<()> {
-        for folder in [self.folder.clone(), self.old()] {
-            if folder.exists() {
-                std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
-            }
-        }
-        Ok(())
-    }
-
     fn old(&self) -> PathBuf {
         self.folder.with_extension("old")
     }

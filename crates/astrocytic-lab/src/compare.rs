@@ -38,7 +38,6 @@ pub struct Execution<'a> {
 /// fails; lines stored before stay.
 pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) -> Result<Summary> {
     config.validate()?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     refuse_another_experiment(config, folder)?;
     let data = Data::prepare(config, folder)?;
     let given = config;
@@ -49,6 +48,7 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
     let experiment = describe(given, &config, &data, &models)?;
     report::save_experiment(folder, &experiment)?;
+    data.save_tokenizer(folder)?;
     drop(data);
 
     let mut lines = report::load(folder)?.1;

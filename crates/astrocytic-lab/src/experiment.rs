@@ -58,9 +58,9 @@ pub struct ExperimentConfig {
     pub warmup: f64,
     /// Largest norm of the gradient.
     pub clip: f64,
-    /// Tokens of the tuning split that an evaluation reads at most (whole documents).
+    /// Tokens of the tuning split that an evaluation reads at most, from all of its documents.
     pub tuning_tokens: u64,
-    /// Tokens of the test split that are read at most (whole documents).
+    /// Tokens of the test split that are read at most, from all of its documents.
     pub test_tokens: u64,
     /// Seed of the generated language's text.
     pub corpus_seed: u64,
@@ -261,7 +261,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Loads the corpus; the tokenizer is read from `folder/tokenizer.json` or trained and written there.
+    /// Loads the corpus; the tokenizer is read from `folder/tokenizer.json` or trained.
     ///
     /// # Errors
     /// For a corpus that cannot be had, or one too short for the experiment.
@@ -277,9 +277,7 @@ impl Data {
             Tokenizer::load(&path)?
         } else {
             let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-            let tokenizer = Tokenizer::train(config.tokenizer, &texts)?;
-            tokenizer.save(&path)?;
-            tokenizer
+            Tokenizer::train(config.tokenizer, &texts)?
         };
         let encode = |documents: &[astrocytic_data::Document]| tokenizer.encode_documents(documents);
         let data = Self {
@@ -298,6 +296,14 @@ impl Data {
             );
         }
         Ok(data)
+    }
+
+    /// Writes the tokenizer where [`prepare`](Self::prepare) reads it, once the folder is known to be this run's.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn save_tokenizer(&self, folder: &Path) -> Result<()> {
+        Ok(self.tokenizer.save(&folder.join("tokenizer.json"))?)
     }
 
     /// Tokens in the training split.
@@ -365,15 +371,36 @@ fn tokens(documents: &[TokenizedDocument]) -> u64 {
     documents.iter().map(|d| d.ids.len() as u64).sum()
 }
 
-/// Whole documents from the first on until `wanted` tokens are reached.
-fn first_tokens(documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<TokenizedDocument> {
-    let mut sum = 0;
-    let fits = |document: &TokenizedDocument| {
-        let more = sum < wanted;
-        sum += document.ids.len() as u64;
-        more
-    };
-    documents.into_iter().take_while(fits).collect()
+/// At most about `wanted` tokens, of every document its beginning: a few whole ones would say little about the others.
+/// Where the entropy is known it is that of whole documents, and the first of them are taken.
+fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<TokenizedDocument> {
+    if documents.iter().any(|document| document.nats.is_some()) {
+        let mut sum = 0;
+        let fits = |document: &TokenizedDocument| {
+            let more = sum < wanted;
+            sum += document.ids.len() as u64;
+            more
+        };
+        return documents.into_iter().take_while(fits).collect();
+    }
+    // Short documents leave their share to the longer ones.
+    let mut lengths: Vec<usize> = documents.iter().map(|document| document.ids.len()).collect();
+    lengths.sort_unstable();
+    let (mut left, mut most) = (wanted as usize, 0);
+    for (place, length) in lengths.iter().enumerate() {
+        most = (left / (lengths.len() - place)).max(1);
+        if *length > most {
+            break;
+        }
+        (left, most) = (left - length, usize::MAX);
+    }
+    for document in &mut documents {
+        // In proportion, because tokens are not cut back to text here.
+        let kept = document.ids.len().min(most);
+        document.bytes = document.bytes * kept / document.ids.len().max(1);
+        document.ids.truncate(kept);
+    }
+    documents
 }
 
 /// Runs one cell: trains, keeps the best weights, and for a final cell reads the test split once.
@@ -412,4 +439,30 @@ pub fn run_cell(
         seconds: started.elapsed().as_secs_f64(),
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
+        lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()
+    }
+
+    #[test]
+    fn every_document_gives_its_beginning_and_short_ones_leave_their_share() {
+        let lengths = |documents: Vec<TokenizedDocument>| documents.iter().map(|d| d.ids.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], None), 27)), [5, 10, 2, 10]);
+        assert_eq!(lengths(first_tokens(documents(&[5, 50], None), 1_000)), [5, 50]);
+        assert_eq!(lengths(first_tokens(documents(&[9, 9], None), 1)), [1, 1]);
+        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], Some(1.0)), 27)), [5, 50]);
+        assert_eq!(first_tokens(documents(&[50], None), 10)[0].bytes, 20);
+    }
+
+    #[test]
+    fn every_budget_holds() {
+        for budget in [Budget::Quick, Budget::Standard, Budget::Full] {
+            budget.config("generated").validate().unwrap();
+        }
+    }
 }

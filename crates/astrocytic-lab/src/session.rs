@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use astrocytic_data::TokenizerKind;
+use astrocytic_data::{TokenizerKind, write_atomically};
 use astrocytic_models::{DecoderConfig, save};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -82,8 +82,7 @@ impl Session {
     /// # Errors
     /// For bad options, a folder with another run, or files that cannot be written.
     pub fn run(config: &SessionConfig, folder: &Path, device: &Device) -> Result<SessionResult> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        claim_folder(config, folder)?;
+        refuse_another_run(config, folder)?;
         let experiment = ExperimentConfig {
             tokenizer: config.tokenizer,
             d_model: config.d_model,
@@ -98,6 +97,10 @@ impl Session {
         experiment.validate()?;
         let data = Data::prepare(&experiment, folder)?;
         let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
+        let path = folder.join("session.json");
+        write_atomically(&path, &serde_json::to_vec_pretty(config)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        data.save_tokenizer(folder)?;
         let (parameters, facts) = (parameters(&model)?, data.facts(&experiment));
         let tokens = config.tokens.unwrap_or_else(|| data.train_tokens());
         let batches = data.batches(&experiment, tokens, config.seed)?;
@@ -153,23 +156,18 @@ impl Session {
             entropy: facts.entropy,
             tokens_per_second: outcome.tokens_per_second,
         };
-        std::fs::write(folder.join("result.json"), serde_json::to_string_pretty(&result)?)?;
+        write_atomically(&folder.join("result.json"), &serde_json::to_vec_pretty(&result)?)?;
         Ok(result)
     }
 }
 
 /// Refuses a folder in which a run with other options has begun.
-fn claim_folder(config: &SessionConfig, folder: &Path) -> Result<()> {
+fn refuse_another_run(config: &SessionConfig, folder: &Path) -> Result<()> {
     let path = folder.join("session.json");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let stored: SessionConfig = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-            if stored != *config {
-                bail!("{} holds a run with other options; give another --out, or remove it", folder.display());
-            }
-        }
-        Err(_) => std::fs::write(&path, serde_json::to_string_pretty(config)?)
-            .with_context(|| format!("cannot write {}", path.display()))?,
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let stored: SessionConfig = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    if stored != *config {
+        bail!("{} holds a run with other options; give another --out, or remove it", folder.display());
     }
     Ok(())
 }

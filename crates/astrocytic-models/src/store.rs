@@ -54,7 +54,9 @@ struct StoredConfig {
 pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
     std::fs::create_dir_all(folder).map_err(|source| ModelError::File { path: folder.into(), source })?;
     let path = folder.join("model.safetensors");
-    let mut store = SafetensorsStore::from_file(&path).overwrite(true).skip_enum_variants(true);
+    // Burn's three entries of metadata come in any order; one has but one order, and the same model the same bytes.
+    let store = SafetensorsStore::from_file(&path).overwrite(true).skip_enum_variants(true);
+    let mut store = store.clear_metadata().metadata("producer", "burn");
     model.save_into(&mut store).map_err(|e| ModelError::Weights { path, reason: e.to_string() })?;
     let stored = StoredConfig { version: VERSION, decoder: model.config().clone() };
     let text = serde_json::to_string_pretty(&stored).expect("a config is plain data");

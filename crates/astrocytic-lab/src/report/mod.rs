@@ -11,10 +11,11 @@ mod synthetic;
 mod tables;
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use astrocytic_data::write_atomically;
 
 pub use figures::{loss_svg, ratio_svg};
 pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary, summarize};
@@ -106,19 +107,8 @@ fn whole_lines(text: &[u8]) -> usize {
 
 /// Writes a whole file or leaves the old one.
 fn save(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut builder = tempfile::Builder::new();
-        // What an ordinary file gets, less the umask; a temporary one would be its owner's alone.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".report-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(folder.join(name)).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", folder.join(name).display()))
+    let path = folder.join(name);
+    write_atomically(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
