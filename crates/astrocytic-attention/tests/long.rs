@@ -3,7 +3,7 @@
 mod common;
 
 use astrocytic_attention::ops::{self, Writes};
-use astrocytic_attention::{AttentionInput, Form, PositionConfig, Plasticity};
+use astrocytic_attention::{AttentionInput, Form, Plasticity, PositionConfig};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use common::{input, layer, relative_error, variants};
 

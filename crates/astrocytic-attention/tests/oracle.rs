@@ -190,11 +190,7 @@ fn hold(case: &Case) {
         call = call.form(form);
     }
     let mut after = leaves.clone();
-    let context = if case.causal {
-        layer.forward_state(call, &mut after).context
-    } else {
-        layer.forward(call).context
-    };
+    let context = if case.causal { layer.forward_state(call, &mut after).context } else { layer.forward(call).context };
     compare(&format!("{}: output", case.name), &numbers(context.clone()), &expected);
 
     let c = input(1, STEPS, 33, &device);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use astrocytic_models::Decoder;
 use burn::module::Module;
 use burn::store::{BurnpackStore, ModuleSnapshot};
-use burn::tensor::{Bytes, Device};
+use burn::tensor::Bytes;
 
 use crate::train::Standing;
 
@@ -61,7 +61,7 @@ impl Checkpoint {
     }
 
     /// The stored state, if there is one; `like` gives the architecture.
-    pub(crate) fn load(&self, like: &Decoder, device: &Device) -> Result<Option<Stored>> {
+    pub(crate) fn load(&self, like: &Decoder) -> Result<Option<Stored>> {
         let folder = match (self.folder.exists(), self.old().exists()) {
             (true, _) => self.folder.clone(),
             (false, true) => self.old(),
@@ -77,7 +77,8 @@ impl Checkpoint {
             result.map_err(|e| anyhow!("{}/{name}: {e}; remove the folder to start anew", folder.display()))?;
             Ok(model)
         };
-        let model = fill("model.bpk", like.clone())?.to_device(device);
+        // Filled without autodiff: its parameters must be leaves of a new graph.
+        let model = fill("model.bpk", like.valid())?.train();
         let best = fill("best.bpk", like.valid())?;
         let standing = serde_json::from_slice(&read("standing.json")?)?;
         let optimizer = Bytes::from_bytes_vec(read("optimizer.bpk")?);

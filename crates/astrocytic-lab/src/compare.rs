@@ -15,7 +15,7 @@ use crate::experiment::{Data, ExperimentConfig, Run};
 use crate::machine;
 use crate::progress::Progress;
 use crate::report::{self, Summary};
-use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Status};
+use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Status, Trial};
 use crate::worker::Job;
 
 /// First seed of the tuning runs; final runs count from 0.
@@ -106,8 +106,7 @@ fn describe(
         sizes: config.sizes.clone(),
         seeds: (0..config.seeds).collect(),
         tuning_seeds: (0..config.tuning_seeds).map(|s| TUNING_SEED + s).collect(),
-        learning_rates: config.learning_rates.clone(),
-        weight_decays: config.weight_decays.clone(),
+        trials: config.trials(),
         context: config.context,
         batch: config.batch,
         max_steps: config.max_steps as usize,
@@ -121,12 +120,9 @@ fn tuning_cells(config: &ExperimentConfig, models: &[DecoderConfig]) -> Result<V
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
-            for &learning_rate in &config.learning_rates {
-                for &weight_decay in &config.weight_decays {
-                    for seed in (0..config.tuning_seeds).map(|s| TUNING_SEED + s) {
-                        let run = Run { size, seed, learning_rate, weight_decay };
-                        cells.push(config.cell(Phase::Tune, arm(name)?, model, run)?);
-                    }
+            for trial in config.trials() {
+                for seed in (0..config.tuning_seeds).map(|s| TUNING_SEED + s) {
+                    cells.push(config.cell(Phase::Tune, arm(name)?, model, Run { size, seed, trial })?);
                 }
             }
         }
@@ -139,34 +135,32 @@ fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
-            let (learning_rate, weight_decay) = chosen_rates(name, size, lines)?;
+            let trial = chosen_trial(name, size, lines)?;
             for seed in 0..config.seeds {
-                let run = Run { size, seed, learning_rate, weight_decay };
-                cells.push(config.cell(Phase::Final, arm(name)?, model, run)?);
+                cells.push(config.cell(Phase::Final, arm(name)?, model, Run { size, seed, trial })?);
             }
         }
     }
     Ok(cells)
 }
 
-/// The (learning rate, weight decay) with the lowest mean tuning loss; a diverged run counts as infinite.
-fn chosen_rates(name: &str, size: u64, lines: &[Line]) -> Result<(f64, f64)> {
-    let mut losses: Vec<((f64, f64), Vec<f64>)> = Vec::new();
+/// The point of the grid with the lowest mean tuning loss; a diverged run counts as infinite.
+fn chosen_trial(name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
+    let mut losses: Vec<(Trial, Vec<f64>)> = Vec::new();
     for line in lines {
         let Line::Result { cell, status, tuning_loss, .. } = line else { continue };
         if cell.phase != Phase::Tune || cell.arm != name || cell.size != size {
             continue;
         }
-        let rates = (cell.learning_rate, cell.weight_decay);
         let loss = if *status == Status::Finished { *tuning_loss } else { f64::INFINITY };
-        match losses.iter_mut().find(|(other, _)| *other == rates) {
+        match losses.iter_mut().find(|(other, _)| *other == cell.trial) {
             Some((_, found)) => found.push(loss),
-            None => losses.push((rates, vec![loss])),
+            None => losses.push((cell.trial, vec![loss])),
         }
     }
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
     let best = losses.iter().min_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)));
-    best.map(|(rates, _)| *rates).ok_or_else(|| anyhow!("no tuning run of {name} at {size} tokens is stored"))
+    best.map(|(trial, _)| *trial).ok_or_else(|| anyhow!("no tuning run of {name} at {size} tokens is stored"))
 }
 
 /// Runs the cells that have no result yet, and appends every line to `lines.jsonl` as it comes.

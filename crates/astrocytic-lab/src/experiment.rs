@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::arms::{Arm, Sizes, arm};
 use crate::evaluate;
-use crate::results::{Cell, CorpusFacts, Line, Phase, Status, TestLoss};
+use crate::results::{Cell, CorpusFacts, Line, Phase, Status, TestLoss, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 
 /// Everything that an experiment's results depend on.
@@ -46,8 +46,8 @@ pub struct ExperimentConfig {
     pub context: usize,
     /// Sequences in a batch.
     pub batch: usize,
-    /// Most passes over the unique tokens.
-    pub epochs: u64,
+    /// Grid on which every arm is tuned at every size: passes over the unique tokens, the length of the schedule.
+    pub epochs: Vec<u64>,
     /// Most optimizer steps.
     pub max_steps: u64,
     /// Evaluations in a run that is not stopped early.
@@ -71,9 +71,9 @@ pub struct ExperimentConfig {
 pub enum Budget {
     /// Minutes: two sizes, three seeds, one control, a small model.
     Quick,
-    /// About an hour.
+    /// About an hour: three sizes, four controls, schedules tuned as well.
     Standard,
-    /// The headline protocol: five seeds, every control.
+    /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two cores.
     Full,
 }
 
@@ -85,19 +85,19 @@ impl Budget {
             corpus: corpus.into(),
             tokenizer: TokenizerKind::BytePair { vocabulary: 512 },
             arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate"]),
-            sizes: vec![16_384, 65_536],
+            sizes: vec![4_096, 16_384],
             seeds: 3,
             tuning_seeds: 1,
-            learning_rates: vec![3e-3, 6e-3],
-            weight_decays: vec![0.3],
+            learning_rates: vec![3e-3, 8e-3],
+            weight_decays: vec![0.5],
             d_model: 64,
             layers: 2,
             heads: 2,
             dropout: 0.1,
             context: 64,
-            batch: 16,
-            epochs: 10,
-            max_steps: 500,
+            batch: 8,
+            epochs: vec![30],
+            max_steps: 10_000,
             evaluations: 10,
             patience: 3,
             warmup: 0.1,
@@ -110,15 +110,12 @@ impl Budget {
             Self::Quick => quick,
             Self::Standard => ExperimentConfig {
                 arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
-                sizes: vec![16_384, 65_536, 262_144],
-                learning_rates: vec![3e-3, 6e-3],
-                weight_decays: vec![0.1, 1.0],
-                d_model: 96,
-                heads: 3,
-                epochs: 12,
-                max_steps: 700,
-                evaluations: 14,
-                tuning_tokens: 12_000,
+                sizes: vec![6_144, 18_432, 55_296],
+                weight_decays: vec![0.3, 1.5],
+                epochs: vec![10, 30],
+                evaluations: 12,
+                patience: 4,
+                tuning_tokens: 8_000,
                 test_tokens: 60_000,
                 ..quick
             },
@@ -133,18 +130,20 @@ impl Budget {
                     "tripartite-hebbian",
                     "tripartite-no-convolution",
                     "tripartite-no-gate",
+                    "tripartite-no-write-gate",
                     "no-attention",
                 ]),
-                sizes: vec![65_536, 131_072, 262_144, 524_288, 1_048_576],
+                sizes: vec![16_384, 49_152, 147_456, 442_368, 1_327_104],
                 seeds: 5,
-                learning_rates: vec![1e-3, 3e-3, 6e-3],
+                learning_rates: vec![1e-3, 3e-3, 8e-3],
                 weight_decays: vec![0.1, 0.5, 2.0],
+                epochs: vec![5, 15, 45],
+                max_steps: 50_000,
                 d_model: 128,
                 layers: 3,
                 heads: 4,
                 context: 128,
-                epochs: 30,
-                max_steps: 4_000,
+                batch: 16,
                 evaluations: 30,
                 patience: 6,
                 tuning_tokens: 30_000,
@@ -188,24 +187,37 @@ impl ExperimentConfig {
             bail!("learning_rates must be in (0, 1] and weight_decays in [0, 100], at least one of each");
         }
         if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
-            || [self.epochs, self.max_steps, self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
+            || self.epochs.is_empty()
+            || self.epochs.contains(&0)
+            || [self.max_steps, self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
         {
             bail!("context, batch, sizes of the model, epochs, steps, evaluations and tokens must all be above 0");
         }
         Ok(())
     }
 
-    /// Optimizer steps at a data size.
-    pub fn steps(&self, size: u64) -> u64 {
+    /// Every point of the grid.
+    pub fn trials(&self) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        for &learning_rate in &self.learning_rates {
+            for &weight_decay in &self.weight_decays {
+                trials.extend(self.epochs.iter().map(|&epochs| Trial { learning_rate, weight_decay, epochs }));
+            }
+        }
+        trials
+    }
+
+    /// Optimizer steps of so many passes over a data size.
+    pub fn steps(&self, size: u64, epochs: u64) -> u64 {
         let per_epoch = size.div_ceil((self.batch * self.context) as u64);
-        (self.epochs * per_epoch).clamp(1, self.max_steps)
+        (epochs * per_epoch).clamp(1, self.max_steps)
     }
 
     fn training(&self, cell: &Cell) -> TrainingConfig {
-        let steps = self.steps(cell.size);
+        let steps = self.steps(cell.size, cell.trial.epochs);
         TrainingConfig {
-            learning_rate: cell.learning_rate,
-            weight_decay: cell.weight_decay,
+            learning_rate: cell.trial.learning_rate,
+            weight_decay: cell.trial.weight_decay,
             steps,
             warmup: self.warmup,
             clip: self.clip,
@@ -220,8 +232,8 @@ impl ExperimentConfig {
     /// # Errors
     /// For an arm that is none.
     pub fn cell(&self, phase: Phase, arm: &Arm, model: &DecoderConfig, run: Run) -> Result<Cell> {
-        let Run { size, seed, learning_rate, weight_decay } = run;
-        let mut cell = Cell { id: String::new(), phase, arm: arm.name.into(), size, seed, learning_rate, weight_decay };
+        let Run { size, seed, trial } = run;
+        let mut cell = Cell { id: String::new(), phase, arm: arm.name.into(), size, seed, trial };
         // What other cells there are does not matter to this one.
         let own = Self {
             arms: vec![],
@@ -230,6 +242,7 @@ impl ExperimentConfig {
             tuning_seeds: 0,
             learning_rates: vec![],
             weight_decays: vec![],
+            epochs: vec![],
             ..self.clone()
         };
         let text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;
@@ -245,10 +258,8 @@ pub struct Run {
     pub size: u64,
     /// Seed.
     pub seed: u64,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
+    /// Point of the grid.
+    pub trial: Trial,
 }
 
 /// The text of an experiment, ready for training.

@@ -18,9 +18,7 @@ pub struct Experiment {
     /// Seeds of the tuning runs.
     pub tuning_seeds: Vec<u64>,
     /// The grid every arm was tuned on, at each data size.
-    pub learning_rates: Vec<f64>,
-    /// The grid every arm was tuned on, at each data size.
-    pub weight_decays: Vec<f64>,
+    pub trials: Vec<Trial>,
     /// Tokens of context.
     pub context: usize,
     /// Sequences in a batch.
@@ -97,7 +95,18 @@ pub enum Phase {
     Final,
 }
 
-/// One training run: an arm at a data size with a seed and its rates.
+/// A point of the grid on which arms are tuned.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Passes over the unique tokens: the length of the schedule.
+    pub epochs: u64,
+}
+
+/// One training run: an arm at a data size with a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Hash of everything the result depends on.
@@ -110,10 +119,9 @@ pub struct Cell {
     pub size: u64,
     /// Seed of the subset, the initial weights, the batch order and dropout.
     pub seed: u64,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// AdamW's decoupled weight decay.
-    pub weight_decay: f64,
+    /// Its point of the grid.
+    #[serde(flatten)]
+    pub trial: Trial,
 }
 
 /// A document's share of the test loss, for the bootstrap.

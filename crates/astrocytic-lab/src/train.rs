@@ -121,7 +121,7 @@ pub fn train(
     let mut optimizer = optimizer(&model, config.weight_decay);
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 };
     let mut best = model.valid();
-    if let Some(stored) = checkpoint.map(|c| c.load(&model, &device)).transpose()?.flatten() {
+    if let Some(stored) = checkpoint.map(|c| c.load(&model)).transpose()?.flatten() {
         (model, best, standing) = (stored.model, stored.best, stored.standing);
         optimizer = optimizer.from_bytes(stored.optimizer).map_err(|e| anyhow!("checkpoint: {e}"))?;
     }

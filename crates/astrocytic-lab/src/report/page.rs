@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::figures::{excess_svg, learning_panels, loss_svg, ratio_panels};
 use super::plot::colour;
 use super::summary::{Ratio, Summary, level, mean, tokens};
-use crate::results::{Experiment, Line, Phase, Role, Status};
+use crate::results::{Experiment, Line, Phase, Role, Status, Trial};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:1152px;margin:24px auto;\
 padding:0 16px}h1{font-size:28px;margin:0 0 4px}h2{font-size:20px;margin:36px 0 8px}p{margin:6px 0}.facts,.note{color:#555}\
@@ -252,7 +252,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
          <th>state, bytes</th><th>FLOPs/token</th><th>tokens/s</th>"
     )?;
     for &size in &experiment.sizes {
-        write!(page, "<th>rate, decay at {}</th>", tokens(size as f64))?;
+        write!(page, "<th>rate, decay, epochs at {}</th>", tokens(size as f64))?;
     }
     writeln!(page, "</tr>")?;
     for (index, (facts, arm)) in experiment.arms.iter().zip(&summary.arms).enumerate() {
@@ -273,45 +273,42 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
             arm.tokens_per_second.map_or("–".into(), |speed| thousands(speed.round() as u64))
         )?;
         for size in &arm.sizes {
-            let rates = size.learning_rate.zip(size.weight_decay);
-            write!(page, "<td>{}</td>", rates.map_or("–".into(), |(rate, decay)| format!("{rate}, {decay}")))?;
+            let chosen =
+                size.trial.map_or("–".into(), |t| format!("{}, {}, {}", t.learning_rate, t.weight_decay, t.epochs));
+            write!(page, "<td>{chosen}</td>")?;
         }
         writeln!(page, "</tr>")?;
     }
     writeln!(
         page,
         "</table></div>\n<p class=\"note\">State: for generation at the end of a context, f32. FLOPs: forward. Tokens/s: \
-         median over runs, training. Rate and decay: chosen on the tuning split, each arm from the same grid.</p>"
+         median over runs, training. Rate, decay and epochs (the length of the schedule): chosen on the tuning split, each arm from the same grid.</p>"
     )?;
     Ok(())
 }
 
 /// Mean tuning loss of every pair of rates; the best of each arm and size stands out.
 fn tuning(page: &mut String, experiment: &Experiment, lines: &[Line]) -> Result<()> {
-    let trials: Vec<(f64, f64)> = experiment
-        .learning_rates
-        .iter()
-        .flat_map(|&rate| experiment.weight_decays.iter().map(move |&decay| (rate, decay)))
-        .collect();
     writeln!(
         page,
-        "<details><summary>Tuning: mean loss on the tuning split by learning rate, weight decay</summary>\
+        "<details><summary>Tuning: mean loss on the tuning split by learning rate, weight decay, epochs</summary>\
          <div class=\"wide\"><table><tr><th>arm</th><th>tokens</th>"
     )?;
-    for (rate, decay) in &trials {
-        write!(page, "<th>{rate}, {decay}</th>")?;
+    for Trial { learning_rate, weight_decay, epochs } in &experiment.trials {
+        write!(page, "<th>{learning_rate}, {weight_decay}, {epochs}</th>")?;
     }
     writeln!(page, "</tr>")?;
     for (index, arm) in experiment.arms.iter().enumerate() {
         for &size in &experiment.sizes {
-            let losses: Vec<Option<f64>> = trials
+            let losses: Vec<Option<f64>> = experiment
+                .trials
                 .iter()
-                .map(|&(rate, decay)| {
+                .map(|trial| {
                     let own = lines.iter().filter_map(|line| match line {
                         Line::Result { cell, status, tuning_loss, .. }
                             if cell.phase == Phase::Tune
                                 && (cell.arm.as_str(), cell.size) == (arm.name.as_str(), size)
-                                && (cell.learning_rate, cell.weight_decay) == (rate, decay) =>
+                                && cell.trial == *trial =>
                         {
                             Some(if *status == Status::Finished { *tuning_loss } else { f64::INFINITY })
                         }

@@ -6,7 +6,7 @@ use std::fmt::{Display, Formatter};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Cell, CorpusFacts, Experiment, Line, Phase, Role, Status, TestLoss};
+use crate::results::{Cell, CorpusFacts, Experiment, Line, Phase, Role, Status, TestLoss, Trial};
 use crate::statistics::{Bootstrap, Estimate, Fit, REPLICATES, Runs, holm, levels};
 
 /// Seed of the bootstrap: the same lines give the same report.
@@ -52,10 +52,9 @@ pub struct ArmSummary {
     pub flops_per_token: f64,
     /// Median training throughput of the runs that finished.
     pub tokens_per_second: Option<f64>,
-    /// Chosen at the largest size that has one.
-    pub learning_rate: Option<f64>,
-    /// Chosen at the largest size that has one.
-    pub weight_decay: Option<f64>,
+    /// What was chosen of the grid at the largest size that has a final run.
+    #[serde(flatten)]
+    pub trial: Option<Trial>,
     /// Size by size, ascending.
     pub sizes: Vec<SizeSummary>,
 }
@@ -65,10 +64,9 @@ pub struct ArmSummary {
 pub struct SizeSummary {
     /// Unique training tokens.
     pub tokens: u64,
-    /// Chosen peak learning rate.
-    pub learning_rate: Option<f64>,
-    /// Chosen weight decay.
-    pub weight_decay: Option<f64>,
+    /// What was chosen of the grid.
+    #[serde(flatten)]
+    pub trial: Option<Trial>,
     /// Test loss of every seed that finished, nats per token, in the order of the seeds.
     pub test_losses: Vec<f64>,
     /// Their mean.
@@ -143,7 +141,9 @@ pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Li
     let place = |cell: &Cell| (cell.phase == Phase::Final, arms[cell.arm.as_str()], cell.size, cell.seed);
     lines.sort_by(|((id_a, step_a), a), ((id_b, step_b), b)| {
         let (a, b) = (a.cell(), b.cell());
-        let rates = a.learning_rate.total_cmp(&b.learning_rate).then(a.weight_decay.total_cmp(&b.weight_decay));
+        let (p, q) = (a.trial, b.trial);
+        let rates = p.learning_rate.total_cmp(&q.learning_rate).then(p.weight_decay.total_cmp(&q.weight_decay));
+        let rates = rates.then(p.epochs.cmp(&q.epochs));
         let end_last = |step: &Option<u64>| step.unwrap_or(u64::MAX);
         place(a).cmp(&place(b)).then(rates).then(id_a.cmp(id_b)).then(end_last(step_a).cmp(&end_last(step_b)))
     });
@@ -208,7 +208,7 @@ pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
     let done =
         |phase| lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count();
     let cells = experiment.arms.len() * experiment.sizes.len();
-    let grid = experiment.learning_rates.len() * experiment.weight_decays.len();
+    let grid = experiment.trials.len();
     let mut summary = Summary {
         name: experiment.name.clone(),
         headline: String::new(),
@@ -241,11 +241,10 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
     let at = |&tokens: &u64| {
         let runs: Vec<_> = finals(lines, &facts.name, tokens).collect();
         let test_losses: Vec<f64> = runs.iter().filter_map(|run| Some(run.2?.loss)).collect();
-        let rates = runs.first().map(|run| run.0);
+        let chosen = runs.first().map(|run| run.0.trial);
         SizeSummary {
             tokens,
-            learning_rate: rates.map(|cell| cell.learning_rate),
-            weight_decay: rates.map(|cell| cell.weight_decay),
+            trial: chosen,
             mean: mean(&test_losses),
             deviation: deviation(&test_losses),
             test_losses,
@@ -264,7 +263,7 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
         .filter(|speed| speed.is_finite())
         .collect();
     speeds.sort_by(f64::total_cmp);
-    let chosen = sizes.iter().rev().find(|size| size.learning_rate.is_some());
+    let trial = sizes.iter().rev().find_map(|size| size.trial);
     ArmSummary {
         name: facts.name.clone(),
         role: facts.role,
@@ -272,8 +271,7 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
         state_bytes: facts.state_bytes,
         flops_per_token: facts.flops_per_token,
         tokens_per_second: speeds.get(speeds.len() / 2).copied(),
-        learning_rate: chosen.and_then(|size| size.learning_rate),
-        weight_decay: chosen.and_then(|size| size.weight_decay),
+        trial,
         sizes,
     }
 }

@@ -3,7 +3,12 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::results::{ArmFacts, Cell, CorpusFacts, DocumentLoss, Experiment, Line, Phase, Role, Status, TestLoss};
+use crate::results::{
+    ArmFacts, Cell, CorpusFacts, DocumentLoss, Experiment, Line, Phase, Role, Status, TestLoss, Trial,
+};
+
+/// Learning rate, weight decay, and how much worse than the best.
+const TRIALS: [(f64, f64, f64); 4] = [(1e-3, 0.1, 0.08), (1e-3, 1.0, 0.05), (3e-3, 0.1, 0.03), (3e-3, 1.0, 0.0)];
 
 /// Four arms, four sizes, five seeds, entropy unknown.
 pub(super) fn standard() -> (Experiment, Vec<Line>) {
@@ -57,8 +62,9 @@ fn experiment(
         sizes: sizes.to_vec(),
         seeds: (0..seeds).collect(),
         tuning_seeds: vec![1_000],
-        learning_rates: vec![1e-3, 3e-3],
-        weight_decays: vec![0.1, 1.0],
+        trials: TRIALS
+            .map(|(learning_rate, weight_decay, _)| Trial { learning_rate, weight_decay, epochs: 10 })
+            .to_vec(),
         context: 256,
         batch: 16,
         max_steps: 2_000,
@@ -80,8 +86,7 @@ fn experiment(
                     arm: arm.into(),
                     size,
                     seed,
-                    learning_rate,
-                    weight_decay,
+                    trial: Trial { learning_rate, weight_decay, epochs: 10 },
                 };
                 let end = mean + aside + 0.015 * noise();
                 let evaluations = 10 + (seed % 3);
@@ -104,7 +109,7 @@ fn experiment(
                     seconds: 61.0,
                 });
             };
-            for (rate, decay, aside) in [(1e-3, 0.1, 0.08), (1e-3, 1.0, 0.05), (3e-3, 0.1, 0.03), (3e-3, 1.0, 0.0)] {
+            for (rate, decay, aside) in TRIALS {
                 run(Phase::Tune, 1_000, rate, decay, aside);
             }
             (0..seeds).for_each(|seed| run(Phase::Final, seed, 3e-3, 1.0, 0.0));
