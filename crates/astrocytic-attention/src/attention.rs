@@ -43,6 +43,7 @@ pub struct NoAttention;
 /// What an attention layer remembers between calls.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)]
 pub enum AttentionCache {
     /// Constant in size.
     Memory(AttentionState),

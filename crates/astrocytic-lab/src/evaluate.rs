@@ -17,11 +17,10 @@ pub fn documents(model: &Decoder, windows: &EvaluationWindows, device: &Device) 
         let target = tokens(&batch.targets).unsqueeze_dim::<3>(2);
         let log_p: Vec<f32> = log_p.gather(2, target).into_data().iter::<f32>().collect();
         for (row, &document) in batch.documents.iter().enumerate() {
-            for step in row * steps..(row + 1) * steps {
-                if batch.counted[step] {
-                    losses[document].nats -= f64::from(log_p[step]);
-                    losses[document].tokens += 1;
-                }
+            let own = row * steps..(row + 1) * steps;
+            for (log_p, _) in log_p[own.clone()].iter().zip(&batch.counted[own]).filter(|(_, counted)| **counted) {
+                losses[document].nats -= f64::from(*log_p);
+                losses[document].tokens += 1;
             }
         }
     }

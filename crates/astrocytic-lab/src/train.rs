@@ -150,7 +150,7 @@ pub fn train(
         standing.seconds += started.elapsed().as_secs_f64();
         observe(Event::Step { step: standing.step });
 
-        if standing.step % config.evaluate_every == 0 || standing.step == config.steps {
+        if standing.step.is_multiple_of(config.evaluate_every) || standing.step == config.steps {
             let valid = model.valid();
             let tuning_loss = evaluate::mean(&evaluate::documents(&valid, tuning, &device.clone().inner()));
             diverged = !tuning_loss.is_finite();
