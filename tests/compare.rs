@@ -14,7 +14,7 @@ fn config(folder: &Path) -> PathBuf {
     let config = serde_json::json!({
         "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite"], "sizes": [1024, 4096],
         "seeds": 2, "tuning_seeds": 1, "learning_rates": [0.01], "weight_decays": [0.1, 1.0], "d_model": 32, "layers": 1,
-        "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "epochs": [4], "max_steps": 40, "evaluations": 3,
+        "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "schedules": [40], "evaluations": 3,
         "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000, "corpus_seed": 0
     });
     std::fs::write(&path, config.to_string()).unwrap();
@@ -95,7 +95,7 @@ fn another_experiment_is_not_mixed_in() {
     let config = config(folder.path());
     let out = folder.path().join("out");
     succeed(astrocytic(&["compare", "--config", text(&config), "--out", text(&out)]));
-    let changed = std::fs::read_to_string(&config).unwrap().replace("\"epochs\":[4]", "\"epochs\":[5]");
+    let changed = std::fs::read_to_string(&config).unwrap().replace("\"schedules\":[40]", "\"schedules\":[50]");
     std::fs::write(&config, changed).unwrap();
     let before = program::files(&out);
     let output = run(&["compare", "--config", text(&config), "--out", text(&out)]);

@@ -109,7 +109,6 @@ fn describe(
         trials: config.trials(),
         context: config.context,
         batch: config.batch,
-        max_steps: config.max_steps as usize,
         machine: machine::describe(),
         commit: machine::commit(),
         config: serde_json::to_value(given)?,

@@ -46,10 +46,8 @@ pub struct ExperimentConfig {
     pub context: usize,
     /// Sequences in a batch.
     pub batch: usize,
-    /// Grid on which every arm is tuned at every size: passes over the unique tokens, the length of the schedule.
-    pub epochs: Vec<u64>,
-    /// Most optimizer steps.
-    pub max_steps: u64,
+    /// Grid on which every arm is tuned at every size: optimizer steps of the schedule.
+    pub schedules: Vec<u64>,
     /// Evaluations in a run that is not stopped early.
     pub evaluations: u64,
     /// Evaluations without improvement that stop a run.
@@ -96,8 +94,7 @@ impl Budget {
             dropout: 0.1,
             context: 64,
             batch: 8,
-            epochs: vec![30],
-            max_steps: 10_000,
+            schedules: vec![600],
             evaluations: 10,
             patience: 3,
             warmup: 0.1,
@@ -110,9 +107,9 @@ impl Budget {
             Self::Quick => quick,
             Self::Standard => ExperimentConfig {
                 arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
-                sizes: vec![6_144, 18_432, 55_296],
+                sizes: vec![4_096, 12_288, 36_864],
                 weight_decays: vec![0.3, 1.5],
-                epochs: vec![10, 30],
+                schedules: vec![800, 2_400],
                 evaluations: 12,
                 patience: 4,
                 tuning_tokens: 8_000,
@@ -137,8 +134,7 @@ impl Budget {
                 seeds: 5,
                 learning_rates: vec![1e-3, 3e-3, 8e-3],
                 weight_decays: vec![0.1, 0.5, 2.0],
-                epochs: vec![5, 15, 45],
-                max_steps: 50_000,
+                schedules: vec![1_000, 4_000, 16_000],
                 d_model: 128,
                 layers: 3,
                 heads: 4,
@@ -187,11 +183,11 @@ impl ExperimentConfig {
             bail!("learning_rates must be in (0, 1] and weight_decays in [0, 100], at least one of each");
         }
         if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
-            || self.epochs.is_empty()
-            || self.epochs.contains(&0)
-            || [self.max_steps, self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
+            || self.schedules.is_empty()
+            || self.schedules.contains(&0)
+            || [self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
         {
-            bail!("context, batch, sizes of the model, epochs, steps, evaluations and tokens must all be above 0");
+            bail!("context, batch, sizes of the model, schedules, evaluations and tokens must all be above 0");
         }
         Ok(())
     }
@@ -201,20 +197,14 @@ impl ExperimentConfig {
         let mut trials = Vec::new();
         for &learning_rate in &self.learning_rates {
             for &weight_decay in &self.weight_decays {
-                trials.extend(self.epochs.iter().map(|&epochs| Trial { learning_rate, weight_decay, epochs }));
+                trials.extend(self.schedules.iter().map(|&schedule| Trial { learning_rate, weight_decay, schedule }));
             }
         }
         trials
     }
 
-    /// Optimizer steps of so many passes over a data size.
-    pub fn steps(&self, size: u64, epochs: u64) -> u64 {
-        let per_epoch = size.div_ceil((self.batch * self.context) as u64);
-        (epochs * per_epoch).clamp(1, self.max_steps)
-    }
-
     fn training(&self, cell: &Cell) -> TrainingConfig {
-        let steps = self.steps(cell.size, cell.trial.epochs);
+        let steps = cell.trial.schedule;
         TrainingConfig {
             learning_rate: cell.trial.learning_rate,
             weight_decay: cell.trial.weight_decay,
@@ -242,7 +232,7 @@ impl ExperimentConfig {
             tuning_seeds: 0,
             learning_rates: vec![],
             weight_decays: vec![],
-            epochs: vec![],
+            schedules: vec![],
             ..self.clone()
         };
         let text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;

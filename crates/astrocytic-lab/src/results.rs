@@ -23,8 +23,6 @@ pub struct Experiment {
     pub context: usize,
     /// Sequences in a batch.
     pub batch: usize,
-    /// Most optimizer steps of one run.
-    pub max_steps: usize,
     /// Processor, cores, memory, operating system.
     pub machine: String,
     /// Git commit of the program, or "unknown".
@@ -102,8 +100,8 @@ pub struct Trial {
     pub learning_rate: f64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
-    /// Passes over the unique tokens: the length of the schedule.
-    pub epochs: u64,
+    /// Optimizer steps of the schedule, if nothing stops it early.
+    pub schedule: u64,
 }
 
 /// One training run: an arm at a data size with a seed.

@@ -30,6 +30,8 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<()> {
     let Some(job) = lines.next() else { bail!("worker: no job on standard input") };
     let job: Job = serde_json::from_str(&job?).context("worker: the first line is not a job")?;
     let device = device::parse(&job.device)?;
+    // A pool that this thread belongs to: handing every small product to a thread beside it would cost a wake-up each.
+    rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
     let data = Data::prepare(&job.config, &job.folder)?;
     for line in lines {
         let cell: Cell = serde_json::from_str(&line?).context("worker: a line is not a cell")?;

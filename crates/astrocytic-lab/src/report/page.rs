@@ -252,7 +252,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
          <th>state, bytes</th><th>FLOPs/token</th><th>tokens/s</th>"
     )?;
     for &size in &experiment.sizes {
-        write!(page, "<th>rate, decay, epochs at {}</th>", tokens(size as f64))?;
+        write!(page, "<th>rate, decay, steps at {}</th>", tokens(size as f64))?;
     }
     writeln!(page, "</tr>")?;
     for (index, (facts, arm)) in experiment.arms.iter().zip(&summary.arms).enumerate() {
@@ -274,7 +274,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
         )?;
         for size in &arm.sizes {
             let chosen =
-                size.trial.map_or("–".into(), |t| format!("{}, {}, {}", t.learning_rate, t.weight_decay, t.epochs));
+                size.trial.map_or("–".into(), |t| format!("{}, {}, {}", t.learning_rate, t.weight_decay, t.schedule));
             write!(page, "<td>{chosen}</td>")?;
         }
         writeln!(page, "</tr>")?;
@@ -282,7 +282,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
     writeln!(
         page,
         "</table></div>\n<p class=\"note\">State: for generation at the end of a context, f32. FLOPs: forward. Tokens/s: \
-         median over runs, training. Rate, decay and epochs (the length of the schedule): chosen on the tuning split, each arm from the same grid.</p>"
+         median over runs, training. Rate, decay and steps of the schedule: chosen on the tuning split, each arm from the same grid.</p>"
     )?;
     Ok(())
 }
@@ -291,11 +291,11 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
 fn tuning(page: &mut String, experiment: &Experiment, lines: &[Line]) -> Result<()> {
     writeln!(
         page,
-        "<details><summary>Tuning: mean loss on the tuning split by learning rate, weight decay, epochs</summary>\
+        "<details><summary>Tuning: mean loss on the tuning split by learning rate, weight decay, steps</summary>\
          <div class=\"wide\"><table><tr><th>arm</th><th>tokens</th>"
     )?;
-    for Trial { learning_rate, weight_decay, epochs } in &experiment.trials {
-        write!(page, "<th>{learning_rate}, {weight_decay}, {epochs}</th>")?;
+    for Trial { learning_rate, weight_decay, schedule } in &experiment.trials {
+        write!(page, "<th>{learning_rate}, {weight_decay}, {schedule}</th>")?;
     }
     writeln!(page, "</tr>")?;
     for (index, arm) in experiment.arms.iter().enumerate() {

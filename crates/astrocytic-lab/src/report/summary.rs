@@ -143,7 +143,7 @@ pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Li
         let (a, b) = (a.cell(), b.cell());
         let (p, q) = (a.trial, b.trial);
         let rates = p.learning_rate.total_cmp(&q.learning_rate).then(p.weight_decay.total_cmp(&q.weight_decay));
-        let rates = rates.then(p.epochs.cmp(&q.epochs));
+        let rates = rates.then(p.schedule.cmp(&q.schedule));
         let end_last = |step: &Option<u64>| step.unwrap_or(u64::MAX);
         place(a).cmp(&place(b)).then(rates).then(id_a.cmp(id_b)).then(end_last(step_a).cmp(&end_last(step_b)))
     });

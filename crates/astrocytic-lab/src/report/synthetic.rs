@@ -63,11 +63,10 @@ fn experiment(
         seeds: (0..seeds).collect(),
         tuning_seeds: vec![1_000],
         trials: TRIALS
-            .map(|(learning_rate, weight_decay, _)| Trial { learning_rate, weight_decay, epochs: 10 })
+            .map(|(learning_rate, weight_decay, _)| Trial { learning_rate, weight_decay, schedule: 600 })
             .to_vec(),
         context: 256,
         batch: 16,
-        max_steps: 2_000,
         machine: "2 cores, 8 GiB".into(),
         commit: "unknown".into(),
         config: serde_json::json!({"corpus": name, "layers": 4}),
@@ -86,7 +85,7 @@ fn experiment(
                     arm: arm.into(),
                     size,
                     seed,
-                    trial: Trial { learning_rate, weight_decay, epochs: 10 },
+                    trial: Trial { learning_rate, weight_decay, schedule: 600 },
                 };
                 let end = mean + aside + 0.015 * noise();
                 let evaluations = 10 + (seed % 3);
