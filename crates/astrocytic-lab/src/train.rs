@@ -118,12 +118,17 @@ pub fn train(
     }
     let device = model.embedding.weight.val().device();
     let tokens_per_step = (batches.batch_size() * batches.context()) as u64;
-    let mut optimizer = optimizer(&model, config.weight_decay);
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 };
     let mut best = model.valid();
+    let mut moments = None;
     if let Some(stored) = checkpoint.map(|c| c.load(&model)).transpose()?.flatten() {
         (model, best, standing) = (stored.model, stored.best, stored.standing);
-        optimizer = optimizer.from_bytes(stored.optimizer).map_err(|e| anyhow!("checkpoint: {e}"))?;
+        moments = Some(stored.optimizer);
+    }
+    // Made for the model that is trained: a stored one brings the identities of its parameters.
+    let mut optimizer = optimizer(&model, config.weight_decay);
+    if let Some(moments) = moments {
+        optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("checkpoint: {e}"))?;
     }
     let mut schedule = schedule(config)?;
     for _ in 0..standing.step {
