@@ -3,12 +3,11 @@
 mod common;
 
 use astrocytic_attention::{AttentionCache, AttentionConfig, SoftmaxAttentionConfig};
-use burn::tensor::Device;
-use common::{D_MODEL, HEADS, input, variants};
+use common::{D_MODEL, HEADS, device, input, variants};
 
 #[test]
 fn state_bytes_are_those_of_the_state_and_do_not_grow() {
-    let device = Device::flex();
+    let device = device();
     for (name, config) in variants() {
         let config = AttentionConfig::Astrocytic(config.with_causal(true));
         let layer = config.init(&device);
@@ -24,7 +23,7 @@ fn state_bytes_are_those_of_the_state_and_do_not_grow() {
 
 #[test]
 fn a_key_value_cache_grows_as_stated() {
-    let device = Device::flex();
+    let device = device();
     let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_kv_heads(Some(1));
     let config = AttentionConfig::Softmax(config.with_convolution(3));
     let layer = config.init(&device);

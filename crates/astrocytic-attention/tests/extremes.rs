@@ -6,12 +6,12 @@ use astrocytic_attention::ops::{self, Writes};
 use astrocytic_attention::{AttentionInput, Form, Normalizer, Plasticity};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use common::{D_MODEL, input, layer, relative_error, variants};
+use common::{D_MODEL, OTHER_PRECISIONS, device, input, layer, relative_error, variants};
 
 #[test]
 fn extreme_inputs_give_finite_outputs_and_gradients() {
-    let plain = Device::flex();
-    let device = Device::flex().autodiff();
+    let plain = device();
+    let device = device().autodiff();
     for (name, config) in variants() {
         let layer = layer(&config, &plain).to_device(&device);
         for (what, size) in [("large", 1e4), ("zero", 0.0), ("denormal", 1e-40), ("constant", f64::NAN)] {
@@ -50,7 +50,10 @@ fn writes(steps: usize, device: &Device) -> (Tensor<4>, Writes) {
 
 #[test]
 fn forms_agree_in_double_precision() {
-    let device = Device::flex();
+    if !OTHER_PRECISIONS {
+        return;
+    }
+    let device = device();
     for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
         for decays in [true, false] {
             let (query, mut all) = writes(50, &device);
@@ -73,7 +76,7 @@ fn forms_agree_in_double_precision() {
 
 #[test]
 fn repeated_keys_do_not_blow_up_the_delta_rule() {
-    let device = Device::flex();
+    let device = device();
     let steps = 64;
     let key = Tensor::<4>::full([1, 1, steps, 4], 0.5, &device);
     let value = Tensor::<4>::random([1, 1, steps, 3], Distribution::Default, &device);
@@ -93,7 +96,10 @@ impl ModuleMapper for To {
 
 #[test]
 fn half_precision_keeps_state_and_normaliser_in_single() {
-    let device = Device::flex();
+    if !OTHER_PRECISIONS {
+        return;
+    }
+    let device = device();
     for (name, config) in variants() {
         let bounded = config.normalizer != Normalizer::None;
         let layer = layer(&config.with_causal(true), &device);

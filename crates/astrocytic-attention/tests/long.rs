@@ -4,12 +4,12 @@ mod common;
 
 use astrocytic_attention::ops::{self, Writes};
 use astrocytic_attention::{AttentionInput, Form, Plasticity, PositionConfig};
-use burn::tensor::{DType, Device, Distribution, Tensor};
-use common::{input, layer, relative_error, variants};
+use burn::tensor::{DType, Distribution, Tensor};
+use common::{OTHER_PRECISIONS, device, input, layer, relative_error, variants};
 
 #[test]
 fn forms_agree_over_long_sequences() {
-    let device = Device::flex();
+    let device = device();
     for (name, config) in variants() {
         if matches!(config.position, PositionConfig::Distance { .. }) {
             continue; // its longest sequence is known in advance, and here 40
@@ -33,7 +33,7 @@ fn forms_agree_over_long_sequences() {
 
 /// The same writes over and over, in f32 and in f64: how far apart they drift.
 fn drift(plasticity: Plasticity, log_decay: Option<f64>, strength: f64, steps: usize) -> f64 {
-    let device = Device::flex();
+    let device = device();
     let period = 64;
     device.seed(3);
     let unit = |x: Tensor<4>| x.clone() / x.square().sum_dim(3).sqrt();
@@ -61,6 +61,9 @@ fn drift(plasticity: Plasticity, log_decay: Option<f64>, strength: f64, steps: u
 /// With `ASTROCYTIC_LONG=1` a million steps instead of 65,536.
 #[test]
 fn the_recurrent_form_does_not_drift() {
+    if !OTHER_PRECISIONS {
+        return;
+    }
     let steps = if std::env::var_os("ASTROCYTIC_LONG").is_some() { 1_000_000 } else { 65_536 };
     for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
         for (log_decay, strength) in [(None, 1.0), (Some(-1e-4), 0.5), (Some(-40.0), 1.0), (Some(0.0), 0.0)] {

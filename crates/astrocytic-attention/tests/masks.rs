@@ -8,7 +8,7 @@ use astrocytic_attention::{
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
-use common::{D_MODEL, HEADS, bits, input, layer, relative_error, variants};
+use common::{D_MODEL, HEADS, assert_same, device, input, layer, relative_error, variants};
 
 /// Rows with no padding, padding on the right, on the left, inside, and nothing but padding.
 const PADDED: [[bool; 6]; 5] = [
@@ -25,7 +25,7 @@ fn mask(device: &Device) -> Tensor<2, Bool> {
 
 #[test]
 fn a_padded_batch_is_its_rows_one_by_one() {
-    let device = Device::flex();
+    let device = device();
     for (name, config) in variants() {
         for causal in [true, config.causal] {
             let layer = layer(&config.clone().with_causal(causal), &device);
@@ -50,7 +50,7 @@ fn a_padded_batch_is_its_rows_one_by_one() {
 
 #[test]
 fn a_padded_step_leaves_the_whole_state_as_it_is() {
-    let device = Device::flex();
+    let device = device();
     for (name, config) in variants() {
         let layer = layer(&config.with_causal(true), &device);
         let x = input(1, 9, 8, &device);
@@ -59,9 +59,13 @@ fn a_padded_step_leaves_the_whole_state_as_it_is() {
         let mut state = expected.clone();
         let nothing = Tensor::<2, Bool>::from_data([[true; 4]], &device);
         layer.forward_state(AttentionInput::self_attn(x.narrow(1, 5, 4)).mask_pad(nothing), &mut state);
-        assert_eq!(bits(state.memory), bits(expected.memory), "{name}: memory");
-        assert_eq!(state.calcium.map(bits), expected.calcium.map(bits), "{name}: calcium");
-        assert_eq!(state.history.map(|h| h.map(bits)), expected.history.map(|h| h.map(bits)), "{name}: convolution");
+        assert_same(state.memory, expected.memory, &format!("{name}: memory"));
+        for (found, expected) in state.calcium.into_iter().zip(expected.calcium) {
+            assert_same(found, expected, &format!("{name}: calcium"));
+        }
+        for (found, expected) in state.history.into_iter().flatten().zip(expected.history.into_iter().flatten()) {
+            assert_same(found, expected, &format!("{name}: convolution"));
+        }
         let position = |p: Tensor<1, burn::tensor::Int>| p.into_data().iter::<i64>().collect::<Vec<_>>();
         assert_eq!(position(state.position), position(expected.position), "{name}: position");
     }
@@ -69,7 +73,7 @@ fn a_padded_step_leaves_the_whole_state_as_it_is() {
 
 #[test]
 fn a_causal_mask_is_honoured_and_another_refused() {
-    let device = Device::flex();
+    let device = device();
     let config = AstrocyticAttentionConfig::linear(D_MODEL, HEADS);
     let open = layer(&config, &device);
     let causal = layer(&config.with_causal(true), &device);
@@ -77,11 +81,11 @@ fn a_causal_mask_is_honoured_and_another_refused() {
     let with = |mask| AttentionInput::self_attn(x.clone()).mask_attn(mask);
     let autoregressive = generate_autoregressive_mask(2, 5, &device);
     let expected = causal.forward(AttentionInput::self_attn(x.clone())).context;
-    assert_eq!(bits(open.forward(with(autoregressive.clone())).context), bits(expected));
+    assert_same(open.forward(with(autoregressive.clone())).context, expected, "causal mask");
 
     let nothing_hidden = Tensor::<3, Bool>::from_data([[[false; 5]; 5]; 2], &device);
     let free = open.forward(AttentionInput::self_attn(x.clone())).context;
-    assert_eq!(bits(open.forward(with(nothing_hidden)).context), bits(free));
+    assert_same(open.forward(with(nothing_hidden)).context, free, "empty mask");
 
     let hole = autoregressive.slice_fill([1..2, 4..5, 2..3], true);
     let refused = open.try_forward(with(hole)).unwrap_err();
@@ -91,7 +95,7 @@ fn a_causal_mask_is_honoured_and_another_refused() {
 
 #[test]
 fn bad_input_is_named() {
-    let device = Device::flex();
+    let device = device();
     let open = layer(&AstrocyticAttentionConfig::linear(D_MODEL, HEADS), &device);
     let x = || input(2, 5, 9, &device);
     let narrow = Tensor::<3>::zeros([2, 5, D_MODEL - 1], &device);
@@ -118,7 +122,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn cross_attention_reads_keys_of_another_length() {
-    let device = Device::flex();
+    let device = device();
     for (name, config) in variants() {
         if config.causal {
             continue;
@@ -140,7 +144,7 @@ fn cross_attention_reads_keys_of_another_length() {
 
 #[test]
 fn weights_times_values_is_the_context() {
-    let device = Device::flex();
+    let device = device();
     for causal in [true, false] {
         let config = AstrocyticAttentionConfig::linear(D_MODEL, HEADS).with_causal(causal);
         let layer = layer(&config, &device);
@@ -155,12 +159,12 @@ fn weights_times_values_is_the_context() {
 
 #[test]
 fn a_trained_layer_keeps_its_projections() {
-    let device = Device::flex();
+    let device = device();
     let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).init(&device);
     let config = AstrocyticAttentionConfig::kozachkov2023(D_MODEL, HEADS);
     let layer = AstrocyticAttention::from_mha(&mha, &config).unwrap();
-    assert_eq!(bits(layer.query.weight.val()), bits(mha.query.weight.val()));
-    assert_eq!(bits(layer.output.bias.unwrap().val()), bits(mha.output.bias.unwrap().val()));
+    assert_same(layer.query.weight.val(), mha.query.weight.val(), "weights");
+    assert_same(layer.output.bias.unwrap().val(), mha.output.bias.unwrap().val(), "bias");
     let other = AstrocyticAttentionConfig::linear(D_MODEL, 4);
     let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).init(&device);
     assert!(AstrocyticAttention::from_mha(&mha, &other).unwrap_err().to_string().contains("n_heads"));
@@ -168,7 +172,7 @@ fn a_trained_layer_keeps_its_projections() {
 
 #[test]
 fn the_baseline_is_burns_attention() {
-    let device = Device::flex();
+    let device = device();
     let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).with_dropout(0.0).init(&device);
     let mut own = SoftmaxAttentionConfig::new(D_MODEL, HEADS).init(&device);
     own.query = mha.query.clone();
@@ -184,7 +188,7 @@ fn the_baseline_is_burns_attention() {
 
 #[test]
 fn the_baseline_cached_is_the_baseline_whole() {
-    let device = Device::flex();
+    let device = device();
     let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS)
         .with_causal(true)
         .with_kv_heads(Some(1))

@@ -12,7 +12,7 @@ use astrocytic_attention::{
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
-use common::{D_MODEL, HEADS, input, layer, variants};
+use common::{D_MODEL, HEADS, device, input, layer, variants};
 
 /// Relative to the root mean square of what is compared, outputs and gradients alike.
 const BOUND: f64 = 1e-4;
@@ -154,8 +154,8 @@ struct Case<'a> {
 /// Runs both with a state that a sequence left behind (causal) or an empty one, and a loss of random weights over the
 /// output and the state after it.
 fn hold(case: &Case) {
-    let device = Device::flex();
-    let autodiff = Device::flex().autodiff();
+    let device = device();
+    let autodiff = device.clone().autodiff();
     let layer = layer(&case.config.clone().with_causal(case.causal), &autodiff);
     let spec = spec(case.config, case.causal);
     let own = named(&layer, None);

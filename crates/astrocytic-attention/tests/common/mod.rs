@@ -20,6 +20,17 @@ fn seeded<T>(seed: u64, device: &Device, draw: impl FnOnce() -> T) -> T {
 pub const D_MODEL: usize = 16;
 pub const HEADS: usize = 2;
 
+/// What the tests run on: with the feature `wgpu` a GPU or software Vulkan, where results are not the same to the bit.
+pub fn device() -> Device {
+    #[cfg(feature = "wgpu")]
+    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    #[cfg(not(feature = "wgpu"))]
+    Device::flex()
+}
+
+/// Whether the device has 64-bit and half-precision numbers.
+pub const OTHER_PRECISIONS: bool = cfg!(not(feature = "wgpu"));
+
 /// Every option at least once, by itself and in the presets.
 pub fn variants() -> Vec<(&'static str, Config)> {
     let base = || Config::new(D_MODEL, HEADS).with_chunk(7);
@@ -103,6 +114,13 @@ pub fn relative_error<const D: usize>(found: Tensor<D>, expected: Tensor<D>) -> 
     if difference == 0.0 { 0.0 } else { (difference / size.max(1e-300)).sqrt() }
 }
 
-pub fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
-    tensor.into_data().iter::<f32>().map(f32::to_bits).collect()
+/// The same to the bit; on a GPU, whose sums come in any order, the forms' bound.
+pub fn assert_same<const D: usize>(found: Tensor<D>, expected: Tensor<D>, what: &str) {
+    if cfg!(feature = "wgpu") {
+        let error = relative_error(found, expected);
+        assert!(error < 1e-5, "{what}: {error:e}");
+    } else {
+        let bits = |tensor: Tensor<D>| tensor.into_data().iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(found), bits(expected), "{what}");
+    }
 }

@@ -44,7 +44,7 @@ pub(super) fn page(experiment: &Experiment, lines: &[Line], summary: &Summary) -
     writeln!(
         page,
         "<p class=\"note\">Lines: mean over seeds; circles: single seeds; bands: from the lowest to the highest seed. Each \
-         run was trained to its own early stop on the tuning split; the test split was read once, at the end.{}</p>",
+         run was trained to its own early stop on the tuning split or the end of its schedule; the test split was read once, at the end.{}</p>",
         if summary.fits.is_empty() {
             ""
         } else {
@@ -114,6 +114,9 @@ fn state(page: &mut String, summary: &Summary) -> Result<()> {
         write!(page, " {diverged} diverged: no test loss, so they and their pairs are in no mean or interval.")?;
     }
     writeln!(page, "</p>")?;
+    if let Some(short) = summary.too_short() {
+        writeln!(page, "<p class=\"partial\">{}</p>", escape(&short))?;
+    }
     Ok(())
 }
 

@@ -75,6 +75,9 @@ pub struct SizeSummary {
     pub deviation: Option<f64>,
     /// Final runs that diverged: they have no test loss.
     pub diverged: usize,
+    /// Whether most final runs did best at the last step of the longest schedule of the grid: more steps might lower
+    /// the loss.
+    pub wants_more_steps: bool,
 }
 
 /// D_baseline(L) / D_arm(L) at one loss: above 1 the arm needs less data.
@@ -166,6 +169,15 @@ fn finals<'a>(
     })
 }
 
+/// Final runs of an arm at a size that did best at the last step of a schedule of this length.
+fn unfinished(lines: &[Line], arm: &str, size: u64, schedule: u64) -> usize {
+    let ends = |line: &&Line| {
+        matches!(line, Line::Result { cell, best_step, .. }
+            if cell.phase == Phase::Final && cell.arm == arm && cell.size == size && *best_step == schedule)
+    };
+    lines.iter().filter(ends).count()
+}
+
 /// Works out every figure from the lines.
 pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
     let arms: Vec<ArmSummary> = (0..experiment.arms.len()).map(|arm| arm_summary(experiment, lines, arm)).collect();
@@ -238,6 +250,7 @@ fn pairs(experiment: &Experiment) -> Vec<(usize, usize)> {
 
 fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummary {
     let facts = &experiment.arms[arm];
+    let longest = experiment.trials.iter().map(|trial| trial.schedule).max().unwrap_or(0);
     let at = |&tokens: &u64| {
         let runs: Vec<_> = finals(lines, &facts.name, tokens).collect();
         let test_losses: Vec<f64> = runs.iter().filter_map(|run| Some(run.2?.loss)).collect();
@@ -249,6 +262,7 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
             deviation: deviation(&test_losses),
             test_losses,
             diverged: runs.iter().filter(|run| *run.1 == Status::Diverged).count(),
+            wants_more_steps: 2 * unfinished(lines, &facts.name, tokens, longest) > runs.len(),
         }
     };
     let sizes: Vec<SizeSummary> = experiment.sizes.iter().map(at).collect();
@@ -331,6 +345,23 @@ impl Summary {
             ),
             _ => format!("{arm} needs {less} data than {baseline}: {fact}."),
         }
+    }
+
+    /// A sentence on the arms and sizes that the longest schedule of the grid was too short for.
+    pub fn too_short(&self) -> Option<String> {
+        let short = |arm: &ArmSummary| {
+            let sizes: Vec<_> =
+                arm.sizes.iter().filter(|size| size.wants_more_steps).map(|size| tokens(size.tokens as f64)).collect();
+            (!sizes.is_empty()).then(|| format!("{} at {}", arm.name, sizes.join(", ")))
+        };
+        let found: Vec<String> = self.arms.iter().filter_map(short).collect();
+        (!found.is_empty()).then(|| {
+            format!(
+                "Still improving at the last step of the longest schedule of the grid, so that more steps might lower \
+                 the loss: {}.",
+                found.join("; ")
+            )
+        })
     }
 
     fn difference_in_words(&self, arm: &str, baseline: &str) -> String {
@@ -424,6 +455,9 @@ impl Display for Summary {
         }
         if self.final_runs[0] < self.final_runs[1] {
             writeln!(f, "{} of {} final runs done", self.final_runs[0], self.final_runs[1])?;
+        }
+        if let Some(short) = self.too_short() {
+            writeln!(f, "{short}")?;
         }
         write!(f, "\nReport: {}", self.report)
     }
