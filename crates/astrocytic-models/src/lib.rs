@@ -24,3 +24,8 @@ pub use decoder::{Decoder, DecoderConfig};
 pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};
 pub use store::{ModelError, load, save};
+
+/// The README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
