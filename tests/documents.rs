@@ -1,19 +1,53 @@
-//! Every figure in the README's tables is in the stored results that the table names.
+//! Every figure in the README's tables is in the stored results that the table names, and those follow from stored lines.
 
+mod program;
+
+use std::path::{Path, PathBuf};
+
+use program::{astrocytic, succeed, text};
 use serde_json::Value;
-use std::path::Path;
 
-/// Tables begin with a comment `<!-- results: FOLDER -->` and have rows `| arm | parameters | tokens/s | loss … |`.
+/// Folders that the README's tables name.
+fn named(readme: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = readme.lines().filter_map(|line| line.strip_prefix("<!-- results: ")?.strip_suffix(" -->"));
+    folders.map(|folder| root.join(folder)).collect()
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).expect("README.md")
+}
+
+#[test]
+fn stored_results_follow_from_stored_lines() {
+    let here = tempfile::tempdir().unwrap();
+    for stored in named(&readme()) {
+        for name in ["experiment.json", "lines.jsonl"] {
+            std::fs::copy(stored.join(name), here.path().join(name)).expect("a stored file");
+        }
+        succeed(astrocytic(&["report", text(here.path())]));
+        for name in ["results.json", "results.csv", "curves.csv", "loss.svg", "report.html"] {
+            let [old, new] = [&stored, here.path()].map(|folder| std::fs::read(folder.join(name)).expect("a report"));
+            assert!(old == new, "{}/{name} is not what its lines give; run `astrocytic report`", stored.display());
+        }
+    }
+}
+
+/// Tables begin with a comment `<!-- results: FOLDER -->` and have rows `| arm | loss at the first size | … |`; the headline
+/// is quoted as it stands.
 #[test]
 fn figures_in_the_readme_are_those_of_the_stored_results() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("README.md");
+    let readme = readme();
+    let words = readme.replace("\n> ", "\n").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut folders = named(&readme).into_iter();
     let mut results = Value::Null;
     let mut checked = 0;
     for line in readme.lines() {
-        if let Some(folder) = line.strip_prefix("<!-- results: ").and_then(|rest| rest.strip_suffix(" -->")) {
-            let path = root.join(folder).join("results.json");
+        if line.starts_with("<!-- results: ") {
+            let path = folders.next().expect("a folder").join("results.json");
             results = serde_json::from_str(&std::fs::read_to_string(&path).expect("results.json")).expect("JSON");
+            let headline = results["headline"].as_str().expect("a headline");
+            assert!(words.contains(headline), "{}: the headline is \"{headline}\"", path.display());
         }
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let arms = results["arms"].as_array();
@@ -25,6 +59,6 @@ fn figures_in_the_readme_are_those_of_the_stored_results() {
             checked += 1;
         }
     }
-    let expected = readme.matches("<!-- results: ").count();
-    assert!(checked >= 6 * expected, "{checked} figures for {expected} tables");
+    let tables = named(&readme).len();
+    assert!(tables >= 2 && checked >= 6 * tables, "{checked} figures for {tables} tables");
 }

@@ -216,6 +216,21 @@ mod tests {
     }
 
     #[test]
+    fn schedules_that_were_too_short_are_named() {
+        let (experiment, mut lines) = quick();
+        assert_eq!(summarize(&experiment, &lines).too_short(), None);
+        for line in &mut lines {
+            if let Line::Result { cell, best_step, .. } = line
+                && (cell.arm.as_str(), cell.size) == ("vanilla", experiment.sizes[1])
+            {
+                *best_step = 600;
+            }
+        }
+        let short = summarize(&experiment, &lines).too_short().unwrap();
+        assert!(short.contains("vanilla at 64k") && !short.contains("tripartite"), "{short}");
+    }
+
+    #[test]
     fn a_cut_last_line_is_left_out_and_a_broken_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let (experiment, lines) = quick();
