@@ -1,9 +1,9 @@
 //! Astrocytic attention as a Burn module, used where `burn::nn::attention::MultiHeadAttention` is.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::attention::MultiHeadAttention;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::{Device, Int, Tensor, activation::sigmoid, activation::silu};
+use burn::tensor::{DType, Device, Int, Tensor, activation::sigmoid, activation::silu};
 
 use crate::config::{AstrocyticAttentionConfig, Normalizer};
 use crate::convolution::ShortConvolution;
@@ -16,8 +16,9 @@ use crate::position::{DistanceKeys, PositionConfig, rotate};
 use crate::softmax::share_heads;
 use crate::state::{AttentionState, full_dtype, full_precision};
 
-/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0.
-pub const CALCIUM_FLOOR: f64 = 1e-6;
+/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0. Its square is
+/// a normal f32, so that gradients stay finite.
+pub const CALCIUM_FLOOR: f64 = 1e-18;
 
 /// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes computes it
 /// (Kozachkov, Kastanenka, Krotov, PNAS 2023).
@@ -116,6 +117,7 @@ impl AstrocyticAttention {
     /// Where the config's sizes are not the layer's, or its heads are grouped.
     pub fn from_mha(mha: &MultiHeadAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         config.validate()?;
+        let config = &config.clone().with_bias(mha.query.bias.is_some());
         if config.d_model != mha.d_model || config.n_heads != mha.n_heads || config.key_heads() != mha.n_heads {
             return Err(AttentionError::Config(format!(
                 "d_model = {}, n_heads = {}, kv_heads = {} must be those of the layer to convert: {}, {}, {}",
@@ -127,7 +129,8 @@ impl AstrocyticAttention {
                 mha.n_heads
             )));
         }
-        let layer = config.init(&mha.query.weight.val().device());
+        let weight = mha.query.weight.val();
+        let layer = config.init(&weight.device()).map(&mut ToDtype(weight.dtype()));
         Ok(Self {
             query: mha.query.clone(),
             key: mha.key.clone(),
@@ -202,7 +205,9 @@ impl AstrocyticAttention {
         let dtype = input.query.dtype();
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
         let query_compaction = compaction.as_ref().filter(|_| causal || input.shared);
-        let form = input.form.unwrap_or(Form::Chunkwise(self.config.chunk));
+        // A single step is what the recurrent form is for.
+        let one = causal && steps == 1;
+        let form = input.form.unwrap_or(if one { Form::Recurrent } else { Form::Chunkwise(self.config.chunk) });
 
         let compact = |x: &Tensor<3>, by: Option<&Compaction>| match by {
             Some(by) => by.compact(x.clone()),
@@ -365,7 +370,7 @@ impl AstrocyticAttention {
             state.calcium = Some(memory.narrow(3, d, 1).squeeze_dim(3));
             (reads.clone().narrow(3, 0, d), reads.narrow(3, d, 1))
         } else {
-            let (trace, calcium) = ops::calcium_trace(&writes, calcium, self.config.chunk);
+            let (trace, calcium) = ops::calcium_trace(&writes, calcium, form);
             let trace = if causal { trace } else { calcium.clone().unsqueeze_dim(2) };
             state.calcium = Some(calcium);
             let bent = trace.clamp_min(CALCIUM_FLOOR).powf_scalar(alpha);
@@ -391,6 +396,15 @@ impl AstrocyticAttention {
 
     fn share_heads3(&self, x: Tensor<3>) -> Tensor<3> {
         self.share_heads(x.unsqueeze_dim(3)).squeeze_dim(3)
+    }
+}
+
+/// New parts in the precision of old ones.
+struct ToDtype(DType);
+
+impl ModuleMapper for ToDtype {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if param.val().dtype() == self.0 { param } else { param.map(|tensor| tensor.cast(self.0)) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::position::PositionConfig;
 #[derive(Config, Debug, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Normalizer {
-    /// The calcium: `n = φ(q) · g^α`, floored at 1e-6 (Kozachkov et al., PNAS 2023, eq. 12, with α = 1). Another α is
+    /// The calcium: `n = φ(q) · g^α`, floored at 1e-18 (Kozachkov et al., PNAS 2023, eq. 12, with α = 1). Another α is
     /// the presynaptic non-linearity of arXiv 2312.10925 and is followed by an RMS norm, because the scale drifts as
     /// t^{1−α}.
     Calcium {
@@ -184,14 +184,15 @@ impl AstrocyticAttentionConfig {
                     self.feature_map
                 ));
             }
-            if alpha != 1.0
-                && matches!(self.feature_map, FeatureMapConfig::Trigonometric { .. } | FeatureMapConfig::Taylor)
-            {
+            if alpha != 1.0 && self.feature_map == FeatureMapConfig::Taylor {
                 return fault(format!(
                     "normalizer: an exponent needs features ≥ 0, which {:?} are not",
                     self.feature_map
                 ));
             }
+        }
+        if self.plasticity == Plasticity::Delta && matches!(self.position, PositionConfig::Distance { .. }) {
+            return fault("position: the sum of a key and a distance key is longer than the delta rule bears".into());
         }
         match self.position {
             PositionConfig::Rotary { .. } if self.head_size() % 2 == 1 => {

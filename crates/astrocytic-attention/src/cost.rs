@@ -53,6 +53,11 @@ impl AstrocyticAttentionConfig {
         let d_v = size as f64 + if plain { 1.0 } else { 0.0 };
         // Scores and their product with the values inside a chunk; reading and writing the state.
         let mut memory = 2.0 * c * (m + d_v) + 4.0 * m * d_v;
+        if !self.causal && self.plasticity == Plasticity::Hebbian && self.decay == DecayConfig::None {
+            memory = 4.0 * m * d_v; // one sum over all steps
+        } else if !self.causal {
+            memory += 2.0 * m * d_v; // what a causal pass reads is not used, and every query reads the end
+        }
         if self.plasticity == Plasticity::Delta {
             let inverse = (c.log2().ceil() - 1.0).max(0.0) * 4.0 * c * c;
             memory += 2.0 * c * m + inverse + 2.0 * c * (m + d_v) + 2.0 * m * d_v;
@@ -60,7 +65,10 @@ impl AstrocyticAttentionConfig {
         if !plain && matches!(self.normalizer, Normalizer::Calcium { .. }) {
             memory += 2.0 * c * m + 4.0 * m;
         }
-        let maps = (heads + key_heads) * self.feature_map.flops(size);
+        let mut maps = (heads + key_heads) * self.feature_map.flops(size);
+        if let PositionConfig::Distance { max_steps, .. } = self.position {
+            maps += 2.0 * (max_steps * size) as f64 + key_heads * self.feature_map.flops(size);
+        }
         let gates = 2.0
             * self.d_model as f64
             * key_heads

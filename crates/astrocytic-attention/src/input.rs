@@ -25,7 +25,8 @@ impl AttentionInput {
         Self { shared: true, ..Self::new(tensor.clone(), tensor.clone(), tensor) }
     }
 
-    /// Queries `[batch, steps_q, d_model]`; keys and values `[batch, steps_k, d_model]`.
+    /// Queries `[batch, steps_q, d_model]`; keys and values `[batch, steps_k, d_model]`. For self-attention use
+    /// [`self_attn`](Self::self_attn): padding then holds for the queries too.
     pub fn new(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Self {
         let (mask_pad, mask_attn) = (None, None);
         Self { query, key, value, mask_pad, mask_attn, shared: false, form: None, weights: false }
@@ -38,7 +39,7 @@ impl AttentionInput {
     }
 
     /// Attention mask `[batch, steps_q, steps_k]`, true where hidden. Only a causal or an empty mask can be honoured by
-    /// a memory; reading it costs a copy from the device, which `causal` in the config saves.
+    /// a memory; reading it costs a copy from the device, which `causal` in the config and no mask save.
     pub fn mask_attn(mut self, mask_attn: Tensor<3, Bool>) -> Self {
         self.mask_attn = Some(mask_attn);
         self
@@ -56,15 +57,25 @@ impl AttentionInput {
         self
     }
 
-    /// Checks the shapes and says whether the mask (or the config) makes the layer causal.
+    /// Checks what a memory can honour and says whether the mask (or the config) makes the layer causal.
     pub(crate) fn check(&self, d_model: usize, causal: bool) -> Result<bool, AttentionError> {
+        self.check_shapes(d_model, causal)?;
+        if self.form == Some(Form::Chunkwise(0)) {
+            return Err(AttentionError::Shape("form: chunks must have at least 1 step".into()));
+        }
+        let masked = self.mask_is_causal()?;
+        self.check_shapes(d_model, masked)?;
+        Ok(causal || masked)
+    }
+
+    /// Checks the shapes of tensors and masks.
+    pub(crate) fn check_shapes(&self, d_model: usize, causal: bool) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Shape(text));
         let [batch, steps, width] = self.query.dims();
         let [key_batch, key_steps, key_width] = self.key.dims();
         if width != d_model || key_width != d_model || self.value.dims()[2] != d_model {
             return fault(format!(
-                "the last axis of query, key and value must be d_model = {d_model}, got {width}, \
-                                  {key_width}, {}",
+                "the last axis of query, key and value must be d_model = {d_model}, got {width}, {key_width}, {}",
                 self.value.dims()[2]
             ));
         }
@@ -79,25 +90,22 @@ impl AttentionInput {
         if batch == 0 || steps == 0 || key_steps == 0 {
             return fault(format!("query {:?} and key {:?} must not be empty", self.query.dims(), self.key.dims()));
         }
-        if let Some(mask) = &self.mask_pad
-            && mask.dims() != [batch, key_steps]
-        {
+        if let Some(mask) = self.mask_pad.as_ref().filter(|mask| mask.dims() != [batch, key_steps]) {
             return fault(format!("mask_pad must be [{batch}, {key_steps}], got {:?}", mask.dims()));
         }
-        let causal = causal || self.mask_is_causal([batch, steps, key_steps])?;
+        if let Some(mask) = self.mask_attn.as_ref().filter(|mask| mask.dims() != [batch, steps, key_steps]) {
+            return fault(format!("mask_attn must be [{batch}, {steps}, {key_steps}], got {:?}", mask.dims()));
+        }
         if causal && steps != key_steps {
             return fault(format!("a causal layer needs as many queries as keys, got {steps} and {key_steps}"));
         }
-        Ok(causal)
+        Ok(())
     }
 
-    fn mask_is_causal(&self, dims: [usize; 3]) -> Result<bool, AttentionError> {
+    /// Whether the mask is the causal one; none and an empty one are not, another is refused.
+    fn mask_is_causal(&self) -> Result<bool, AttentionError> {
         let Some(mask) = &self.mask_attn else { return Ok(false) };
-        if mask.dims() != dims {
-            let text = format!("mask_attn must be {dims:?}, got {:?}", mask.dims());
-            return Err(AttentionError::Shape(text));
-        }
-        let [batch, steps, key_steps] = dims;
+        let [batch, steps, key_steps] = mask.dims();
         if !mask.clone().any().into_scalar::<bool>() {
             return Ok(false);
         }
@@ -143,6 +151,11 @@ impl Compaction {
         let padded = own.greater_equal(kept.clone());
         let kept = kept.narrow(1, 0, 1);
         Self { order, back, padded, kept: kept.squeeze_dim(1) }
+    }
+
+    /// Place of each step among those kept (of a padded one, behind them), `[batch, steps]`.
+    pub(crate) fn place(&self) -> Tensor<2, Int> {
+        self.back.clone()
     }
 
     /// `[batch, steps, width]`, kept steps first.

@@ -10,7 +10,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, activation::silu, activation::soft
 
 use crate::convolution::ShortConvolution;
 use crate::error::AttentionError;
-use crate::input::{AttentionInput, AttentionOutput};
+use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::position::rotate;
 
 /// Configuration of [`SoftmaxAttention`].
@@ -70,6 +70,10 @@ pub struct SoftmaxAttention {
 pub struct KeyValueCache {
     /// Keys and values, `[batch, key heads, steps, d]` each; `None` before the first step.
     pub steps: Option<[Tensor<4>; 2]>,
+    /// Which of them are padded, `[batch, steps]`; `None` is none.
+    pub padded: Option<Tensor<2, Bool>>,
+    /// Steps seen by each row, padded ones left out, `[batch]`.
+    pub position: Tensor<1, Int>,
     /// Last steps of q, k and v before the convolution.
     pub history: Option<[Tensor<3>; 3]>,
 }
@@ -97,6 +101,9 @@ impl SoftmaxAttentionConfig {
         }
         if self.rotary_theta.is_some() && (d_model / n_heads) % 2 == 1 {
             return fault(format!("rotary_theta needs an even head size, got {}", d_model / n_heads));
+        }
+        if let Some(theta) = self.rotary_theta.filter(|theta| !(theta.is_finite() && *theta > 0.0)) {
+            return fault(format!("rotary_theta = {theta} must be above 0"));
         }
         Ok(())
     }
@@ -139,7 +146,7 @@ impl SoftmaxAttention {
         let weight = self.query.weight.val();
         let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
         let history = self.convolution.as_ref().map(|[q, k, v]| [q, k, v].map(|f| f.empty_history(batch, &like)));
-        KeyValueCache { steps: None, history }
+        KeyValueCache { steps: None, padded: None, position: Tensor::zeros([batch], &weight.device()), history }
     }
 
     /// Attends. Masks as in Burn's layer: true is hidden; a query that sees nothing reads 0.
@@ -151,23 +158,38 @@ impl SoftmaxAttention {
     /// For shapes that do not fit.
     pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
         let cache = &mut self.empty_cache(input.query.dims()[0]);
-        self.forward_cache(input, cache)
+        self.attend(input, cache, self.config.causal)
     }
 
-    /// Attends to what the cache holds and to the given steps, and keeps them. Padding and masks concern the given
-    /// steps and need an empty cache.
+    /// Attends causally to what the cache holds and to the given steps, and keeps them. Padding stays hidden; a
+    /// `mask_attn` is of the given steps and needs an empty cache.
     ///
     /// # Panics
     /// For shapes that do not fit.
     pub fn forward_cache(&self, input: AttentionInput, cache: &mut KeyValueCache) -> AttentionOutput {
-        let d_model = self.config.d_model;
-        let [batch, steps, width] = input.query.dims();
-        assert_eq!(width, d_model, "attention input: the last axis of query must be d_model = {d_model}, got {width}");
+        self.attend(input, cache, true)
+    }
+
+    fn attend(&self, input: AttentionInput, cache: &mut KeyValueCache, causal: bool) -> AttentionOutput {
+        input.check_shapes(self.config.d_model, causal).unwrap_or_else(|fault| panic!("{fault}"));
+        let [batch, steps, d_model] = input.query.dims();
+        let key_steps = input.key.dims()[1];
+        let device = input.query.device();
+        let past = cache.steps.as_ref().map_or(0, |[key, _]| key.dims()[2]);
+        assert!(past == 0 || input.mask_attn.is_none(), "attention input: mask_attn needs an empty cache");
+
+        // Convolution and positions know no padding; keys and values stay where they are, and the padded are hidden.
+        let compaction = input.mask_pad.as_ref().map(Compaction::new);
+        let of_query = compaction.as_ref().filter(|_| causal || input.shared);
+        let sides = [of_query, compaction.as_ref(), compaction.as_ref()];
         let mut channels =
             [self.query.forward(input.query.clone()), self.key.forward(input.key), self.value.forward(input.value)];
         if let (Some(filters), Some(history)) = (&self.convolution, &mut cache.history) {
-            for i in 0..3 {
-                (channels[i], history[i]) = filters[i].forward(channels[i].clone(), history[i].clone(), None);
+            for (i, side) in sides.into_iter().enumerate() {
+                let x = side.map_or(channels[i].clone(), |side| side.compact(channels[i].clone()));
+                let (filtered, last) = filters[i].forward(x, history[i].clone(), side.map(|side| &side.kept));
+                channels[i] = side.map_or(filtered.clone(), |side| side.restore(filtered));
+                history[i] = last;
             }
         }
         let d = d_model / self.config.n_heads;
@@ -175,43 +197,43 @@ impl SoftmaxAttention {
             let [batch, steps, width] = x.dims();
             x.reshape([batch, steps, width / d, d]).swap_dims(1, 2)
         });
-        let past = cache.steps.as_ref().map_or(0, |[key, _]| key.dims()[2]);
         if let Some(theta) = self.config.rotary_theta {
-            let positions = |steps: usize| {
-                let range = past as i64..(past + steps) as i64;
-                Tensor::<1, Int>::arange(range, &query.device()).unsqueeze::<2>()
+            let start = cache.position.clone().unsqueeze_dim::<2>(1);
+            let positions = |steps: usize, side: Option<&Compaction>| {
+                let own = match side {
+                    Some(side) => side.place(),
+                    None => Tensor::arange(0..steps as i64, &device).unsqueeze::<2>().expand([batch, steps]),
+                };
+                start.clone().expand([batch, steps]) + own
             };
-            let (at_query, at_key) = (positions(steps), positions(key.dims()[2]));
-            query = rotate(query, at_query, theta);
-            key = rotate(key, at_key, theta);
+            query = rotate(query, positions(steps, of_query), theta);
+            key = rotate(key, positions(key_steps, compaction.as_ref()), theta);
         }
+        cache.position = match &compaction {
+            Some(compaction) => cache.position.clone() + compaction.kept.clone(),
+            None => cache.position.clone().add_scalar(key_steps as i64),
+        };
         if let Some([past_key, past_value]) = cache.steps.take() {
             key = Tensor::cat(vec![past_key, key], 2);
             value = Tensor::cat(vec![past_value, value], 2);
         }
         cache.steps = Some([key.clone(), value.clone()]);
+        if cache.padded.is_some() || input.mask_pad.is_some() {
+            let none = |steps| Tensor::<2, Int>::zeros([batch, steps], &device).bool();
+            let before = cache.padded.take().unwrap_or_else(|| none(past));
+            let now = input.mask_pad.unwrap_or_else(|| none(key_steps));
+            cache.padded = Some(if past == 0 { now } else { Tensor::cat(vec![before, now], 1) });
+        }
 
         let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(share_heads(key, self.config.n_heads).transpose());
         let [_, heads, _, all] = scores.dims();
         let shape = [batch, heads, steps, all];
-        let mut hidden: Option<Tensor<4, Bool>> = None;
-        let mut hide = |mask: Tensor<4, Bool>| {
-            let mask = mask.expand(shape);
-            hidden = Some(match hidden.take() {
-                Some(other) => other.bool_or(mask),
-                None => mask,
-            });
-        };
-        if self.config.causal && steps > 1 {
-            hide(Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &scores.device()).unsqueeze());
-        }
-        if let Some(mask) = input.mask_pad {
-            hide(mask.reshape([batch, 1, 1, all]));
-        }
-        if let Some(mask) = input.mask_attn {
-            hide(mask.reshape([batch, 1, steps, all]));
-        }
-        let weights = match hidden {
+        let causal_mask = (causal && steps > 1)
+            .then(|| Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &device).unsqueeze::<4>());
+        let padded = cache.padded.clone().map(|mask| mask.reshape([batch, 1, 1, all]));
+        let given = input.mask_attn.map(|mask| mask.reshape([batch, 1, steps, all]));
+        let masks = [causal_mask, padded, given].into_iter().flatten().map(|mask| mask.expand(shape));
+        let weights = match masks.reduce(|a, b| a.bool_or(b)) {
             // A finite fill keeps a row without any visible key finite; the second mask makes it 0.
             Some(hidden) => softmax(scores.mask_fill(hidden.clone(), -1e9), 3).mask_fill(hidden, 0.0),
             None => softmax(scores, 3),

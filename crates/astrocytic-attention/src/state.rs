@@ -34,11 +34,11 @@ pub struct AttentionState {
 impl AttentionState {
     /// Bytes that the state takes.
     pub fn bytes(&self) -> usize {
-        let size = |shape: burn::tensor::Shape| shape.num_elements();
-        let calcium = self.calcium.as_ref().map_or(0, |g| size(g.shape()));
-        let history: usize = self.history.iter().flatten().map(|h| size(h.shape())).sum();
-        let float = self.memory.dtype().size();
-        (size(self.memory.shape()) + calcium + history) * float
-            + size(self.position.shape()) * self.position.dtype().size()
+        let calcium = self.calcium.as_ref().map_or(0, |g| g.shape().num_elements() * g.dtype().size());
+        let history: usize = self.history.iter().flatten().map(|h| h.shape().num_elements() * h.dtype().size()).sum();
+        self.memory.shape().num_elements() * self.memory.dtype().size()
+            + calcium
+            + history
+            + self.position.shape().num_elements() * self.position.dtype().size()
     }
 }

@@ -41,10 +41,14 @@ fn a_key_value_cache_grows_as_stated() {
 #[test]
 fn operations_are_those_of_the_products() {
     let linear = &variants().into_iter().find(|(name, _)| *name == "relu").expect("a variant").1;
+    let causal = AttentionConfig::Astrocytic(linear.clone().with_causal(true));
     let projections = 4.0 * 2.0 * 16.0 * 16.0;
     // In a head: scores 7 × 8, their product with values and ones 7 × 9, reading and writing 8 × 9, each multiply-add two;
     // maps of q and k 4 a feature.
     let head = 2.0 * 7.0 * 8.0 + 2.0 * 7.0 * 9.0 + 2.0 * 2.0 * 8.0 * 9.0 + 2.0 * 4.0 * 8.0;
+    assert_eq!(causal.flops_per_token(64), projections + 2.0 * head);
+    // Bidirectional and without decay: one sum over all steps, and no chunks.
+    let head = 2.0 * 2.0 * 8.0 * 9.0 + 2.0 * 4.0 * 8.0;
     assert_eq!(AttentionConfig::Astrocytic(linear.clone()).flops_per_token(64), projections + 2.0 * head);
     let softmax = AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2));
     let mixing = 2.0 * 2.0 * 64.0 * 16.0 + 5.0 * 2.0 * 64.0;

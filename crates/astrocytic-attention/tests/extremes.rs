@@ -3,17 +3,35 @@
 mod common;
 
 use astrocytic_attention::ops::{self, Writes};
-use astrocytic_attention::{AttentionInput, Form, Normalizer, Plasticity};
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput, Form, Normalizer, Plasticity};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Distribution, Gradients, Tensor};
 use common::{D_MODEL, OTHER_PRECISIONS, device, input, layer, relative_error, variants};
+
+/// Holds every parameter's gradient to be finite.
+struct Finite<'a> {
+    grads: &'a Gradients,
+    what: &'a str,
+}
+
+impl ModuleVisitor for Finite<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = param.val().grad(self.grads) {
+            assert!(grad.is_finite().all().into_scalar::<bool>(), "{}: gradient of a parameter {D}", self.what);
+        }
+    }
+}
 
 #[test]
 fn extreme_inputs_give_finite_outputs_and_gradients() {
     let plain = device();
     let device = device().autodiff();
-    for (name, config) in variants() {
-        let layer = layer(&config, &plain).to_device(&device);
+    let both = |(name, config): (&'static str, _)| {
+        let causal = AstrocyticAttentionConfig::with_causal;
+        [(name, causal(Clone::clone(&config), true)), (name, config)]
+    };
+    for (name, config) in variants().into_iter().flat_map(both) {
+        let layer = layer(&config, &device);
         for (what, size) in [("large", 1e4), ("zero", 0.0), ("denormal", 1e-40), ("constant", f64::NAN)] {
             let x = if size.is_nan() {
                 Tensor::full([2, 9, D_MODEL], 3.0, &device)
@@ -27,6 +45,7 @@ fn extreme_inputs_give_finite_outputs_and_gradients() {
             let grads = context.mul_scalar(1e-4).sum().backward();
             let grad = x.grad(&grads).expect("x was asked for its gradient");
             assert!(grad.is_finite().all().into_scalar::<bool>(), "{name}, {what}: gradient");
+            layer.visit(&mut Finite { grads: &grads, what: &format!("{name}, {what}") });
         }
     }
 }

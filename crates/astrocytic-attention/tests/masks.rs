@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig, Attention, AttentionConfig, AttentionError, AttentionInput,
-    SoftmaxAttentionConfig,
+    FeatureMapConfig, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
@@ -88,9 +88,19 @@ fn a_causal_mask_is_honoured_and_another_refused() {
     assert_same(open.forward(with(nothing_hidden)).context, free, "empty mask");
 
     let hole = autoregressive.slice_fill([1..2, 4..5, 2..3], true);
-    let refused = open.try_forward(with(hole)).unwrap_err();
+    let refused = open.try_forward(with(hole.clone())).unwrap_err();
     assert_eq!(refused, AttentionError::UnsupportedMask);
     assert!(refused.to_string().contains("mask_attn"));
+    // A causal layer does not pass over a mask either.
+    assert_eq!(causal.try_forward(with(hole)).unwrap_err(), AttentionError::UnsupportedMask);
+    assert!(
+        causal
+            .forward(with(generate_autoregressive_mask(2, 5, &device)))
+            .context
+            .is_finite()
+            .all()
+            .into_scalar::<bool>()
+    );
 }
 
 #[test]
@@ -108,12 +118,19 @@ fn bad_input_is_named() {
         let error = open.try_forward(input).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
+    let near = PositionConfig::Distance { scale: 0.2, max_steps: 9 };
     for (config, part) in [
         (AstrocyticAttentionConfig::linear(10, 3), "n_heads"),
         (AstrocyticAttentionConfig::linear(12, 4).with_kv_heads(Some(3)), "kv_heads"),
         (AstrocyticAttentionConfig::linear(12, 4).with_convolution(1), "convolution"),
         (AstrocyticAttentionConfig::linear(12, 4).with_write_dropout(1.0), "write_dropout"),
         (AstrocyticAttentionConfig::retnet(12, 4), "head size"),
+        (
+            AstrocyticAttentionConfig::linear(12, 4)
+                .with_feature_map(FeatureMapConfig::Trigonometric { features: 4, seed: 0 }),
+            "positive kernel",
+        ),
+        (AstrocyticAttentionConfig::tripartite(12, 4).with_position(near), "delta rule"),
     ] {
         let error = config.validate().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
@@ -202,4 +219,46 @@ fn the_baseline_cached_is_the_baseline_whole() {
     let mut cache = attention.empty_cache(2);
     let parts = [0..4, 4..5, 5..9].map(|r| attention.forward_cache(x.clone().narrow(1, r.start, r.len()), &mut cache));
     assert!(relative_error(Tensor::cat(parts.to_vec(), 1), whole) < 1e-5);
+}
+
+fn softmax(device: &Device) -> SoftmaxAttention {
+    let config = SoftmaxAttentionConfig::new(D_MODEL, 4).with_kv_heads(Some(2)).with_rotary_theta(Some(100.0));
+    let mut layer = config.with_causal(true).with_convolution(3).with_output_gate(true).init(device);
+    for filter in layer.convolution.iter_mut().flatten() {
+        let [channels, width] = filter.kernel.dims();
+        let kernel = input(1, width, 51, device).reshape([width, D_MODEL]).narrow(1, 0, channels).transpose();
+        filter.kernel = burn::module::Param::from_tensor(kernel);
+    }
+    layer
+}
+
+#[test]
+fn the_padded_baseline_is_its_rows_one_by_one() {
+    let device = device();
+    let layer = softmax(&device);
+    let x = input(5, 6, 52, &device);
+    let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device))).context;
+    for (row, padded) in PADDED.iter().enumerate().filter(|(_, padded)| padded.contains(&false)) {
+        let pick = |x: Tensor<3>| {
+            let kept = (0..6).filter(|&t| !padded[t]).map(|t| x.clone().narrow(0, row, 1).narrow(1, t, 1));
+            Tensor::cat(kept.collect::<Vec<_>>(), 1)
+        };
+        let alone = layer.forward(AttentionInput::self_attn(pick(x.clone()))).context;
+        let error = relative_error(pick(context.clone()), alone);
+        assert!(error < 1e-5, "row {row}: {error:e}");
+    }
+}
+
+#[test]
+fn a_padded_beginning_stays_hidden_in_the_baselines_cache() {
+    let device = device();
+    let layer = softmax(&device);
+    let x = input(1, 7, 53, &device);
+    let padded = Tensor::<2, Bool>::from_data([[true, true, false, false]], &device);
+    let mut cache = layer.empty_cache(1);
+    layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 0, 4)).mask_pad(padded), &mut cache);
+    let found = layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 4, 3)), &mut cache).context;
+    let expected = layer.forward(AttentionInput::self_attn(x.narrow(1, 2, 5))).context.narrow(1, 2, 3);
+    let error = relative_error(found, expected);
+    assert!(error < 1e-5, "{error:e}");
 }

@@ -12,7 +12,7 @@ use astrocytic_attention::{
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
-use common::{D_MODEL, HEADS, device, input, layer, variants};
+use common::{D_MODEL, device, input, layer, variants};
 
 /// Relative to the root mean square of what is compared, outputs and gradients alike.
 const BOUND: f64 = 1e-4;
@@ -66,7 +66,7 @@ fn spec(config: &Config, causal: bool) -> LayerSpec {
         output_gate: config.output_gate,
         position,
         bias: config.bias,
-        ..LayerSpec::new(D_MODEL, HEADS)
+        ..LayerSpec::new(D_MODEL, config.n_heads)
     }
 }
 
@@ -275,5 +275,33 @@ fn every_form_has_the_oracles_gradients() {
             let name = format!("{name}, {form:?}");
             hold(&Case { name, config: &config, causal: true, padded: false, form: Some(form) });
         }
+    }
+}
+
+#[test]
+fn cross_attention_is_the_oracles() {
+    let device = device();
+    let autodiff = device.clone().autodiff();
+    for (name, config) in variants() {
+        let layer = layer(&config.clone().with_causal(false), &autodiff);
+        let spec = spec(&config, false);
+        let own = named(&layer, None);
+        let weights: Weights = spec.shapes().into_iter().map(|(name, _)| (name, own[name].clone())).collect();
+        let (query, key, c) = (input(1, 4, 34, &device), input(1, STEPS, 35, &device), input(1, 4, 36, &device));
+        let [query_numbers, key_numbers, c_numbers] = [&query, &key, &c].map(|x| numbers(x.clone()));
+        let crossed = oracle::Input::cross(&query_numbers, &key_numbers, &PADDED);
+        let empty = spec.empty_state();
+        let (expected, _) = oracle::forward(&spec, &weights, &crossed, &empty);
+        let gradients = oracle::backward(&spec, &weights, &crossed, &empty, &c_numbers, &empty);
+
+        let [query, key, c] = [query, key, c].map(|x| Tensor::<3>::from_data(x.into_data(), &autodiff));
+        let (query, key) = (query.require_grad(), key.require_grad());
+        let padded = Tensor::<1, Bool>::from_data(PADDED, &autodiff).unsqueeze();
+        let call = AttentionInput::new(query.clone(), key.clone(), key.clone()).mask_pad(padded);
+        let context = layer.forward(call).context;
+        compare(&format!("{name}: output"), &numbers(context.clone()), &expected);
+        let found = (context * c).sum().backward();
+        compare(&format!("{name}: query"), &numbers(query.grad(&found).expect("a leaf")), &gradients.query);
+        compare(&format!("{name}: key"), &numbers(key.grad(&found).expect("a leaf")), &gradients.key);
     }
 }

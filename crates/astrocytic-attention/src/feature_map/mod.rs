@@ -38,7 +38,8 @@ pub enum FeatureMapConfig {
         /// Seed of the random directions.
         seed: u64,
     },
-    /// Trigonometric random features of the Gaussian kernel on unit vectors (RFA, arXiv 2103.02143, eq. 3).
+    /// Trigonometric random features of the Gaussian kernel on unit vectors (RFA, arXiv 2103.02143, eq. 3). Their estimate
+    /// of it can be negative, so they go with an RMS norm.
     Trigonometric {
         /// Number of features m, even.
         features: usize,
@@ -68,7 +69,7 @@ impl FeatureMapConfig {
 
     /// Whether every feature is ≥ 0 or the kernel itself is, so that a calcium normaliser is safe.
     pub fn has_positive_kernel(&self) -> bool {
-        !matches!(self, Self::Identity | Self::Silu)
+        !matches!(self, Self::Identity | Self::Silu | Self::Trigonometric { .. })
     }
 
     /// Floating-point operations for one vector of size `d`; an exp or a division counts as one.

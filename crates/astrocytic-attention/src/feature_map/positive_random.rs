@@ -6,8 +6,9 @@ use super::Side;
 
 /// `exp(Ωx' − ‖x'‖²/2) / √m` with `x' = x / d^¼`, whose inner products have the mean `exp(q·k / √d)`.
 ///
-/// The exponent is at most `‖ω‖²/2`, so keys need no stabiliser (one over steps would not be causal); queries
-/// are scaled by their own largest feature, which the normaliser divides out. Ω is `[1, heads, m, d]`.
+/// The exponent is at most `‖ω‖²/2`, so keys need no stabiliser against overflow (one over steps would not be causal);
+/// those longer than about `‖x'‖² = 80` fire nothing. Queries are scaled by their own largest feature, which the
+/// normaliser divides out. Ω is `[1, heads, m, d]`.
 pub(super) fn map(x: Tensor<4>, omega: Tensor<4>, side: Side) -> Tensor<4> {
     let [_, _, m, d] = omega.dims();
     let x = x.mul_scalar((d as f64).powf(-0.25));

@@ -2,8 +2,9 @@
 //!
 //! Every product that needs no state is done for all chunks at once; the loop over chunks carries the state alone.
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::Tensor;
 
+use super::kept::{kept, log_kept};
 use super::triangular::unit_lower_inverse;
 use super::{Plasticity, Writes};
 
@@ -91,6 +92,8 @@ struct Chunks {
     value: Tensor<4>,
     /// b, log decay from the chunk's start to each step, that step's own included: `[bh, chunks, size]`.
     log_since_start: Option<Tensor<3>>,
+    /// Log decay between any two steps of a chunk: `[bh, chunks, size, size]`.
+    log_kept: Option<Tensor<4>>,
     strength: Option<Tensor<4>>,
 }
 
@@ -106,14 +109,16 @@ impl Chunks {
             key: writes.key.clone(),
             value: writes.value.clone(),
             log_since_start: None,
+            log_kept: None,
             strength: None,
         };
         let split3 = |t: &Tensor<3>| chunks.split(t.clone().unsqueeze_dim(3));
-        let log_since_start = writes.log_decay.as_ref().map(|t| split3(t).squeeze_dim(3).cumsum(2));
+        let log_decay = writes.log_decay.as_ref().map(|t| split3(t).squeeze_dim(3));
         let strength = writes.strength.as_ref().map(split3);
         chunks.key = chunks.split(writes.key.clone());
         chunks.value = chunks.split(writes.value.clone());
-        chunks.log_since_start = log_since_start;
+        chunks.log_since_start = log_decay.clone().map(|t: Tensor<3>| t.cumsum(2));
+        chunks.log_kept = log_decay.map(|t| log_kept(&t));
         chunks.strength = strength;
         chunks
     }
@@ -136,22 +141,15 @@ impl Chunks {
         if steps == self.count * self.size { tensor } else { tensor.narrow(2, 0, steps) }
     }
 
-    /// `e^{b_i − b_j}` for j ≤ i, else 0. The mask comes before exp, so that no exponent is positive.
+    /// `e^{b_i − b_j}` for j ≤ i, else 0.
     fn kept(&self) -> Tensor<4> {
-        let size = self.size;
-        let device = self.key.device();
-        match &self.log_since_start {
-            Some(b) => {
-                let difference = b.clone().unsqueeze_dim::<4>(3) - b.clone().unsqueeze_dim::<4>(2);
-                let future = Tensor::<2, Bool>::tril_mask([size, size], 0, &device).unsqueeze::<4>();
-                difference.mask_fill(future.expand(self.shape(size)), f32::NEG_INFINITY).exp()
+        match &self.log_kept {
+            Some(log_kept) => kept(log_kept.clone()),
+            None => {
+                let options = (&self.key.device(), self.key.dtype());
+                Tensor::<2>::ones([self.size, self.size], options).tril(0).unsqueeze()
             }
-            None => Tensor::<2>::ones([size, size], (&device, self.key.dtype())).tril(0).unsqueeze(),
         }
-    }
-
-    fn shape(&self, width: usize) -> [usize; 4] {
-        [self.batch * self.heads, self.count, self.size, width]
     }
 
     fn times_strength(&self, tensor: Tensor<4>) -> Tensor<4> {
@@ -169,11 +167,8 @@ impl Chunks {
     }
 
     fn times_to_end(&self, tensor: Tensor<4>) -> Tensor<4> {
-        match &self.log_since_start {
-            Some(b) => {
-                let end = b.clone().narrow(2, self.size - 1, 1);
-                tensor * (end - b.clone()).exp().unsqueeze_dim(3)
-            }
+        match &self.log_kept {
+            Some(log_kept) => tensor * log_kept.clone().narrow(2, self.size - 1, 1).exp().swap_dims(2, 3),
             None => tensor,
         }
     }

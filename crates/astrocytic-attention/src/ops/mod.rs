@@ -5,6 +5,7 @@
 //! Every tensor is `[batch, heads, steps, size]`.
 
 mod chunkwise;
+mod kept;
 mod parallel;
 mod recurrent;
 mod triangular;
@@ -120,6 +121,10 @@ pub fn write(writes: Writes, memory: Tensor<4>, plasticity: Plasticity, form: Fo
 /// # Shapes
 /// - calcium before the first step: `[batch, heads, m]`
 /// - returns the trace `[batch, heads, steps, m]` and the calcium after the last step.
-pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, chunk: usize) -> (Tensor<4>, Tensor<3>) {
-    chunkwise::calcium_trace(writes, calcium, chunk)
+pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, form: Form) -> (Tensor<4>, Tensor<3>) {
+    match form {
+        Form::Recurrent => recurrent::calcium_trace(writes, calcium),
+        Form::Parallel => parallel::calcium_trace(writes, calcium),
+        Form::Chunkwise(size) => chunkwise::calcium_trace(writes, calcium, size),
+    }
 }

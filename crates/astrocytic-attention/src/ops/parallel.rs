@@ -1,7 +1,8 @@
 //! The quadratic form: the whole T×T matrix at once. The reference that a reader can check by eye.
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::Tensor;
 
+use super::kept::{kept, log_kept};
 use super::triangular::unit_lower_inverse;
 use super::{Plasticity, Writes};
 
@@ -12,15 +13,9 @@ pub(super) fn causal(
     memory: Tensor<4>,
     plasticity: Plasticity,
 ) -> (Tensor<4>, Tensor<4>) {
-    let [batch, heads, steps, _] = query.dims();
-    let kept = log_kept(&writes, steps).exp(); // [batch, heads, steps, steps]
-    // Decay from before the first step to step i: column 0 times the first step's own decay.
-    let since_start = match &writes.log_decay {
-        Some(log_decay) => log_decay.clone().cumsum(2).exp(),
-        None => Tensor::ones([batch, heads, steps], (&query.device(), query.dtype())),
-    }
-    .unsqueeze_dim::<4>(3);
-
+    let steps = query.dims()[2];
+    let kept = kept_between(&writes);
+    let since_start = kept_since_start(&writes);
     let recalled = writes.key.clone().matmul(memory.clone()) * since_start.clone();
     let novel = match plasticity {
         Plasticity::Hebbian => writes.scaled_value(),
@@ -40,7 +35,7 @@ pub(super) fn causal(
 /// (`causal`) or after the last.
 pub fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal: bool) -> Tensor<4> {
     let [_, _, steps, _] = writes.key.dims();
-    let kept = log_kept(writes, steps).exp();
+    let kept = kept_between(writes);
     let kept_for_read = if causal { kept.clone() } else { kept.clone().narrow(2, steps - 1, 1) };
     let scores = query.matmul(writes.key.clone().transpose()) * kept_for_read;
     let scores = match plasticity {
@@ -59,18 +54,30 @@ fn corrections(writes: &Writes, kept: Tensor<4>) -> Tensor<4> {
     unit_lower_inverse(overlap.tril(-1))
 }
 
-/// `Σ_{j<s≤i} log a_s` for j ≤ i, −∞ above the diagonal, `[batch, heads, steps, steps]`.
-///
-/// Each column is summed by itself, so that long sequences lose no digits to a difference of large sums.
-fn log_kept(writes: &Writes, steps: usize) -> Tensor<4> {
-    let [batch, heads, _, _] = writes.key.dims();
-    let device = writes.key.device();
-    let log_kept = match &writes.log_decay {
-        Some(log_decay) => {
-            log_decay.clone().unsqueeze_dim::<4>(3).expand([batch, heads, steps, steps]).tril(-1).cumsum(2)
-        }
-        None => Tensor::zeros([batch, heads, steps, steps], (&device, writes.key.dtype())),
-    };
-    let future = Tensor::<2, Bool>::tril_mask([steps, steps], 0, &device).unsqueeze::<4>();
-    log_kept.mask_fill(future.expand([batch, heads, steps, steps]), f32::NEG_INFINITY)
+/// `[batch, heads, steps, steps]`, 0 above the diagonal.
+fn kept_between(writes: &Writes) -> Tensor<4> {
+    let [batch, heads, steps, _] = writes.key.dims();
+    kept(match &writes.log_decay {
+        Some(log_decay) => log_kept(log_decay),
+        None => Tensor::zeros([batch, heads, steps, steps], (&writes.key.device(), writes.key.dtype())),
+    })
+}
+
+/// Decay from before the first step to each, `[batch, heads, steps, 1]`.
+fn kept_since_start(writes: &Writes) -> Tensor<4> {
+    let [batch, heads, steps, _] = writes.key.dims();
+    match &writes.log_decay {
+        Some(log_decay) => log_decay.clone().cumsum(2).exp(),
+        None => Tensor::ones([batch, heads, steps], (&writes.key.device(), writes.key.dtype())),
+    }
+    .unsqueeze_dim(3)
+}
+
+/// See [`super::calcium_trace`].
+pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>) -> (Tensor<4>, Tensor<3>) {
+    let steps = writes.key.dims()[2];
+    let before = kept_since_start(writes) * calcium.unsqueeze_dim(2);
+    let trace = kept_between(writes).matmul(writes.scaled_key()) + before;
+    let last = trace.clone().narrow(2, steps - 1, 1).squeeze_dim(2);
+    (trace, last)
 }

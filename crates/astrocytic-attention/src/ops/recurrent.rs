@@ -4,6 +4,9 @@ use burn::tensor::Tensor;
 
 use super::{Plasticity, Writes};
 
+/// log a below which a − 1 would lose the digits of a.
+const STRONG: f64 = -0.7;
+
 /// See [`super::causal`].
 pub(super) fn causal(
     query: Tensor<4>,
@@ -20,19 +23,32 @@ pub(super) fn causal(
     (Tensor::cat(reads, 2), memory)
 }
 
-/// `e^x − 1 = 2t / (1 − t)` with `t = tanh(x/2)`, exact also for small x ≤ 0.
-fn exp_less_one(x: Tensor<3>) -> Tensor<3> {
-    let t = x.mul_scalar(0.5).tanh();
-    t.clone().mul_scalar(2.0) / (-t + 1.0)
+/// See [`super::calcium_trace`].
+pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>) -> (Tensor<4>, Tensor<3>) {
+    let mut calcium = calcium.unsqueeze_dim::<4>(2);
+    let mut trace = Vec::new();
+    for t in 0..writes.key.dims()[2] {
+        let writes = writes.narrow(t, 1);
+        calcium = decay(calcium, writes.log_decay.as_ref()) + writes.scaled_key();
+        trace.push(calcium.clone());
+    }
+    (Tensor::cat(trace, 2), calcium.squeeze_dim(2))
+}
+
+/// `a · state`. Near 1 as `state + (a − 1) · state`: a itself, rounded, would be off the same way at every step.
+fn decay(state: Tensor<4>, log_decay: Option<&Tensor<3>>) -> Tensor<4> {
+    let Some(log_decay) = log_decay else { return state };
+    let strong = log_decay.clone().lower_scalar(STRONG);
+    let whole = log_decay.ones_like().mask_where(strong.clone(), log_decay.clone().exp());
+    // a − 1 = 2t / (1 − t) with t = tanh(log a / 2).
+    let t = log_decay.clone().mul_scalar(0.5).tanh();
+    let rest = (t.clone().mul_scalar(2.0) / (-t + 1.0)).mask_fill(strong, 0.0);
+    state.clone() * whole.unsqueeze_dim(3) + state * rest.unsqueeze_dim(3)
 }
 
 /// One write: steps = 1 in every tensor.
 fn step(writes: Writes, memory: Tensor<4>, plasticity: Plasticity) -> Tensor<4> {
-    let memory = match &writes.log_decay {
-        // H + (a − 1) H: a itself, rounded near 1, would be off the same way at every step.
-        Some(log_decay) => memory.clone() + memory * exp_less_one(log_decay.clone()).unsqueeze_dim(3),
-        None => memory,
-    };
+    let memory = decay(memory, writes.log_decay.as_ref());
     let novel = match plasticity {
         Plasticity::Hebbian => writes.value.clone(),
         Plasticity::Delta => writes.value.clone() - writes.key.clone().matmul(memory.clone()),

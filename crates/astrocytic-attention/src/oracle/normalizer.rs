@@ -3,7 +3,7 @@
 use super::algebra::{add, dot, scale, times};
 
 /// Smallest calcium normaliser, and smallest calcium under an exponent.
-pub const CALCIUM_FLOOR: f64 = 1e-6;
+pub const CALCIUM_FLOOR: f64 = 1e-18;
 const RMS_FLOOR: f64 = 1e-5;
 
 /// Which normaliser.
@@ -52,7 +52,7 @@ fn bend(g: f64, alpha: f64) -> f64 {
     if alpha == 1.0 { g } else { g.max(CALCIUM_FLOOR).powf(alpha) }
 }
 
-/// `y / max(n, 1e-6)`.
+/// `y / max(n, 1e-18)`.
 pub fn divide(y: &[f64], n: f64) -> Vec<f64> {
     scale(y, 1.0 / n.max(CALCIUM_FLOOR))
 }
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn floors() {
-        assert_eq!(divide(&[1.0], 0.0), [1e6]);
-        assert_eq!(divide_vjp(&[1.0], 5e-7, &[1.0]).1, 0.0);
-        assert!((calcium(&[2.0, 3.0], &[4.0, 0.0], 0.5) - (4.0 + 3e-3)).abs() < 1e-15);
+        assert_eq!(divide(&[1.0], 0.0), [1e18]);
+        assert_eq!(divide_vjp(&[1.0], 5e-19, &[1.0]).1, 0.0);
+        assert!((calcium(&[2.0, 3.0], &[4.0, 0.0], 0.5) - (4.0 + 3e-9)).abs() < 1e-15);
         assert_eq!(calcium(&[2.0, 3.0], &[4.0, -1.0], 1.0), 5.0);
-        assert_eq!(calcium_vjp(&[1.0], &[5e-7], 0.5, 1.0).1, [0.0]);
+        assert_eq!(calcium_vjp(&[1.0], &[5e-19], 0.5, 1.0).1, [0.0]);
     }
 }

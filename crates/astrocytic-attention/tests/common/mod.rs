@@ -34,6 +34,7 @@ pub const OTHER_PRECISIONS: bool = cfg!(not(feature = "wgpu"));
 /// Every option at least once, by itself and in the presets.
 pub fn variants() -> Vec<(&'static str, Config)> {
     let base = || Config::new(D_MODEL, HEADS).with_chunk(7);
+    let four = || Config::new(D_MODEL, 4).with_kv_heads(Some(2)).with_chunk(7);
     let delta = || base().with_plasticity(Plasticity::Delta).with_normalizer(Normalizer::Rms);
     let random = Map::PositiveRandom { features: 12, seed: 5 };
     let trigonometric = Map::Trigonometric { features: 12, seed: 5 };
@@ -66,6 +67,9 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         ("delta, no norm", delta().with_normalizer(Normalizer::None).with_feature_map(Map::Relu)),
         ("grouped queries", base().with_kv_heads(Some(1)).with_decay(DecayConfig::Gated).with_convolution(2)),
         ("grouped, delta", Config::tripartite(D_MODEL, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
+        ("two groups", four().with_decay(DecayConfig::Gated).with_convolution(2).with_write_gate(true)),
+        ("two groups, random", four().with_feature_map(random)),
+        ("two groups, delta", Config::tripartite(D_MODEL, 4).with_kv_heads(Some(2)).with_chunk(5)),
         ("grouped, random", base().with_kv_heads(Some(1)).with_feature_map(random)),
         ("no bias", base().with_bias(false)),
     ]
