@@ -68,6 +68,11 @@ fn training_twice_with_one_thread_or_two_or_interrupted_gives_the_same_model() {
     child.wait().unwrap();
     succeed(train(&killed, "tripartite-release"));
     assert!(model(&one) == model(&killed), "an interruption changes the model");
+    // It went on and did not begin anew: no evaluation stands there twice.
+    let lines = std::fs::read_to_string(killed.join("lines.jsonl")).unwrap();
+    let steps: Vec<u64> =
+        lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [10, 20, 30]);
 }
 
 #[test]
@@ -86,6 +91,9 @@ fn both_forms_generate_the_same_tokens() {
             assert!(!recurrent.as_array().unwrap().is_empty());
             assert_eq!(recurrent, tokens("parallel"), "{arm}, {sampling:?}");
         }
+        let ndarray = ["generate", "--model", text(&out), "--tokens", "5", "--device", "ndarray", "--json"];
+        let ndarray: Value = serde_json::from_str(&succeed(astrocytic(&ndarray))).unwrap();
+        assert!(!ndarray["tokens"].as_array().unwrap().is_empty());
         let streamed = succeed(astrocytic(&["generate", "--model", text(&out), "--tokens", "20", "--prompt", "Anna"]));
         assert!(streamed.starts_with("Anna") && streamed.ends_with('\n'));
     }

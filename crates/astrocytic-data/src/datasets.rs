@@ -148,7 +148,9 @@ pub fn show(name: &str) -> Result<Dataset, DataError> {
 /// As [`fetch`].
 pub(crate) fn documents(dataset: &Dataset, cache: &Cache) -> Result<Vec<String>, DataError> {
     let path = fetch(&dataset.name, cache, None)?;
-    let text = std::fs::read_to_string(&path).map_err(|e| DataError::file(&path, e))?;
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        DataError::fetch(&dataset.name, format!("{}: {e}; remove the file, and it is fetched anew", path.display()))
+    })?;
     Ok(text.split(SEPARATOR).map(str::to_string).collect())
 }
 

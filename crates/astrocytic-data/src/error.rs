@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum DataError {
     /// A file that cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     File {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A text that cannot be used.
     #[error("{name}: {reason}")]
@@ -52,8 +52,8 @@ pub enum DataError {
 }
 
 impl DataError {
-    pub(crate) fn file(path: &Path, source: std::io::Error) -> Self {
-        Self::File { path: path.into(), source }
+    pub(crate) fn file(path: &Path, cause: std::io::Error) -> Self {
+        Self::File { path: path.into(), cause }
     }
 
     pub(crate) fn text(name: &str, reason: impl Into<String>) -> Self {

@@ -105,6 +105,10 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         let end = inner.token_to_id(END);
         let end = end.ok_or_else(|| DataError::Tokenizer(format!("it has no {END} token; train it here")))?;
+        let size = inner.get_vocab_size(true);
+        if let Some((token, id)) = inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= size) {
+            return Err(DataError::Tokenizer(format!("token \"{token}\" has the id {id} among {size} tokens")));
+        }
         Ok(Self { inner, end })
     }
 

@@ -5,8 +5,8 @@ use astrocytic_attention::{
     AstrocyticAttentionConfig, AttentionConfig, DecayConfig, Plasticity, PositionConfig, SoftmaxAttentionConfig,
 };
 use astrocytic_models::DecoderConfig;
-use burn::module::Module;
-use burn::tensor::Device;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
 
 use crate::results::Role;
 
@@ -192,7 +192,19 @@ fn hidden_of_vanilla(d_model: usize) -> usize {
 /// For a configuration that does not hold.
 pub fn parameters(model: &DecoderConfig) -> Result<u64> {
     model.validate()?;
-    Ok(model.init(&Device::flex()).num_params() as u64)
+    let mut trained = Trained(0);
+    model.init(&Device::flex().autodiff()).visit(&mut trained);
+    Ok(trained.0)
+}
+
+/// Counts what is trained: random directions of feature maps are not.
+struct Trained(u64);
+
+impl ModuleVisitor for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        self.0 += if tensor.is_require_grad() { tensor.shape().num_elements() as u64 } else { 0 };
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +223,10 @@ mod tests {
             assert!(!seen.contains(&model.attention), "{} has another arm's attention", arm.name);
             seen.push(model.attention);
         }
+        // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody trains them.
+        let random = arm("kozachkov2023").unwrap().model(sizes).unwrap();
+        let all = random.init(&Device::flex()).num_params() as u64;
+        assert_eq!(all - parameters(&random).unwrap(), 2 * 2 * 2 * 128 * 32);
         assert_eq!(ARMS[0].role, Role::Baseline);
         assert!(arm("vanila").is_err_and(|e| e.to_string().contains("tripartite")));
     }

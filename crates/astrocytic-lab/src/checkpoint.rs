@@ -80,7 +80,8 @@ impl Checkpoint {
         // Filled without autodiff: its parameters must be leaves of a new graph.
         let model = fill("model.bpk", like.valid())?.train();
         let best = fill("best.bpk", like.valid())?;
-        let standing = serde_json::from_slice(&read("standing.json")?)?;
+        let standing = serde_json::from_slice(&read("standing.json")?)
+            .with_context(|| format!("{}/standing.json: remove the folder to start anew", folder.display()))?;
         let optimizer = Bytes::from_bytes_vec(read("optimizer.bpk")?);
         Ok(Some(Stored { model, best, optimizer, standing }))
     }

@@ -38,16 +38,24 @@ pub struct Execution<'a> {
 /// fails; lines stored before stay.
 pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) -> Result<Summary> {
     config.validate()?;
-    refuse_another_experiment(config, folder)?;
-    let data = Data::prepare(config, folder)?;
+    let stored = stored_experiment(config, folder, execution.device)?;
+    let data = Data::prepare(config, stored.as_ref().map(|_| folder))?;
+    if stored.is_some_and(|stored| !stored.corpus.sha256.is_empty() && stored.corpus.sha256 != data.sha256()) {
+        bail!(
+            "{} holds an experiment on {} as it was; the text has changed since: give another --out, or remove it",
+            folder.display(),
+            config.corpus
+        );
+    }
     let given = config;
     let mut config = config.clone();
     cap_sizes(&mut config, data.train_tokens());
 
     let models: Vec<DecoderConfig> =
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
-    let experiment = describe(given, &config, &data, &models)?;
+    let experiment = describe(given, &config, &data, &models, execution.device)?;
     report::save_experiment(folder, &experiment)?;
+    let _alone = lock(folder)?;
     data.save_tokenizer(folder)?;
     drop(data);
 
@@ -69,17 +77,34 @@ fn cap_sizes(config: &mut ExperimentConfig, available: u64) {
     config.sizes.dedup();
 }
 
-fn refuse_another_experiment(config: &ExperimentConfig, folder: &Path) -> Result<()> {
-    if !folder.join("experiment.json").exists() {
-        return Ok(());
+/// The experiment that the folder holds, if it is this one.
+fn stored_experiment(config: &ExperimentConfig, folder: &Path, device: &str) -> Result<Option<Experiment>> {
+    if folder.join("session.json").exists() {
+        bail!("{} holds a model that `train` made; give another --out", folder.display());
     }
-    let (stored, _) = report::load(folder)?;
-    let stored: ExperimentConfig = serde_json::from_value(stored.config)
+    if !folder.join("experiment.json").exists() {
+        return Ok(None);
+    }
+    let (experiment, _) = report::load(folder)?;
+    let stored: ExperimentConfig = serde_json::from_value(experiment.config.clone())
         .with_context(|| format!("{}/experiment.json is not of this version", folder.display()))?;
-    if stored != *config {
+    // Through JSON as the stored one, which may cost a number its last digit.
+    let given: ExperimentConfig = serde_json::from_str(&serde_json::to_string(config)?)?;
+    if stored != given || !experiment.device.is_empty() && experiment.device != device {
         bail!("{} holds another experiment; give another --out, or remove it", folder.display());
     }
-    Ok(())
+    Ok(Some(experiment))
+}
+
+/// Keeps a second run out of the folder until it is dropped.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => bail!("another run is at work in {}; wait for it", folder.display()),
+        // A file system without locks is no reason not to run.
+        _ => Ok(file),
+    }
 }
 
 fn describe(
@@ -87,6 +112,7 @@ fn describe(
     config: &ExperimentConfig,
     data: &Data,
     models: &[DecoderConfig],
+    device: &str,
 ) -> Result<Experiment> {
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
         let arm = arm(name)?;
@@ -110,6 +136,7 @@ fn describe(
         context: config.context,
         batch: config.batch,
         machine: machine::describe(),
+        device: device.into(),
         commit: machine::commit(),
         config: serde_json::to_value(given)?,
     })
@@ -173,7 +200,7 @@ fn run_cells(
 ) -> Result<()> {
     let done: HashSet<String> = lines.iter().filter_map(result_id).collect();
     let (finished, waiting): (Vec<_>, Vec<_>) = cells.iter().cloned().partition(|cell| done.contains(&cell.id));
-    progress.skip(finished.len());
+    progress.skip(finished.len() as u64);
     if waiting.is_empty() {
         return Ok(());
     }
@@ -185,7 +212,7 @@ fn run_cells(
     let job = Job { config: config.clone(), folder: folder.to_path_buf(), device: execution.device.into() };
     let (sender, receiver) = mpsc::channel::<Line>();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..execution.jobs.max(1))
+        let workers: Vec<_> = (0..execution.jobs.clamp(1, cells.len()))
             .map(|_| {
                 let (sender, queue, job) = (sender.clone(), &queue, &job);
                 scope.spawn(move || drive_worker((execution.worker)(), job, queue, &sender))
@@ -239,7 +266,14 @@ fn drive_worker(
     let mut input = child.0.stdin.take().context("a worker without standard input")?;
     let mut output = BufReader::new(child.0.stdout.take().context("a worker without standard output")?).lines();
     let errors = child.0.stderr.take().context("a worker without standard error")?;
-    let errors = std::thread::spawn(move || BufReader::new(errors).lines().map_while(Result::ok).last());
+    let errors = std::thread::spawn(move || {
+        let mut said = BufReader::new(errors).lines().map_while(Result::ok);
+        // The line that says why: its own error, or what a panic says after its place.
+        let found = said.find(|line| line.starts_with("error:") || line.contains("panicked"));
+        let rest = found.as_ref().filter(|line| line.contains("panicked")).and_then(|_| said.next());
+        said.for_each(drop);
+        rest.or(found)
+    });
     let mut send = |text: String| input.write_all(text.as_bytes()).and_then(|()| input.write_all(b"\n"));
     let mut work = || -> Result<()> {
         send(serde_json::to_string(job)?)?;

@@ -14,6 +14,13 @@ use crate::evaluate;
 use crate::results::{Cell, CorpusFacts, Line, Phase, Status, TestLoss, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 
+/// More seeds would meet those of the tuning runs.
+const MOST_SEEDS: u64 = 1_000;
+/// More tokens than a text that this machinery is for.
+const MOST_TOKENS: u64 = 1_000_000_000;
+/// More entries than any vocabulary in use.
+const MOST_VOCABULARY: usize = 1_000_000;
+
 /// Everything that an experiment's results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -171,6 +178,31 @@ impl ExperimentConfig {
         if self.seeds == 0 || self.tuning_seeds == 0 {
             bail!("seeds: at least 1 is needed (3 for an ablation, 5 for a headline)");
         }
+        if self.seeds > MOST_SEEDS || self.tuning_seeds > MOST_SEEDS {
+            bail!("seeds: at most {MOST_SEEDS}, got {} and {} for tuning", self.seeds, self.tuning_seeds);
+        }
+        if let Some(size) = self.sizes.iter().find(|&&size| size > MOST_TOKENS) {
+            bail!("sizes: at most {MOST_TOKENS} tokens, got {size}");
+        }
+        if !(self.clip > 0.0 && self.clip.is_finite() && (0.0..1.0).contains(&self.warmup)) {
+            bail!("clip = {} must be above 0 and warmup = {} in [0, 1)", self.clip, self.warmup);
+        }
+        for (name, value, most) in [
+            ("d_model", self.d_model, 1 << 14),
+            ("layers", self.layers, 1 << 10),
+            ("heads", self.heads, 1 << 14),
+            ("context", self.context, 1 << 20),
+            ("batch", self.batch, 1 << 20),
+        ] {
+            if value > most {
+                bail!("{name}: at most {most}, got {value}");
+            }
+        }
+        if let TokenizerKind::BytePair { vocabulary } = self.tokenizer
+            && vocabulary > MOST_VOCABULARY
+        {
+            bail!("tokenizer: at most {MOST_VOCABULARY} entries, got {vocabulary}");
+        }
         if self.sizes.is_empty() || self.sizes.windows(2).any(|w| w[0] >= w[1]) {
             bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
         }
@@ -262,19 +294,19 @@ pub struct Data {
 }
 
 impl Data {
-    /// Loads the corpus; the tokenizer is read from `folder/tokenizer.json` or trained.
+    /// Loads the corpus; the tokenizer is read from the folder of a run that has begun, or trained.
     ///
     /// # Errors
     /// For a corpus that cannot be had, or one too short for the experiment.
-    pub fn prepare(config: &ExperimentConfig, folder: &Path) -> Result<Self> {
+    pub fn prepare(config: &ExperimentConfig, begun: Option<&Path>) -> Result<Self> {
         let wanted = config.sizes.last().copied().unwrap_or(0);
         let corpus = if config.corpus == "generated" {
             Corpus::generated((wanted as usize * 3 / 2).max(60_000), config.corpus_seed)
         } else {
             Corpus::load(&config.corpus, &Cache::default_folder()?)?
         };
-        let path = folder.join("tokenizer.json");
-        let tokenizer = if path.exists() {
+        let stored = begun.map(|folder| folder.join("tokenizer.json")).filter(|path| path.exists());
+        let tokenizer = if let Some(path) = stored {
             Tokenizer::load(&path)?
         } else {
             let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
@@ -333,7 +365,21 @@ impl Data {
             test_documents: self.test.len(),
             bytes_per_token: bytes as f64 / test_tokens as f64,
             entropy: nats.map(|nats| nats / test_tokens as f64),
+            sha256: self.sha256(),
         }
+    }
+
+    /// Of the tokens of all splits: another text, or another tokenizer, is another experiment.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        for split in [&self.train, &self.tuning, &self.test] {
+            digest.update((split.len() as u64).to_le_bytes());
+            for document in split {
+                digest.update((document.ids.len() as u64).to_le_bytes());
+                document.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
+            }
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Batches of the first `size` tokens of the training split as the seed shuffles its documents.

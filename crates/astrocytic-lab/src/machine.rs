@@ -19,7 +19,7 @@ pub fn describe() -> String {
     format!("{processor}{simd}, {cores} cores{memory}, {}", std::env::consts::OS)
 }
 
-/// The commit that this program was built from, "-dirty" where it had changes, or "unknown".
+/// The commit of the source that this program was built from, as it stands when a run begins, "-dirty" where it had changes, or "unknown".
 pub fn commit() -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(args).output().ok()?;

@@ -14,7 +14,9 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 pub struct Progress {
     bar: ProgressBar,
     plain: Option<std::cell::Cell<Option<Instant>>>,
+    /// When work began, and how much had been done before.
     started: Instant,
+    skipped: std::cell::Cell<u64>,
 }
 
 impl Progress {
@@ -33,12 +35,13 @@ impl Progress {
         let bar = if plain.is_some() { ProgressBar::hidden() } else { ProgressBar::new(length) };
         bar.set_length(length);
         bar.set_style(ProgressStyle::with_template(template).expect("a template of this file"));
-        Self { bar, plain, started: Instant::now() }
+        Self { bar, plain, started: Instant::now(), skipped: std::cell::Cell::new(0) }
     }
 
     /// Work that was done before.
-    pub fn skip(&self, count: usize) {
-        self.bar.inc(count as u64);
+    pub fn skip(&self, count: u64) {
+        self.skipped.set(self.skipped.get() + count);
+        self.bar.inc(count);
         self.bar.reset_eta();
     }
 
@@ -62,7 +65,8 @@ impl Progress {
         let due = last.get().is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL);
         if due || done == all {
             last.set(Some(Instant::now()));
-            let left = self.started.elapsed().mul_f64(all.saturating_sub(done) as f64 / done.max(1) as f64);
+            let own = done.saturating_sub(self.skipped.get()).max(1);
+            let left = self.started.elapsed().mul_f64(all.saturating_sub(done) as f64 / own as f64);
             eprintln!("{done}/{all}, about {} s left: {message}", left.as_secs());
         }
     }

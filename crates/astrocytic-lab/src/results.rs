@@ -25,6 +25,9 @@ pub struct Experiment {
     pub batch: usize,
     /// Processor, cores, memory, operating system.
     pub machine: String,
+    /// Name of the device; empty in results from before it was stored.
+    #[serde(default)]
+    pub device: String,
     /// Git commit of the program, or "unknown".
     pub commit: String,
     /// The whole configuration as it was run.
@@ -52,6 +55,9 @@ pub struct CorpusFacts {
     pub bytes_per_token: f64,
     /// Entropy of the source on the test split, nats per token, where it is known exactly.
     pub entropy: Option<f64>,
+    /// SHA-256 of the tokens of all splits; empty in results from before it was stored.
+    #[serde(default)]
+    pub sha256: String,
 }
 
 /// What an arm of the comparison is for.
@@ -196,17 +202,17 @@ impl Line {
 
 /// Figures in JSON: twelve digits, because `serde_json` reads back the last of seventeen only nearly right, and a report
 /// made from memory must equal one made from the file; null for NaN and infinity, which a run that diverged may have.
-mod number {
+pub(crate) mod number {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         match format!("{value:.11e}").parse::<f64>() {
             Ok(rounded) if rounded.is_finite() => serializer.serialize_f64(rounded),
             _ => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
     }
 }

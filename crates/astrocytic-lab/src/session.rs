@@ -82,7 +82,7 @@ impl Session {
     /// # Errors
     /// For bad options, a folder with another run, or files that cannot be written.
     pub fn run(config: &SessionConfig, folder: &Path, device: &Device) -> Result<SessionResult> {
-        refuse_another_run(config, folder)?;
+        let stored = stored_run(config, folder)?;
         let experiment = ExperimentConfig {
             tokenizer: config.tokenizer,
             d_model: config.d_model,
@@ -95,16 +95,6 @@ impl Session {
             ..Budget::Full.config(&config.corpus)
         };
         experiment.validate()?;
-        let data = Data::prepare(&experiment, folder)?;
-        let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
-        let path = folder.join("session.json");
-        write_atomically(&path, &serde_json::to_vec_pretty(config)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        data.save_tokenizer(folder)?;
-        let (parameters, facts) = (parameters(&model)?, data.facts(&experiment));
-        let tokens = config.tokens.unwrap_or_else(|| data.train_tokens());
-        let batches = data.batches(&experiment, tokens, config.seed)?;
-        let tuning = data.tuning_windows(&experiment)?;
         let training = TrainingConfig {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
@@ -115,26 +105,48 @@ impl Session {
             patience: config.patience,
             seed: config.seed,
         };
+        training.validate()?;
+        let data = Data::prepare(&experiment, stored.as_ref().map(|_| folder))?;
+        let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
+        let tokens = config.tokens.unwrap_or_else(|| data.train_tokens());
+        let batches = data.batches(&experiment, tokens, config.seed)?;
+        let tuning = data.tuning_windows(&experiment)?;
+        let run = StoredRun { config: config.clone(), sha256: data.sha256() };
+        if stored.is_some_and(|stored| stored.sha256 != run.sha256) {
+            bail!("{} holds a run on another text of this name; give another --out", folder.display());
+        }
+        let path = folder.join("session.json");
+        write_atomically(&path, &serde_json::to_vec_pretty(&run)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let _alone = crate::compare::lock(folder)?;
+        data.save_tokenizer(folder)?;
+        let (parameters, facts) = (parameters(&model)?, data.facts(&experiment));
 
         let device = device.clone().autodiff();
         let model = model.init_seeded(derive_seed(config.seed, "weights", 0), &device);
         let checkpoint = Checkpoint::new(folder);
-        let mut lines = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("lines.jsonl"))?;
+        let lines_path = folder.join("lines.jsonl");
+        let mut lines = std::fs::OpenOptions::new().create(true).append(true).open(&lines_path)?;
         let mut failed = None;
         let progress = Progress::steps(config.steps);
         let mut reached = 0;
         let mut message = String::new();
         let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
-            Event::Step { step } => {
-                progress.advance(step - reached, message.clone());
+            Event::Begun { step } => {
+                progress.skip(step);
+                reached = step;
+                failed = keep_lines(&lines_path, step).err();
+            }
+            Event::Step { step, tokens_per_second } => {
+                progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
                 reached = step;
             }
             Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
-                message = format!("training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
+                message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
                 let line = serde_json::json!({
                     "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
                 });
-                failed = writeln!(lines, "{line}").err();
+                failed = failed.take().or(writeln!(lines, "{line}").err());
             }
         })?;
         progress.finish();
@@ -161,13 +173,40 @@ impl Session {
     }
 }
 
-/// Refuses a folder in which a run with other options has begun.
-fn refuse_another_run(config: &SessionConfig, folder: &Path) -> Result<()> {
+/// Cuts evaluations after the checkpoint's step, which will be made again.
+fn keep_lines(path: &Path, last: u64) -> std::io::Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    let step = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
+    let kept = text.split_inclusive('\n').take_while(|line| step(line).is_some_and(|step| step <= last));
+    let length: usize = kept.map(str::len).sum();
+    std::fs::OpenOptions::new().write(true).open(path)?.set_len(length as u64)
+}
+
+/// `session.json`: what the folder's run depends on.
+#[derive(Serialize, Deserialize)]
+struct StoredRun {
+    config: SessionConfig,
+    /// Of the tokens.
+    sha256: String,
+}
+
+/// The run that has begun in the folder, if it is this one.
+fn stored_run(config: &SessionConfig, folder: &Path) -> Result<Option<StoredRun>> {
+    if folder.join("experiment.json").exists() {
+        bail!("{} holds a comparison; give another --out", folder.display());
+    }
     let path = folder.join("session.json");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
-    let stored: SessionConfig = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    if stored != *config {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let stored: StoredRun = serde_json::from_str(&text)
+        .with_context(|| format!("{}: broken; give another --out, or remove the folder", path.display()))?;
+    // Through JSON as the stored one, which may cost a number its last digit.
+    let given: SessionConfig = serde_json::from_str(&serde_json::to_string(config)?)?;
+    if stored.config != given {
         bail!("{} holds a run with other options; give another --out, or remove it", folder.display());
     }
-    Ok(())
+    Ok(Some(stored))
 }

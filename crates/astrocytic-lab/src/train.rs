@@ -44,6 +44,29 @@ pub struct TrainingConfig {
     pub seed: u64,
 }
 
+impl TrainingConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// One line with the field, its value and what would do.
+    pub fn validate(&self) -> Result<()> {
+        let Self { learning_rate, weight_decay, steps, warmup, clip, evaluate_every, .. } = *self;
+        if steps == 0 || evaluate_every == 0 {
+            bail!("training: steps = {steps} and evaluate_every = {evaluate_every} must be above 0");
+        }
+        if !(learning_rate > 0.0 && learning_rate <= 1.0) {
+            bail!("learning rate {learning_rate} must be above 0 and at most 1");
+        }
+        if !(0.0..=100.0).contains(&weight_decay) {
+            bail!("weight decay {weight_decay} must be between 0 and 100");
+        }
+        if !(clip > 0.0 && clip.is_finite() && (0.0..1.0).contains(&warmup)) {
+            bail!("clip = {clip} must be above 0 and warmup = {warmup} in [0, 1)");
+        }
+        Ok(())
+    }
+}
+
 /// Where a run stands, stored with every checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
@@ -51,7 +74,8 @@ pub struct Standing {
     pub step: u64,
     /// Step of the lowest tuning loss.
     pub best_step: u64,
-    /// The lowest tuning loss, nats per token.
+    /// The lowest tuning loss, nats per token; not finite before there is one.
+    #[serde(with = "crate::results::number")]
     pub best_loss: f64,
     /// Evaluations since then.
     pub since_best: u64,
@@ -62,10 +86,17 @@ pub struct Standing {
 /// What the observer of a run is told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
+    /// Training begins, or goes on from a checkpoint.
+    Begun {
+        /// Steps taken before.
+        step: u64,
+    },
     /// A step was taken.
     Step {
         /// Steps so far.
         step: u64,
+        /// Training tokens per second so far.
+        tokens_per_second: f64,
     },
     /// The model was evaluated.
     Evaluation {
@@ -113,9 +144,7 @@ pub fn train(
     checkpoint: Option<&Checkpoint>,
     observe: &mut dyn FnMut(Event),
 ) -> Result<Outcome> {
-    if config.steps == 0 || config.evaluate_every == 0 {
-        bail!("training: steps = {} and evaluate_every = {} must be above 0", config.steps, config.evaluate_every);
-    }
+    config.validate()?;
     let device = model.embedding.weight.val().device();
     let tokens_per_step = (batches.batch_size() * batches.context()) as u64;
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 };
@@ -125,10 +154,12 @@ pub fn train(
         (model, best, standing) = (stored.model, stored.best, stored.standing);
         moments = Some(stored.optimizer);
     }
+    observe(Event::Begun { step: standing.step });
     // Made for the model that is trained: a stored one brings the identities of its parameters.
     let mut optimizer = optimizer(&model, config.weight_decay);
     if let Some(moments) = moments {
-        optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("checkpoint: {e}"))?;
+        let broken = "the checkpoint's optimizer.bpk is broken; remove the folder `checkpoint` to start anew";
+        optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
     }
     let mut schedule = schedule(config)?;
     for _ in 0..standing.step {
@@ -153,13 +184,14 @@ pub fn train(
         model = optimizer.step(schedule.step(), model, grads);
         standing.step += 1;
         standing.seconds += started.elapsed().as_secs_f64();
-        observe(Event::Step { step: standing.step });
+        let tokens_per_second = (standing.step * tokens_per_step) as f64 / standing.seconds;
+        observe(Event::Step { step: standing.step, tokens_per_second });
 
         if standing.step.is_multiple_of(config.evaluate_every) || standing.step == config.steps {
             let valid = model.valid();
             let tuning_loss = evaluate::mean(&evaluate::documents(&valid, tuning, &device.clone().inner()));
             diverged = !tuning_loss.is_finite();
-            if tuning_loss < standing.best_loss {
+            if tuning_loss < standing.best_loss || standing.best_loss.is_nan() && !diverged {
                 standing = Standing { best_step: standing.step, best_loss: tuning_loss, since_best: 0, ..standing };
                 best = valid;
             } else {
@@ -213,9 +245,6 @@ impl ModuleVisitor for Vectors {
 
 fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
     let peak = config.learning_rate;
-    if !(peak > 0.0 && peak <= 1.0) {
-        bail!("learning rate {peak} must be above 0 and at most 1");
-    }
     let steps = config.steps as usize;
     let warmup = ((steps as f64 * config.warmup) as usize).max(1);
     let rest = (steps - warmup.min(steps)).max(1);

@@ -30,19 +30,16 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<()> {
     let Some(job) = lines.next() else { bail!("worker: no job on standard input") };
     let job: Job = serde_json::from_str(&job?).context("worker: the first line is not a job")?;
     let device = device::parse(&job.device)?;
-    // A pool that this thread belongs to: handing every small product to a thread beside it would cost a wake-up each.
-    rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
-    let data = Data::prepare(&job.config, &job.folder)?;
+    let data = Data::prepare(&job.config, Some(&job.folder))?;
     for line in lines {
         let cell: Cell = serde_json::from_str(&line?).context("worker: a line is not a cell")?;
-        let mut failed = None;
         run_cell(&job.config, &data, &cell, &device, &mut |line| {
-            let written = serde_json::to_writer(&mut output, &line).map_err(anyhow::Error::from);
-            failed = written.and_then(|()| Ok(output.write_all(b"\n").and_then(|()| output.flush())?)).err();
+            let text = serde_json::to_string(&line).expect("a line is plain data") + "\n";
+            if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
+                // Whoever asked for it is gone: what is left of the cell would be for nobody.
+                std::process::exit(1);
+            }
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::block::{Block, INITIAL_STD};
 
+/// More than any machine that this is for can hold; a number that large is a mistake.
+const MOST_PARAMETERS: f64 = 1e11;
+
 /// Configuration of a [`Decoder`].
 #[derive(Config, Debug, PartialEq)]
 pub struct DecoderConfig {
@@ -56,6 +59,15 @@ impl DecoderConfig {
             let Self { vocabulary, layers, d_hidden, .. } = self;
             return fault(format!(
                 "vocabulary = {vocabulary}, layers = {layers} and d_hidden = {d_hidden} must be above 0"
+            ));
+        }
+        let Self { vocabulary, d_model, layers, d_hidden, .. } = *self;
+        let parameters =
+            layers as f64 * d_model as f64 * (d_model as f64 + d_hidden as f64) + vocabulary as f64 * d_model as f64;
+        if d_model == 0 || parameters > MOST_PARAMETERS {
+            return fault(format!(
+                "d_model = {d_model}, layers = {layers}, d_hidden = {d_hidden} and vocabulary = {vocabulary} make a model \
+                 of no size or of more than {MOST_PARAMETERS:e} parameters"
             ));
         }
         if !(0.0..1.0).contains(&self.dropout) {

@@ -16,12 +16,12 @@ const VERSION: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file that cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     File {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A configuration that is not one.
     #[error("{path}: {reason}")]
@@ -41,6 +41,11 @@ pub enum ModelError {
     },
 }
 
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct StoredConfig {
     version: u32,
@@ -52,7 +57,7 @@ struct StoredConfig {
 /// # Errors
 /// Where a file cannot be written.
 pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
-    std::fs::create_dir_all(folder).map_err(|source| ModelError::File { path: folder.into(), source })?;
+    std::fs::create_dir_all(folder).map_err(|cause| ModelError::File { path: folder.into(), cause })?;
     let path = folder.join("model.safetensors");
     // Burn's three entries of metadata come in any order; one has but one order, and the same model the same bytes.
     let store = SafetensorsStore::from_file(&path).overwrite(true).skip_enum_variants(true);
@@ -69,20 +74,24 @@ pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
 /// For a missing or malformed file, another version, or weights that do not fit; never a half-loaded model.
 pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
     let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::File { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|cause| ModelError::File { path: path.clone(), cause })?;
     let reject = |reason: String| ModelError::Config { path: path.clone(), reason };
-    let stored: StoredConfig = serde_json::from_str(&text).map_err(|e| reject(e.to_string()))?;
-    if stored.version != VERSION {
-        return Err(reject(format!("format version {} is not {VERSION}; save the model again", stored.version)));
+    let Version { version } = serde_json::from_str(&text).map_err(|e| reject(e.to_string()))?;
+    if version != VERSION {
+        return Err(reject(format!("format version {version} is not {VERSION}; save the model again")));
     }
+    let stored: StoredConfig = serde_json::from_str(&text).map_err(|e| reject(e.to_string()))?;
     stored.decoder.validate().map_err(|e| reject(e.to_string()))?;
     let mut model = stored.decoder.init(device);
 
     let path = folder.join("model.safetensors");
-    std::fs::metadata(&path).map_err(|source| ModelError::File { path: path.clone(), source })?;
+    std::fs::metadata(&path).map_err(|cause| ModelError::File { path: path.clone(), cause })?;
     let mut store = SafetensorsStore::from_file(&path).skip_enum_variants(true);
     let reject = |reason: String| ModelError::Weights { path: path.clone(), reason };
-    let result = model.load_from(&mut store).map_err(|e| reject(e.to_string()))?;
+    // Burn's message goes on with a table of every tensor.
+    let first_lines =
+        |e: String| e.lines().map(str::trim).filter(|l| !l.is_empty()).take(3).collect::<Vec<_>>().join(" ");
+    let result = model.load_from(&mut store).map_err(|e| reject(first_lines(e.to_string())))?;
     if !result.unused.is_empty() {
         return Err(reject(format!("tensors that the model does not have: {}", result.unused.join(", "))));
     }
@@ -91,11 +100,14 @@ pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
 
 /// Writes beside, synchronises, renames.
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let fail = |source| ModelError::File { path: path.into(), source };
+    let fail = |cause| ModelError::File { path: path.into(), cause };
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
     file.write_all(bytes).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|e| fail(e.error))?;
+    // The folder too, so that both names survive a power cut.
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
     Ok(())
 }

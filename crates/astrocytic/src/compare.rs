@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic compare --corpus moby-dick --budget standard --out runs/moby-dick\n\n\
-                        An interrupted run goes on where it was when it is started again with the same options.")]
+                        An interrupted comparison goes on when it is started again with the same options: runs that ended are \
+                        kept, the one in progress begins anew.")]
 pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
     #[arg(long, default_value = "generated")]

@@ -6,7 +6,10 @@ use anyhow::Result;
 use astrocytic_data::{Cache, Corpus, datasets};
 use clap::{Args, Subcommand};
 
+use crate::say;
+
 #[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic data show moby-dick")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -15,6 +18,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// The corpora that can be had by name.
+    #[command(after_help = "Example:\n  astrocytic data list --json")]
     List {
         /// Print one JSON object on standard output.
         #[arg(long)]
@@ -30,6 +34,9 @@ enum Command {
         /// The package's archive, or the text itself, that you have already.
         #[arg(long)]
         from: Option<PathBuf>,
+        /// Print one JSON object on standard output.
+        #[arg(long)]
+        json: bool,
     },
     /// Show where a corpus comes from and how it begins.
     #[command(after_help = "Example:\n  astrocytic data show generated")]
@@ -44,16 +51,16 @@ enum Command {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
-        Command::List { json: true } => println!("{}", serde_json::json!({ "corpora": datasets::list() })),
+        Command::List { json: true } => say(serde_json::json!({ "corpora": datasets::list() }))?,
         Command::List { json: false } => {
-            println!("{:<20} the built-in language, nothing to fetch", "generated");
+            say(format_args!("{:<20} the built-in language, nothing to fetch", "generated"))?;
             for info in datasets::list() {
-                println!("{:<20} {}", info.name, info.title);
+                say(format_args!("{:<20} {}", info.name, info.title))?;
             }
         }
-        Command::Fetch { name, from } => {
+        Command::Fetch { name, from, json } => {
             let path = datasets::fetch(name, &Cache::default_folder()?, from.as_deref())?;
-            println!("{}", path.display());
+            if *json { say(serde_json::json!({ "name": name, "path": path }))? } else { say(path.display())? }
         }
         Command::Show { name, json } => show(name, *json)?,
     }
@@ -75,15 +82,13 @@ fn show(name: &str, json: bool) -> Result<()> {
     if json {
         let split = |(documents, bytes): (usize, usize)| serde_json::json!({ "documents": documents, "bytes": bytes });
         let splits = serde_json::json!({ "train": split(train), "tuning": split(tuning), "test": split(test) });
-        println!("{}", serde_json::json!({ "name": name, "dataset": info, "splits": splits, "beginning": beginning }));
-        return Ok(());
+        return say(serde_json::json!({ "name": name, "dataset": info, "splits": splits, "beginning": beginning }));
     }
     if let Some(info) = info {
-        println!("{}\n{}\nlicence: {}\n", info.title, info.description, info.licence);
+        say(format_args!("{}\n{}\nlicence: {}\n", info.title, info.description, info.licence))?;
     }
     for (split, (documents, bytes)) in ["train", "tuning", "test"].iter().zip([train, tuning, test]) {
-        println!("{split:<7} {documents:>6} documents, {bytes:>9} bytes");
+        say(format_args!("{split:<7} {documents:>6} documents, {bytes:>9} bytes"))?;
     }
-    println!("\n{beginning}");
-    Ok(())
+    say(format_args!("\n{beginning}"))
 }

@@ -6,6 +6,8 @@ mod generate;
 mod report;
 mod train;
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +17,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Does attention built the way neurons and astrocytes might do it learn more from less?
 #[derive(Parser)]
-#[command(name = "astrocytic", version, arg_required_else_help = true)]
+#[command(
+    name = "astrocytic",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  astrocytic compare --corpus moby-dick --budget standard"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,8 +45,19 @@ enum Command {
     Worker,
 }
 
+/// A line on standard output; `println!` would panic where nobody reads any more.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // A pool that this thread belongs to: handing every small product to threads beside it would cost a wake-up each.
+    if let Err(error) = rayon::ThreadPoolBuilder::new().use_current_thread().build_global() {
+        eprintln!("error: cannot start threads: {error}");
+        return ExitCode::from(2);
+    }
+    let done = match command {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
@@ -49,6 +67,10 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has read enough.
+        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)

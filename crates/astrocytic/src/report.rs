@@ -23,10 +23,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// The summary as JSON or as text.
 pub(crate) fn print(summary: &Summary, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(summary)?);
-    } else {
-        println!("{summary}");
-    }
-    Ok(())
+    if json { crate::say(serde_json::to_string(summary)?) } else { crate::say(summary) }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::session::{Session, SessionConfig};
+use astrocytic_lab::session::{Session, SessionConfig, SessionResult};
 use clap::Args;
 
 #[derive(Args)]
@@ -96,19 +96,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let device = astrocytic_lab::device::parse(&arguments.device)?;
     let result = Session::run(&config, &arguments.out, &device)?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&result)?);
-    } else {
-        println!(
-            "{} parameters, {} steps, best at {}: test loss {:.4} nats per token ({:.4} bits per byte)\n\
-             model in {}; try: astrocytic generate --model {}",
-            result.parameters,
-            result.steps,
-            result.best_step,
-            result.test_loss,
-            result.bits_per_byte,
-            arguments.out.display(),
-            arguments.out.display()
-        );
+        return crate::say(serde_json::to_string(&result)?);
     }
-    Ok(())
+    let SessionResult { parameters, steps, best_step, test_loss, bits_per_byte, entropy, .. } = result;
+    let floor = entropy.map_or(String::new(), |entropy| format!("; the source's entropy is {entropy:.4}"));
+    let out = arguments.out.display();
+    crate::say(format_args!(
+        "{parameters} parameters, {steps} steps, best at {best_step}: test loss {test_loss:.4} nats per token \
+         ({bits_per_byte:.4} bits per byte{floor})\nmodel in {out}; try: astrocytic generate --model {out}"
+    ))
 }

@@ -216,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn schedules_that_were_too_short_are_named() {
+    fn optima_that_may_have_been_missed_are_named() {
         let (experiment, mut lines) = quick();
-        assert_eq!(summarize(&experiment, &lines).too_short(), None);
+        assert_eq!(summarize(&experiment, &lines).doubts(), Vec::<String>::new());
         for line in &mut lines {
             if let Line::Result { cell, best_step, .. } = line
                 && (cell.arm.as_str(), cell.size) == ("vanilla", experiment.sizes[1])
@@ -226,8 +226,15 @@ mod tests {
                 *best_step = 600;
             }
         }
-        let short = summarize(&experiment, &lines).too_short().unwrap();
-        assert!(short.contains("vanilla at 64k") && !short.contains("tripartite"), "{short}");
+        let first = |cell: &str| cell.starts_with("Final-tripartite-16000");
+        for line in lines.iter_mut().filter(|line| first(&line.cell().id)) {
+            if let Line::Result { best_step, .. } = line {
+                *best_step = 100;
+            }
+        }
+        let doubts = summarize(&experiment, &lines).doubts();
+        assert!(doubts[0].ends_with("lower the loss: vanilla at 64k."), "{doubts:?}");
+        assert!(doubts[1].ends_with("done better: tripartite at 16k."), "{doubts:?}");
     }
 
     #[test]

@@ -114,8 +114,8 @@ fn state(page: &mut String, summary: &Summary) -> Result<()> {
         write!(page, " {diverged} diverged: no test loss, so they and their pairs are in no mean or interval.")?;
     }
     writeln!(page, "</p>")?;
-    if let Some(short) = summary.too_short() {
-        writeln!(page, "<p class=\"partial\">{}</p>", escape(&short))?;
+    for doubt in summary.doubts() {
+        writeln!(page, "<p class=\"partial\">{}</p>", escape(&doubt))?;
     }
     Ok(())
 }

@@ -78,6 +78,8 @@ pub struct SizeSummary {
     /// Whether most final runs did best at the last step of the longest schedule of the grid: more steps might lower
     /// the loss.
     pub wants_more_steps: bool,
+    /// Whether most final runs did best at their first evaluation: an earlier stop might have done better still.
+    pub stops_at_once: bool,
 }
 
 /// D_baseline(L) / D_arm(L) at one loss: above 1 the arm needs less data.
@@ -169,13 +171,22 @@ fn finals<'a>(
     })
 }
 
-/// Final runs of an arm at a size that did best at the last step of a schedule of this length.
-fn unfinished(lines: &[Line], arm: &str, size: u64, schedule: u64) -> usize {
-    let ends = |line: &&Line| {
+/// Final runs of an arm at a size that did best at a given step of theirs.
+fn best_at(lines: &[Line], arm: &str, size: u64, step: impl Fn(&str) -> Option<u64>) -> usize {
+    let did = |line: &&Line| {
         matches!(line, Line::Result { cell, best_step, .. }
-            if cell.phase == Phase::Final && cell.arm == arm && cell.size == size && *best_step == schedule)
+            if cell.phase == Phase::Final && cell.arm == arm && cell.size == size && step(&cell.id) == Some(*best_step))
     };
-    lines.iter().filter(ends).count()
+    lines.iter().filter(did).count()
+}
+
+/// Step of a run's first evaluation.
+fn first_evaluation(lines: &[Line], id: &str) -> Option<u64> {
+    let steps = lines.iter().filter_map(|line| match line {
+        Line::Evaluation { cell, step, .. } if cell.id == id => Some(*step),
+        _ => None,
+    });
+    steps.min()
 }
 
 /// Works out every figure from the lines.
@@ -262,7 +273,8 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
             deviation: deviation(&test_losses),
             test_losses,
             diverged: runs.iter().filter(|run| *run.1 == Status::Diverged).count(),
-            wants_more_steps: 2 * unfinished(lines, &facts.name, tokens, longest) > runs.len(),
+            wants_more_steps: 2 * best_at(lines, &facts.name, tokens, |_| Some(longest)) > runs.len(),
+            stops_at_once: 2 * best_at(lines, &facts.name, tokens, |id| first_evaluation(lines, id)) > runs.len(),
         }
     };
     let sizes: Vec<SizeSummary> = experiment.sizes.iter().map(at).collect();
@@ -302,7 +314,8 @@ fn deviation(values: &[f64]) -> Option<f64> {
 }
 
 impl Summary {
-    /// A sentence for every astrocytic arm against the baseline, then against every control.
+    /// A sentence for every astrocytic arm against the baseline, then against every control; for the controls where there
+    /// is no astrocytic arm.
     pub fn findings(&self) -> Vec<String> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for difference in &self.differences {
@@ -311,6 +324,11 @@ impl Summary {
             if self.arms.iter().find(astrocytic).is_some() && !pairs.contains(&pair) {
                 pairs.push(pair);
             }
+        }
+        if pairs.is_empty() {
+            // Controls alone: each against the baseline.
+            pairs = self.differences.iter().map(|d| (d.arm.as_str(), d.baseline.as_str())).collect();
+            pairs.dedup();
         }
         pairs.into_iter().map(|(arm, baseline)| self.finding(arm, baseline)).collect()
     }
@@ -347,21 +365,22 @@ impl Summary {
         }
     }
 
-    /// A sentence on the arms and sizes that the longest schedule of the grid was too short for.
-    pub fn too_short(&self) -> Option<String> {
-        let short = |arm: &ArmSummary| {
-            let sizes: Vec<_> =
-                arm.sizes.iter().filter(|size| size.wants_more_steps).map(|size| tokens(size.tokens as f64)).collect();
-            (!sizes.is_empty()).then(|| format!("{} at {}", arm.name, sizes.join(", ")))
+    /// Sentences on the arms and sizes whose optimum the grid or the evaluations may have missed.
+    pub fn doubts(&self) -> Vec<String> {
+        let short = "Still improving at the last step of the longest schedule of the grid, so that more steps might lower \
+                     the loss";
+        let early = "Best at the first evaluation, so that an earlier stop might have done better";
+        let doubt = |text: &str, holds: fn(&SizeSummary) -> bool| {
+            let at = |arm: &ArmSummary| {
+                let sizes: Vec<_> =
+                    arm.sizes.iter().filter(|size| holds(size)).map(|size| tokens(size.tokens as f64)).collect();
+                (!sizes.is_empty()).then(|| format!("{} at {}", arm.name, sizes.join(", ")))
+            };
+            let found: Vec<String> = self.arms.iter().filter_map(at).collect();
+            (!found.is_empty()).then(|| format!("{text}: {}.", found.join("; ")))
         };
-        let found: Vec<String> = self.arms.iter().filter_map(short).collect();
-        (!found.is_empty()).then(|| {
-            format!(
-                "Still improving at the last step of the longest schedule of the grid, so that more steps might lower \
-                 the loss: {}.",
-                found.join("; ")
-            )
-        })
+        let found = [doubt(short, |size| size.wants_more_steps), doubt(early, |size| size.stops_at_once)];
+        found.into_iter().flatten().collect()
     }
 
     fn difference_in_words(&self, arm: &str, baseline: &str) -> String {
@@ -438,6 +457,18 @@ impl Display for Summary {
             }
         }
         writeln!(f, "\n(test loss, nats per token, by unique training tokens)")?;
+        if let Some(entropy) = self.corpus.entropy {
+            writeln!(f, "entropy of the source: {entropy:.3}; what is above it is excess")?;
+        }
+        writeln!(f, "\nchosen on the tuning split: learning rate, weight decay, steps")?;
+        for arm in &self.arms {
+            write!(f, "{:width$}", arm.name)?;
+            for trial in arm.sizes.iter().filter_map(|size| size.trial) {
+                write!(f, "  {}, {}, {}", trial.learning_rate, trial.weight_decay, trial.schedule)?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f)?;
         for ratio in &self.ratios {
             let interval = ratio.value.interval.map_or("no interval".into(), |[l, h]| format!("{l:.2} to {h:.2}"));
             writeln!(
@@ -456,8 +487,8 @@ impl Display for Summary {
         if self.final_runs[0] < self.final_runs[1] {
             writeln!(f, "{} of {} final runs done", self.final_runs[0], self.final_runs[1])?;
         }
-        if let Some(short) = self.too_short() {
-            writeln!(f, "{short}")?;
+        for doubt in self.doubts() {
+            writeln!(f, "{doubt}")?;
         }
         write!(f, "\nReport: {}", self.report)
     }

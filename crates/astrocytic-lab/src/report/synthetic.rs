@@ -47,6 +47,7 @@ fn experiment(
             test_documents: 24,
             bytes_per_token: 2.31,
             entropy,
+            sha256: String::new(),
         },
         arms: arms
             .iter()
@@ -68,6 +69,7 @@ fn experiment(
         context: 256,
         batch: 16,
         machine: "2 cores, 8 GiB".into(),
+        device: "flex".into(),
         commit: "unknown".into(),
         config: serde_json::json!({"corpus": name, "layers": 4}),
     };
