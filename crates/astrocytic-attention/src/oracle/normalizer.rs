@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn floors() {
-        assert_eq!(divide(&[1.0], 0.0), [1e18]);
+        assert!((divide(&[1.0], 0.0)[0] / 1e18 - 1.0).abs() < 1e-12);
         assert_eq!(divide_vjp(&[1.0], 5e-19, &[1.0]).1, 0.0);
         assert!((calcium(&[2.0, 3.0], &[4.0, 0.0], 0.5) - (4.0 + 3e-9)).abs() < 1e-15);
         assert_eq!(calcium(&[2.0, 3.0], &[4.0, -1.0], 1.0), 5.0);

@@ -1,0 +1,77 @@
+//! A saved model comes back the same, and files that are not whole or do not fit are refused by name.
+
+use std::path::Path;
+
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, FeatureMapConfig, SoftmaxAttentionConfig};
+use astrocytic_models::{DecoderConfig, load, save};
+use burn::tensor::{Device, Int, Tensor};
+
+fn configs() -> Vec<DecoderConfig> {
+    let random = FeatureMapConfig::PositiveRandom { features: 8, seed: 9 };
+    let attentions = [
+        AttentionConfig::Astrocytic(AstrocyticAttentionConfig::tripartite(16, 2)),
+        AttentionConfig::Astrocytic(
+            AstrocyticAttentionConfig::linear(16, 2).with_causal(true).with_feature_map(random),
+        ),
+        AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_rotary_theta(Some(100.0))),
+        AttentionConfig::Off,
+    ];
+    attentions.into_iter().map(|attention| DecoderConfig::new(11, 16, 2, 24, attention)).collect()
+}
+
+#[test]
+fn a_model_comes_back_to_the_bit() {
+    let device = Device::flex();
+    let tokens = Tensor::<2, Int>::from_data([[1, 2, 3, 10, 0]], &device);
+    for config in configs() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = config.init(&device);
+        save(&model, folder.path()).unwrap();
+        let loaded = load(folder.path(), &device).unwrap();
+        assert_eq!(loaded.config(), &config);
+        let bits = |logits: Tensor<3>| logits.into_data().iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(loaded.forward(tokens.clone())), bits(model.forward(tokens.clone())));
+    }
+}
+
+fn refused(folder: &Path, part: &str) {
+    let error = load(folder, &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains(part) && error.lines().count() == 1, "\"{part}\" is not in \"{error}\"");
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), "config.json");
+    let [small, other] = [configs().remove(0), configs().remove(2)];
+    save(&small.init(&device), folder.path()).unwrap();
+    let (config, weights) = (folder.path().join("config.json"), folder.path().join("model.safetensors"));
+    let (text, bytes) = (std::fs::read_to_string(&config).unwrap(), std::fs::read(&weights).unwrap());
+
+    for (old, new, part) in [
+        ("\"version\": 1", "\"version\": 7", "version 7"),
+        ("\"vocabulary\": 11", "\"vocabulary\": 12", "model.safetensors"),
+        ("\"layers\": 2", "\"layers\": 3", "model.safetensors"),
+        ("\"layers\": 2", "\"layers\": 1", "model.safetensors"),
+        ("\"layers\": 2", "\"layers\": 1000000000000", "parameters"),
+        ("\"d_model\": 16", "\"d_model\": 15", "config.json"),
+        ("\"layers\": 2", "\"layers\": ", "config.json"),
+    ] {
+        assert!(text.contains(old), "{text}");
+        std::fs::write(&config, text.replacen(old, new, 1)).unwrap();
+        refused(folder.path(), part);
+    }
+    std::fs::write(&config, &text).unwrap();
+    for length in [0, 7, 100, bytes.len() - 1] {
+        std::fs::write(&weights, &bytes[..length]).unwrap();
+        refused(folder.path(), "model.safetensors");
+    }
+    std::fs::write(&weights, b"\xff\xff\xff\xff\xff\xff\xff\x7f{}").unwrap();
+    refused(folder.path(), "model.safetensors");
+
+    // Weights of another kind of layer: what is missing and what is left over is an error, not a half-loaded model.
+    save(&other.init(&device), folder.path()).unwrap();
+    std::fs::write(&config, &text).unwrap();
+    refused(folder.path(), "model.safetensors");
+}
