@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig, Attention, AttentionConfig, AttentionError, AttentionInput,
-    FeatureMapConfig, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
+    FeatureMapConfig, Normalizer, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
@@ -162,15 +162,25 @@ fn cross_attention_reads_keys_of_another_length() {
 #[test]
 fn weights_times_values_is_the_context() {
     let device = device();
-    for causal in [true, false] {
-        let config = AstrocyticAttentionConfig::linear(D_MODEL, HEADS).with_causal(causal);
-        let layer = layer(&config, &device);
-        let x = input(5, 6, 12, &device);
-        let output = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device)).with_weights());
-        let value = layer.value.forward(x).reshape([5, 6, HEADS, D_MODEL / HEADS]).swap_dims(1, 2);
-        let reads = output.weights.unwrap().matmul(value).swap_dims(1, 2).reshape([5, 6, D_MODEL]);
-        let error = relative_error(layer.output.forward(reads), output.context);
-        assert!(error < 1e-5, "causal {causal}: {error:e}");
+    for (name, config) in variants() {
+        // What follows the weights is left out; what precedes them is held to them.
+        let config = config.with_convolution(0).with_output_gate(false);
+        let config = match config.normalizer {
+            Normalizer::Calcium { alpha: 1.0 } => config,
+            _ => config.with_normalizer(Normalizer::None),
+        };
+        for causal in [true, false] {
+            let layer = layer(&config.clone().with_causal(causal), &device);
+            let (heads, key_heads, d) = (config.n_heads, config.key_heads(), config.head_size());
+            let x = input(5, 6, 12, &device);
+            let output = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device)).with_weights());
+            let value = layer.value.forward(x).reshape([5, 6, key_heads, d]).swap_dims(1, 2);
+            let shared = (0..heads).map(|h| value.clone().narrow(1, h * key_heads / heads, 1));
+            let reads = output.weights.unwrap().matmul(Tensor::cat(shared.collect::<Vec<_>>(), 1));
+            let context = layer.output.forward(reads.swap_dims(1, 2).reshape([5, 6, D_MODEL]));
+            let error = relative_error(context, output.context);
+            assert!(error < 1e-5, "{name}, causal {causal}: {error:e}");
+        }
     }
 }
 

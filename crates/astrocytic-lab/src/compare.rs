@@ -137,7 +137,7 @@ fn describe(
         batch: config.batch,
         machine: machine::describe(),
         device: device.into(),
-        commit: machine::commit(),
+        commit: machine::commit().into(),
         config: serde_json::to_value(given)?,
     })
 }

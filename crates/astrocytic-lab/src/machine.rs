@@ -1,7 +1,5 @@
 //! What machine and what commit a result comes from.
 
-use std::process::Command;
-
 /// Processor, cores, memory and system in one line.
 pub fn describe() -> String {
     let read = |path: &str, key: &str| {
@@ -19,18 +17,7 @@ pub fn describe() -> String {
     format!("{processor}{simd}, {cores} cores{memory}, {}", std::env::consts::OS)
 }
 
-/// The commit of the source that this program was built from, as it stands when a run begins, "-dirty" where it had changes, or "unknown".
-pub fn commit() -> String {
-    let git = |args: &[&str]| {
-        let output = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(args).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    match git(&["rev-parse", "--short=12", "HEAD"]) {
-        Some(commit) => {
-            let changed =
-                git(&["status", "--porcelain", "--untracked-files=no", "--", "../../crates", "../../Cargo.toml"]);
-            if changed.is_some_and(|text| !text.is_empty()) { format!("{commit}-dirty") } else { commit }
-        }
-        None => "unknown".into(),
-    }
+/// The commit that this program was built from, "-dirty" where it had changes, or "unknown".
+pub fn commit() -> &'static str {
+    env!("ASTROCYTIC_COMMIT")
 }

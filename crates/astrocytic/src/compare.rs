@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
     #[arg(long, default_value = "generated")]
     corpus: String,
-    /// How much to spend: minutes, about an hour, or the headline protocol.
+    /// How much to spend: minutes, about an hour, or the headline protocol (days on two cores).
     #[arg(long, value_enum, default_value = "quick")]
     budget: BudgetName,
     /// Arms to compare, comma-separated, "vanilla" first.
