@@ -1,7 +1,7 @@
 //! The memory of tripartite synapses: what is written at each step and what a query reads.
 //!
 //! Three forms of one recurrence (attention.md section 3), so that the slow, obvious one stands beside the fast one:
-//! [`recurrent`] is the definition step by step, [`parallel`] the T×T matrix, [`chunkwise`] what training runs.
+//! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs.
 //! Every tensor is `[batch, heads, steps, size]`.
 
 mod chunkwise;
