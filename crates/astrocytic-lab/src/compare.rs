@@ -40,7 +40,7 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
     config.validate()?;
     let stored = stored_experiment(config, folder, execution.device)?;
     let data = Data::prepare(config, stored.as_ref().map(|_| folder))?;
-    if stored.is_some_and(|stored| !stored.corpus.sha256.is_empty() && stored.corpus.sha256 != data.sha256()) {
+    if stored.as_ref().is_some_and(|s| !s.corpus.sha256.is_empty() && s.corpus.sha256 != data.sha256()) {
         bail!(
             "{} holds an experiment on {} as it was; the text has changed since: give another --out, or remove it",
             folder.display(),
@@ -53,9 +53,13 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
 
     let models: Vec<DecoderConfig> =
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
-    let experiment = describe(given, &config, &data, &models, execution.device)?;
-    report::save_experiment(folder, &experiment)?;
+    let mut experiment = describe(given, &config, &data, &models, execution.device)?;
+    if let Some(before) = stored.map(|stored| stored.commit).filter(|before| !before.ends_with(&experiment.commit)) {
+        // Begun by one program and gone on with another: the results are of both.
+        experiment.commit = format!("{before}, {}", experiment.commit);
+    }
     let _alone = lock(folder)?;
+    report::save_experiment(folder, &experiment)?;
     data.save_tokenizer(folder)?;
     drop(data);
 
@@ -99,6 +103,7 @@ fn stored_experiment(config: &ExperimentConfig, folder: &Path, device: &str) -> 
 /// Keeps a second run out of the folder until it is dropped.
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(".lock");
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     match file.try_lock() {
         Err(std::fs::TryLockError::WouldBlock) => bail!("another run is at work in {}; wait for it", folder.display()),

@@ -115,10 +115,10 @@ impl Session {
         if stored.is_some_and(|stored| stored.sha256 != run.sha256) {
             bail!("{} holds a run on another text of this name; give another --out", folder.display());
         }
+        let _alone = crate::compare::lock(folder)?;
         let path = folder.join("session.json");
         write_atomically(&path, &serde_json::to_vec_pretty(&run)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let _alone = crate::compare::lock(folder)?;
         data.save_tokenizer(folder)?;
         let (parameters, facts) = (parameters(&model)?, data.facts(&experiment));
 
