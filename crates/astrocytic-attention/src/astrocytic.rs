@@ -11,7 +11,7 @@ use crate::decay::Decay;
 use crate::error::AttentionError;
 use crate::feature_map::{FeatureMap, Side, l2_normalize};
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
-use crate::ops::{self, Form, Plasticity, Writes};
+use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes};
 use crate::position::{DistanceKeys, PositionConfig, rotate};
 use crate::softmax::share_heads;
 use crate::state::{AttentionState, full_dtype, full_precision};
@@ -100,13 +100,27 @@ impl AstrocyticAttentionConfig {
     }
 }
 
-/// One call's tensors on their way through the layer.
+/// One call's tensors on their way through the layer, before feature maps.
 struct Projected {
-    /// φ(q), `[batch, heads, steps_q, m]`.
+    /// q, `[batch, heads, steps_q, d]`.
     query: Tensor<4>,
-    /// Writes, as many heads as queries; keys without the distance memory.
+    /// k, `[batch, key heads, steps_k, d]`.
+    key: Tensor<4>,
+    /// v, `[batch, key heads, steps_k, d]`.
+    value: Tensor<4>,
+    /// log a, `[batch, key heads, steps_k]`.
+    log_decay: Option<Tensor<3>>,
+    /// β, `[batch, key heads, steps_k]`.
+    strength: Option<Tensor<3>>,
+    /// r of the distance memory, `[batch, key heads, steps_k, d]`.
+    distance: Option<Tensor<4>>,
+}
+
+/// The same after feature maps, as many heads as queries.
+struct Mapped {
+    query: Tensor<4>,
+    /// Keys without the distance memory.
     writes: Writes,
-    /// φ(r) of the distance memory, `[batch, heads, steps_k, m]`.
     distance: Option<Tensor<4>>,
 }
 
@@ -182,7 +196,7 @@ impl AstrocyticAttention {
     pub fn try_forward(&self, input: AttentionInput) -> Result<AttentionOutput, AttentionError> {
         let causal = input.check(self.config.d_model, self.config.causal)?;
         let mut state = self.empty_state(input.query.dims()[0]);
-        Ok(self.run(input, causal, &mut state))
+        Ok(self.run(input, causal, &mut state, false))
     }
 
     /// Attends causally to what `state` remembers and to the given steps, and remembers them.
@@ -197,17 +211,22 @@ impl AstrocyticAttention {
         checked.unwrap_or_else(|fault| panic!("{fault}"));
         let (batch, rows) = (input.query.dims()[0], state.memory.dims()[0]);
         assert_eq!(batch, rows, "attention input: batch {batch} is not that of the state, {rows}");
-        self.run(input, true, state)
+        self.run(input, true, state, true)
     }
 
-    fn run(&self, input: AttentionInput, causal: bool, state: &mut AttentionState) -> AttentionOutput {
+    /// With `remember`, goes on from `state` and leaves there what is remembered; else `state` is empty and is used up.
+    fn run(
+        &self,
+        input: AttentionInput,
+        causal: bool,
+        state: &mut AttentionState,
+        remember: bool,
+    ) -> AttentionOutput {
         let [batch, steps, d_model] = input.query.dims();
         let dtype = input.query.dtype();
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
         let query_compaction = compaction.as_ref().filter(|_| causal || input.shared);
-        // A single step is what the recurrent form is for.
-        let one = causal && steps == 1;
-        let form = input.form.unwrap_or(if one { Form::Recurrent } else { Form::Chunkwise(self.config.chunk) });
+        let form = input.form.unwrap_or(Form::Chunkwise(self.config.chunk));
 
         let compact = |x: &Tensor<3>, by: Option<&Compaction>| match by {
             Some(by) => by.compact(x.clone()),
@@ -218,28 +237,29 @@ impl AstrocyticAttention {
         let x_value = if input.shared { x_key.clone() } else { compact(&input.value, compaction.as_ref()) };
 
         let projected = self.project([&x_query, &x_key, &x_value], query_compaction, compaction.as_ref(), state);
-        let weights = input.weights.then(|| self.weights(&projected, causal));
-        let (reads, n) = self.read(projected, causal, form, state);
+        let (reads, weights) = if input.weights || !self.attends() {
+            let mapped = self.map(projected);
+            let weights = input.weights.then(|| self.weights(&mapped, causal));
+            let (reads, n) = self.read(mapped, causal, form, state);
+            let (reads, weights) = match n {
+                Some(n) => (reads / n.clone(), weights.map(|weights| weights / n)),
+                None => (reads, weights),
+            };
+            (reads.swap_dims(1, 2), weights)
+        } else {
+            (self.attend(projected, causal, form, state, remember), None)
+        };
 
         let weights = weights.map(|weights| {
-            let weights = match &n {
-                Some(n) => weights / n.clone(),
-                None => weights,
-            };
             let by_key = |w: Tensor<4>, c: &Compaction| c.restore_axis(w, 3);
             let weights = compaction.iter().fold(weights, by_key);
             query_compaction.iter().fold(weights, |w, c| c.restore_axis(w, 2))
         });
-        let reads = match n {
-            Some(n) => reads / n,
-            None => reads,
-        };
         let reads = match &self.norm {
             Some(norm) => rms_norm(reads, norm),
             None => reads,
         };
-        let reads = reads.cast(dtype);
-        let reads = reads.swap_dims(1, 2).reshape([batch, steps, d_model]);
+        let reads = reads.cast(dtype).reshape([batch, steps, d_model]);
         let reads = match &self.gate {
             Some(gate) => reads * silu(gate.forward(x_query)),
             None => reads,
@@ -251,7 +271,7 @@ impl AstrocyticAttention {
         AttentionOutput { context: self.output.forward(reads), weights }
     }
 
-    /// From inputs to features: projections, convolution, positions, feature maps, decay and write strength.
+    /// From inputs to queries, keys and values: projections, convolution, positions, decay and write strength.
     fn project(
         &self,
         [x_query, x_key, x_value]: [&Tensor<3>; 3],
@@ -291,27 +311,91 @@ impl AstrocyticAttention {
             None => state.position.clone().add_scalar(steps as i64),
         };
 
+        let distance = self.distance.as_ref().map(|distance| {
+            let keys = distance.forward(positions);
+            keys.expand([batch, config.key_heads(), steps, d])
+        });
+        let log_decay = self.decay.forward(x_key).map(|log_decay| match compaction {
+            Some(compaction) => compaction.silence(log_decay),
+            None => log_decay,
+        });
+        Projected { query, key, value, log_decay, strength: self.strength(x_key, compaction), distance }
+    }
+
+    /// Feature maps, and key heads shared among query heads.
+    fn map(&self, projected: Projected) -> Mapped {
+        let Projected { query, key, value, log_decay, strength, distance } = projected;
         let map = |map: &FeatureMap, x: Tensor<4>, side: Side| {
             let features = map.forward(x, side);
-            match config.plasticity {
+            match self.config.plasticity {
                 Plasticity::Delta => l2_normalize(features),
                 Plasticity::Hebbian => features,
             }
         };
-        let distance = self.distance.as_ref().map(|distance| {
-            let keys = distance.forward(positions).expand([batch, config.key_heads(), steps, d]);
-            self.share_heads(map(&self.key_map, keys, Side::Key))
-        });
-        let writes = Writes {
-            key: self.share_heads(map(&self.key_map, key, Side::Key)),
-            value: self.share_heads(value),
-            log_decay: self.decay.forward(x_key).map(|log_decay| match compaction {
-                Some(compaction) => self.share_heads3(compaction.silence(log_decay)),
-                None => self.share_heads3(log_decay),
-            }),
-            strength: self.strength(x_key, compaction).map(|strength| self.share_heads3(strength)),
+        Mapped {
+            query: map(&self.query_map, query, Side::Query),
+            writes: Writes {
+                key: self.share_heads(map(&self.key_map, key, Side::Key)),
+                value: self.share_heads(value),
+                log_decay: log_decay.map(|x| self.share_heads3(x)),
+                strength: strength.map(|x| self.share_heads3(x)),
+            },
+            distance: distance.map(|keys| self.share_heads(map(&self.key_map, keys, Side::Key))),
+        }
+    }
+
+    /// Whether the layer is what [`Attend`] computes: no exponent on the calcium, no distance memory.
+    fn attends(&self) -> bool {
+        let straight = !matches!(self.config.normalizer, Normalizer::Calcium { alpha } if alpha != 1.0);
+        straight && self.distance.is_none()
+    }
+
+    /// Runs the memory as one operation: reads, normalised, `[batch, steps_q, heads, d]`.
+    fn attend(
+        &self,
+        projected: Projected,
+        causal: bool,
+        form: Form,
+        state: &mut AttentionState,
+        remember: bool,
+    ) -> Tensor<4> {
+        let feature = self.query_map.element_wise();
+        let calcium = matches!(self.config.normalizer, Normalizer::Calcium { .. });
+        let unit = self.config.plasticity == Plasticity::Delta;
+        let attend = Attend {
+            plasticity: self.config.plasticity,
+            feature: feature.unwrap_or(Feature::Identity),
+            unit: unit && feature.is_some(),
+            calcium,
+            causal,
+            form,
         };
-        Projected { query: map(&self.query_map, query, Side::Query), writes, distance }
+        let heads_last = |x: Tensor<4>| x.swap_dims(1, 2);
+        let x = match feature {
+            Some(_) => Attended {
+                query: heads_last(projected.query),
+                key: heads_last(self.share_heads(projected.key)),
+                value: heads_last(self.share_heads(projected.value)),
+                log_decay: projected.log_decay.map(|x| self.share_heads3(x).swap_dims(1, 2)),
+                strength: projected.strength.map(|x| self.share_heads3(x).swap_dims(1, 2)),
+            },
+            None => {
+                let Mapped { query, writes, .. } = self.map(projected);
+                Attended {
+                    query: heads_last(query),
+                    key: heads_last(writes.key),
+                    value: heads_last(writes.value),
+                    log_decay: writes.log_decay.map(|x| x.swap_dims(1, 2)),
+                    strength: writes.strength.map(|x| x.swap_dims(1, 2)),
+                }
+            }
+        };
+        let before = remember.then(|| Remembered { memory: state.memory.clone(), calcium: state.calcium.clone() });
+        let (reads, after) = attend.run(x, before, remember);
+        if let Some(Remembered { memory, calcium }) = after {
+            (state.memory, state.calcium) = (memory, calcium);
+        }
+        reads
     }
 
     /// β `[batch, key heads, steps]`, or `None` where it is 1 throughout.
@@ -334,15 +418,16 @@ impl AstrocyticAttention {
         }
     }
 
-    /// Runs the memory: reads and, with calcium, the normaliser `[batch, heads, steps_q, 1]`.
+    /// Runs the memory from parts, where weights are asked for or the calcium is bent: reads and, with calcium, the
+    /// normaliser `[batch, heads, steps_q, 1]`.
     fn read(
         &self,
-        projected: Projected,
+        mapped: Mapped,
         causal: bool,
         form: Form,
         state: &mut AttentionState,
     ) -> (Tensor<4>, Option<Tensor<4>>) {
-        let Projected { query, mut writes, distance } = projected;
+        let Mapped { query, mut writes, distance } = mapped;
         let plasticity = self.config.plasticity;
         let run = |query: Tensor<4>, writes: Writes, memory: Tensor<4>| {
             if causal {
@@ -384,10 +469,10 @@ impl AstrocyticAttention {
     }
 
     /// Weights before the normaliser, `[batch, heads, steps_q, steps_k]`.
-    fn weights(&self, projected: &Projected, causal: bool) -> Tensor<4> {
-        let mut writes = projected.writes.clone();
-        writes.key = add(writes.key, projected.distance.clone());
-        ops::weights(projected.query.clone(), &writes, self.config.plasticity, causal)
+    fn weights(&self, mapped: &Mapped, causal: bool) -> Tensor<4> {
+        let mut writes = mapped.writes.clone();
+        writes.key = add(writes.key, mapped.distance.clone());
+        ops::weights(mapped.query.clone(), &writes, self.config.plasticity, causal)
     }
 
     fn share_heads(&self, x: Tensor<4>) -> Tensor<4> {

@@ -30,6 +30,7 @@ mod cost;
 pub mod decay;
 mod error;
 pub mod feature_map;
+mod fused;
 mod input;
 pub mod ops;
 pub mod oracle;

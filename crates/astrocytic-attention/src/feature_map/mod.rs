@@ -3,7 +3,7 @@
 //! Each map is a file of its own with one function of a tensor `[batch, heads, steps, d]`.
 
 mod dpfp;
-mod elu;
+pub(crate) mod elu;
 mod hedgehog;
 mod positive_random;
 mod random_matrix;
@@ -12,10 +12,12 @@ mod trigonometric;
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
+
+use crate::ops::Feature;
 
 /// Smallest squared length a vector is divided by.
-const NORM_FLOOR: f64 = 1e-6;
+pub(crate) const NORM_FLOOR: f64 = 1e-6;
 
 /// Which feature map φ keys and queries pass through. With the delta rule any of them is followed by [`l2_normalize`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -125,6 +127,17 @@ pub struct FeatureMap {
 }
 
 impl FeatureMap {
+    /// The map as one that works element by element, where it is.
+    pub(crate) fn element_wise(&self) -> Option<Feature> {
+        match self.config {
+            FeatureMapConfig::Identity => Some(Feature::Identity),
+            FeatureMapConfig::Elu => Some(Feature::Elu),
+            FeatureMapConfig::Relu => Some(Feature::Relu),
+            FeatureMapConfig::Silu => Some(Feature::Silu),
+            _ => None,
+        }
+    }
+
     /// φ(x).
     ///
     /// # Shapes
@@ -137,10 +150,10 @@ impl FeatureMap {
             projection.expect("init makes a projection for every map that has one")
         };
         match self.config {
-            FeatureMapConfig::Elu => elu::map(x),
-            FeatureMapConfig::Relu => activation::relu(x),
+            FeatureMapConfig::Elu => Feature::Elu.map(x),
+            FeatureMapConfig::Relu => Feature::Relu.map(x),
             FeatureMapConfig::Identity => x,
-            FeatureMapConfig::Silu => activation::silu(x),
+            FeatureMapConfig::Silu => Feature::Silu.map(x),
             FeatureMapConfig::Hedgehog => hedgehog::map(x, projection()),
             FeatureMapConfig::PositiveRandom { .. } => positive_random::map(x, projection(), side),
             FeatureMapConfig::Trigonometric { .. } => trigonometric::map(x, projection()),

@@ -4,6 +4,7 @@
 //! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs.
 //! Every tensor is `[batch, heads, steps, size]`.
 
+mod attend;
 mod chunkwise;
 mod kept;
 mod parallel;
@@ -13,6 +14,7 @@ mod triangular;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
+pub use attend::{Attend, Attended, Feature, Remembered};
 pub use parallel::weights;
 
 /// How a synapse changes when it is written.

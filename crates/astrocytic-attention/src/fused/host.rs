@@ -1,0 +1,118 @@
+//! Tensors in the memory of the machine: what a kernel reads, and how its results become tensors again.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::TensorData;
+
+use super::real::Real;
+
+/// A tensor of up to four axes; a fourth, or an only one, is contiguous.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, T> {
+    data: &'a [T],
+    shape: [usize; 4],
+    strides: [usize; 4],
+}
+
+impl<'a, T> View<'a, T> {
+    /// Of contiguous data.
+    pub fn contiguous(data: &'a [T], shape: [usize; 4]) -> Self {
+        let [_, b, c, d] = shape;
+        Self { data, shape, strides: [b * c * d, c * d, d, 1] }
+    }
+
+    /// The axes, missing ones at the end of size 1.
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// The numbers of a tensor of one axis.
+    pub fn all(&self) -> &'a [T] {
+        &self.data[..self.shape[0]]
+    }
+
+    /// The last axis at a place of the first three.
+    #[inline(always)]
+    pub fn row(&self, a: usize, b: usize, c: usize) -> &'a [T] {
+        let [sa, sb, sc, _] = self.strides;
+        &self.data[a * sa + b * sb + c * sc..][..self.shape[3]]
+    }
+}
+
+/// A result: numbers in order and their shape.
+pub struct Output<T> {
+    pub data: Vec<T>,
+    pub shape: Vec<usize>,
+}
+
+/// A backend whose tensors lie in the machine's memory.
+pub trait Host: Backend {
+    /// The tensor as a view, or `None` where its layout is another: make it contiguous first.
+    fn view<T: Real>(tensor: &FloatTensor<Self>) -> Option<View<'_, T>>;
+
+    /// The same with all numbers in order.
+    fn contiguous(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// As a tensor of the device.
+    fn tensor<T: Real>(output: Output<T>, device: &Self::Device) -> FloatTensor<Self> {
+        Self::float_from_data(TensorData::new(output.data, output.shape), device)
+    }
+}
+
+/// A strided view of up to four axes, missing ones filled up at the end.
+fn view<'a, T>(data: &'a [T], shape: &[usize], strides: &[isize]) -> Option<View<'a, T>> {
+    let axes = shape.len();
+    let broken = |axis: usize| shape[axis] > 1 && strides[axis] != 1;
+    if axes > 4 || (axes == 4 && broken(3)) || (axes == 1 && broken(0)) || strides.iter().any(|&s| s < 0) {
+        return None;
+    }
+    let mut view = View { data, shape: [1; 4], strides: [1; 4] };
+    view.shape[..axes].copy_from_slice(shape);
+    for axis in 0..axes {
+        view.strides[axis] = strides[axis] as usize;
+    }
+    Some(view)
+}
+
+#[cfg(feature = "flex")]
+impl Host for burn::backend::Flex {
+    fn view<T: Real>(tensor: &FloatTensor<Self>) -> Option<View<'_, T>> {
+        let layout = tensor.layout();
+        view(tensor.storage::<T>().get(layout.start_offset()..)?, layout.shape(), layout.strides())
+    }
+
+    fn contiguous(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        tensor.to_contiguous()
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl Host for burn::backend::NdArray {
+    fn view<T: Real>(tensor: &FloatTensor<Self>) -> Option<View<'_, T>> {
+        use pulp::bytemuck::cast_slice;
+        type Tensor = FloatTensor<burn::backend::NdArray>;
+        // `cast_slice` between the same types: `T` is that of the tensor.
+        if T::dtype() != tensor.dtype() {
+            return None;
+        }
+        let (data, shape): (&[T], _) = match tensor {
+            Tensor::F32(numbers) => (cast_slice(numbers.view().to_slice()?), numbers.shape()),
+            Tensor::F64(numbers) => (cast_slice(numbers.view().to_slice()?), numbers.shape()),
+            _ => return None,
+        };
+        let mut strides = vec![1; shape.len()];
+        for axis in (1..shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * shape[axis] as isize;
+        }
+        view(data, shape, &strides)
+    }
+
+    fn contiguous(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        type Tensor = FloatTensor<burn::backend::NdArray>;
+        match tensor {
+            Tensor::F32(numbers) => numbers.view().as_standard_layout().into_owned().into_shared().into(),
+            Tensor::F64(numbers) => numbers.view().as_standard_layout().into_owned().into_shared().into(),
+            other => other,
+        }
+    }
+}

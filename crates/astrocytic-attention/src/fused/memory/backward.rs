@@ -1,0 +1,350 @@
+//! The backward pass of one head: chunks in reverse, carrying the gradient of the state.
+//!
+//! A log decay b_i stands in every product as a factor e^{b_i} of what reads at step i and e^{−b_j} of what was written at
+//! step j. So its gradient is `q_i · dq_i` and `k_i · dk_i`, the latter with a minus sign for that part of dk in which the
+//! key was written: no other sum over pairs of steps is needed.
+
+use pulp::{Simd, WithSimd};
+
+use super::super::Views;
+use super::super::host::View;
+use super::super::product::{BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose};
+use super::super::real::{Real, add_scaled, dot, scale};
+use super::chunk::{Correction, Decay, Scratch, leak, load, map, map_backward};
+use super::forward::{normalizers, times_lower};
+use super::{Memory, Sizes};
+use crate::ops::Plasticity;
+
+/// Numbers of scratch that a head takes.
+pub fn scratch(sizes: &Sizes) -> usize {
+    let Sizes { c_pad: c, m_pad: m, d_pad: d, .. } = *sizes;
+    let states = 2 * (m * d + m) + 2 * d * m;
+    states
+        + m
+        + c * (7 * m + 6 * d + 3 * c + 5)
+        + Decay::<f32>::scratch(sizes)
+        + Correction::<f32>::scratch(sizes)
+}
+
+/// Where a head's gradients go.
+pub struct Found<'b, T> {
+    pub dq: Vec<&'b mut [T]>,
+    pub dk: Vec<&'b mut [T]>,
+    pub dv: Vec<&'b mut [T]>,
+    pub d_decay: &'b mut [T],
+    pub d_strength: &'b mut [T],
+    pub d_memory: &'b mut [T],
+    pub d_calcium: &'b mut [T],
+}
+
+pub struct Head<'a, 'b, T: Real> {
+    pub memory: &'a Memory,
+    pub sizes: Sizes,
+    pub inputs: &'a Views<'a, T>,
+    pub output: View<'a, T>,
+    pub grad: View<'a, T>,
+    /// Gradient of the memory and the calcium after the last step, of all heads, or nothing.
+    pub after: (&'a [T], &'a [T]),
+    /// The head's states.
+    pub kept: &'a [T],
+    pub head: usize,
+    pub found: Found<'b, T>,
+    pub scratch: &'a mut Vec<T>,
+}
+
+/// `dr = dy / n` in place and `dn = −(dy · y) / n`, or 0 where n is at its floor.
+#[inline(always)]
+fn through_normalizer<T: Real, S: Simd>(simd: S, floor: T, n: &[T], y: &[T], dy: &mut [T], dn: &mut [T], pad: usize) {
+    for (i, dy) in dy.chunks_exact_mut(pad).take(n.len()).enumerate() {
+        let inverse = T::ONE / n[i].max(floor);
+        let slope = -dot(simd, dy, &y[i * pad..][..pad]) * inverse;
+        dn[i] = if n[i] > floor { slope } else { T::ZERO };
+        scale(dy, inverse);
+    }
+}
+
+impl<T: Real> WithSimd for Head<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { memory, sizes, inputs, output, grad, after, kept, head, mut found, scratch } = self;
+        let Sizes { heads, steps, m, d, chunk, c_pad, m_pad, d_pad, .. } = sizes;
+        let place = [head / heads, head % heads];
+        let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
+        let floor = memory.calcium_floor.map(T::from_f64);
+        let delta = memory.plasticity == Plasticity::Delta;
+        let decays = inputs[3].is_some();
+
+        let mut scratch = Scratch(scratch);
+        let dh = scratch.take(m * d_pad);
+        let [dg, slopes] = [(); 2].map(|()| scratch.take(m_pad));
+        let [h_transposed, dh_transposed] = [(); 2].map(|()| scratch.take(d * m_pad));
+        let [q, k, dq, dk_read, dk_written, raw] = [(); 6].map(|()| scratch.take(c_pad * m_pad));
+        let k_transposed = scratch.take(m * c_pad);
+        let [u, x, y, dr, du] = [(); 5].map(|()| scratch.take(c_pad * d_pad));
+        let u_transposed = scratch.take(d * c_pad);
+        let [scores, d_scores, d_overlap] = [(); 3].map(|()| scratch.take(c_pad * c_pad));
+        let [strength, n, dn, by_log, row_sums] = [(); 5].map(|()| scratch.take(c_pad));
+        let mut log = vec![0.0; c_pad];
+        let mut decay = Decay::new(&sizes, &mut scratch, &mut log);
+        let mut correction = Correction::new(&sizes, &mut scratch);
+        strength.fill(T::ONE);
+        dn.fill(T::ZERO);
+
+        dh.fill(T::ZERO);
+        dg.fill(T::ZERO);
+        if !after.0.is_empty() {
+            for (i, row) in dh.chunks_exact_mut(d_pad).enumerate() {
+                row[..d].copy_from_slice(&after.0[(head * m + i) * d..][..d]);
+            }
+        }
+        if !after.1.is_empty() {
+            dg[..m].copy_from_slice(&after.1[head * m..][..m]);
+        }
+
+        if !memory.causal {
+            let (h, g) = kept[sizes.chunks * sizes.state()..].split_at(m * d_pad);
+            transpose(m, d, (h, d_pad), (h_transposed, m_pad));
+            h_transposed.chunks_exact_mut(m_pad).for_each(|row| row[m..].fill(T::ZERO));
+            for start in (0..sizes.reads).step_by(chunk) {
+                let span = [start, chunk.min(sizes.reads - start)];
+                let count = span[1];
+                load(query, place, span, q, m_pad);
+                map(simd, memory, q, m_pad, m, count);
+                load(&grad, place, span, dr, d_pad);
+                if let Some(floor) = floor {
+                    load(&output, place, span, y, d_pad);
+                    (0..count).for_each(|i| n[i] = dot(simd, &q[i * m_pad..][..m_pad], g));
+                    through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
+                }
+                let left = Left::plain(dr, d_pad);
+                product(simd, [count, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
+                if floor.is_some() {
+                    for i in 0..count {
+                        add_scaled(simd, &mut dq[i * m_pad..][..m_pad], dn[i], g);
+                        add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                    }
+                }
+                load(query, place, span, raw, m_pad);
+                for i in 0..count {
+                    let row = &mut dq[i * m_pad..][..m_pad];
+                    map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
+                    found.dq[start + i].copy_from_slice(&row[..m]);
+                }
+            }
+        }
+
+        for c in (0..sizes.chunks).rev() {
+            let start = c * chunk;
+            let span = [start, chunk.min(steps - start)];
+            let count = span[1];
+            let (now, next) = kept[c * sizes.state()..][..2 * sizes.state()].split_at(sizes.state());
+            let (h, g) = now.split_at(m * d_pad);
+
+            // As in the forward pass.
+            load(key, place, span, k, m_pad);
+            map(simd, memory, k, m_pad, m, count);
+            load(value, place, span, x, d_pad);
+            if let Some(view) = &inputs[3] {
+                decay.load(view, place, span);
+            }
+            if let Some(view) = &inputs[4] {
+                let [b, head] = place;
+                (0..c_pad).for_each(|i| strength[i] = if i < count { view.row(b, start + i, head)[0] } else { T::ZERO });
+            }
+            if memory.causal || delta {
+                transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
+            }
+            // X, what is offered, and U, what is written.
+            if delta {
+                product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (h, d_pad), (u, d_pad), Into::Set);
+                for i in 0..chunk {
+                    add_scaled(simd, &mut x[i * d_pad..][..d_pad], -decay.from_start[i], &u[i * d_pad..][..d_pad]);
+                }
+                correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
+            }
+            u.copy_from_slice(x);
+            if inputs[4].is_some() {
+                u.chunks_exact_mut(d_pad).zip(&*strength).for_each(|(row, &by)| scale(row, by));
+            }
+            if delta {
+                correction.solve(simd, &sizes, u);
+            }
+            transpose(m, d, (h, d_pad), (h_transposed, m_pad));
+            transpose(m, d, (dh, d_pad), (dh_transposed, m_pad));
+            for row in h_transposed.chunks_exact_mut(m_pad).chain(dh_transposed.chunks_exact_mut(m_pad)) {
+                row[m..].fill(T::ZERO);
+            }
+
+            // Through the writes, U to H after the chunk.
+            product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (dh, d_pad), (du, d_pad), Into::Set);
+            let left = Left::plain(u, d_pad);
+            product(simd, [chunk, m_pad, d], left, (dh_transposed, m_pad), (dk_written, m_pad), Into::Set);
+            if floor.is_some() {
+                for i in 0..chunk {
+                    add_scaled(simd, &mut dk_written[i * m_pad..][..m_pad], strength[i], dg);
+                }
+            }
+            if decays {
+                for i in 0..chunk {
+                    scale(&mut du[i * d_pad..][..d_pad], decay.to_end[i]);
+                    scale(&mut dk_written[i * m_pad..][..m_pad], decay.to_end[i]);
+                }
+            }
+            // What β has of the calcium: the part of its gradient that does not come by U.
+            if floor.is_some() {
+                for i in 0..chunk {
+                    row_sums[i] = decay.to_end[i] * dot(simd, &k[i * m_pad..][..m_pad], dg);
+                }
+            }
+            let by_whole = if decays { dot(simd, dh, &next[..m * d_pad]) + dot(simd, dg, &next[m * d_pad..]) } else { T::ZERO };
+            if decays {
+                leak(dh, decay.whole, decay.lost);
+                leak(dg, decay.whole, decay.lost);
+            }
+
+            // Through the reads.
+            if memory.causal {
+                load(query, place, span, q, m_pad);
+                map(simd, memory, q, m_pad, m, count);
+                load(&grad, place, span, dr, d_pad);
+                let left = Left::plain(q, m_pad);
+                lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
+                times_lower(scores, decay.between, chunk, c_pad);
+                if let Some(floor) = floor {
+                    load(&output, place, span, y, d_pad);
+                    normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
+                    dn.fill(T::ZERO);
+                    through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
+                }
+                transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
+                let left = Left::plain(dr, d_pad);
+                lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_scores, c_pad));
+                if floor.is_some() {
+                    for i in 0..chunk {
+                        add_scaled(simd, &mut d_scores[i * c_pad..][..c_pad], dn[i], strength);
+                    }
+                }
+                times_lower(d_scores, decay.between, chunk, c_pad);
+
+                product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                if floor.is_some() {
+                    for i in 0..chunk {
+                        add_scaled(simd, &mut dq[i * m_pad..][..m_pad], dn[i], g);
+                    }
+                }
+                if decays {
+                    dq.chunks_exact_mut(m_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, by));
+                }
+                lower_times(simd, [chunk, m_pad], (d_scores, c_pad), (k, m_pad), (dq, m_pad), Into::Add);
+                let to = (&mut *dk_written, m_pad);
+                lower_transposed_times(simd, [chunk, m_pad], (d_scores, c_pad), (q, m_pad), to, Into::Add);
+                let to = (&mut *du, d_pad);
+                lower_transposed_times(simd, [chunk, d_pad], (scores, c_pad), (dr, d_pad), to, Into::Add);
+                if floor.is_some() {
+                    for i in 0..chunk {
+                        add_scaled(simd, row_sums, dn[i], &scores[i * c_pad..][..(i / BLOCK + 1) * BLOCK]);
+                    }
+                }
+                if decays {
+                    for i in 0..chunk {
+                        by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
+                    }
+                    q.chunks_exact_mut(m_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, by));
+                }
+                product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
+                if floor.is_some() {
+                    for i in 0..chunk {
+                        add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                    }
+                }
+                load(query, place, span, raw, m_pad);
+                for i in 0..count {
+                    let row = &mut dq[i * m_pad..][..m_pad];
+                    map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
+                    found.dq[start + i].copy_from_slice(&row[..m]);
+                }
+            } else {
+                by_log.fill(T::ZERO);
+            }
+
+            // Through the correction.
+            if delta {
+                correction.solve_transposed(simd, &sizes, du);
+                if !memory.causal {
+                    transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
+                }
+                let left = Left::plain(du, d_pad);
+                lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_overlap, c_pad));
+                for i in 0..chunk {
+                    let end = (i / BLOCK + 1) * BLOCK;
+                    let row = &mut d_overlap[i * c_pad..][..end];
+                    // dA = −dR Uᵀ; β's part of it is what A is without β.
+                    let by_strength = -dot(simd, row, &correction.overlap[i * c_pad..][..end]);
+                    let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
+                    row_sums[i] = by_strength + offered;
+                    let by = -strength[i];
+                    for j in 0..i {
+                        row[j] *= by * decay.between[i * c_pad + j];
+                    }
+                    row[i..].fill(T::ZERO);
+                }
+                du.chunks_exact_mut(d_pad).zip(&*strength).for_each(|(row, &by)| scale(row, by));
+                // `du` is dV now, and −from_start dV the gradient of what was recalled.
+                for i in 0..count {
+                    found.dv[start + i].copy_from_slice(&du[i * d_pad..][..d]);
+                }
+                du.chunks_exact_mut(d_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, -by));
+                let left = Left::plain(du, d_pad);
+                product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dk_read, m_pad), Into::Set);
+                lower_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), (dk_read, m_pad), Into::Add);
+                let to = (&mut *dk_written, m_pad);
+                lower_transposed_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), to, Into::Add);
+                product(simd, [m, d_pad, chunk], Left::transposed(k, m_pad), (du, d_pad), (dh, d_pad), Into::Add);
+            } else {
+                for i in 0..chunk {
+                    let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
+                    row_sums[i] = if floor.is_some() { row_sums[i] + offered } else { offered };
+                }
+                for i in 0..count {
+                    let row = &mut du[i * d_pad..][..d];
+                    scale(row, strength[i]);
+                    found.dv[start + i].copy_from_slice(row);
+                }
+            }
+            found.d_strength[start..start + count].copy_from_slice(&row_sums[..count]);
+
+            if decays {
+                for i in 0..chunk {
+                    let key = &k[i * m_pad..][..m_pad];
+                    by_log[i] -= dot(simd, key, &dk_written[i * m_pad..][..m_pad]);
+                    if delta {
+                        by_log[i] += dot(simd, key, &dk_read[i * m_pad..][..m_pad]);
+                    }
+                }
+                // The gradient of log a_t is that of every b_i with i ≥ t.
+                let mut sum = by_whole.to_f64();
+                for i in (0..count).rev() {
+                    sum += by_log[i].to_f64();
+                    found.d_decay[start + i] = T::from_f64(sum);
+                }
+            }
+            load(key, place, span, raw, m_pad);
+            for i in 0..count {
+                let row = &mut dk_written[i * m_pad..][..m_pad];
+                if delta {
+                    row.iter_mut().zip(&dk_read[i * m_pad..]).for_each(|(to, &part)| *to += part);
+                }
+                map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
+                found.dk[start + i].copy_from_slice(&row[..m]);
+            }
+        }
+
+        for (to, row) in found.d_memory.chunks_exact_mut(d).zip(dh.chunks_exact(d_pad)) {
+            to.copy_from_slice(&row[..d]);
+        }
+        found.d_calcium.copy_from_slice(&dg[..m]);
+    }
+}

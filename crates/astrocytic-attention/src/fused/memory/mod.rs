@@ -1,0 +1,226 @@
+//! Attention over a memory as one operation: feature map, writes, reads and calcium, a chunk at a time
+//! (attention.md section 3), each head of each row on a thread of its own.
+//!
+//! Memory is linear in the steps: the backward pass keeps the inputs, the reads and the state before each chunk, and
+//! recomputes the rest.
+
+mod backward;
+mod chunk;
+mod forward;
+
+use rayon::prelude::*;
+
+use super::host::{Output, View};
+use super::product::BLOCK;
+use super::real::Real;
+use super::{INPUTS, Kernel, Pass, Views};
+use crate::ops::Plasticity;
+
+/// More steps than this in a chunk only cost time.
+const LARGEST_CHUNK: usize = 128;
+
+/// A feature map φ that works element by element, so that a kernel applies it on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// `x`
+    Identity,
+    /// `elu(x) + 1`
+    Elu,
+    /// `max(x, 0)`
+    Relu,
+    /// `x · sigmoid(x)`
+    Silu,
+}
+
+/// The operation. Inputs, all but the first three optional:
+///
+/// 0. query `[batch, steps_q, heads, m]`, 1. key `[batch, steps, heads, m]`, 2. value `[batch, steps, heads, d]`
+/// 3. log decay and 4. write strength, `[batch, steps, heads]`
+/// 5. memory before the first step `[batch, heads, m, d]`, and 6. calcium before it `[batch, heads, m]`
+///
+/// The result is the reads `[batch, steps_q, heads, d]`, or with `state` one row of numbers: the reads, the memory after
+/// the last step and, with a floor, the calcium.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub plasticity: Plasticity,
+    pub feature: Feature,
+    /// Keys and queries are brought to length 1 after the feature map; with what floor under the squared length.
+    pub unit: Option<f64>,
+    /// Reads are divided by the calcium, which is at least this.
+    pub calcium_floor: Option<f64>,
+    /// Whether each step reads what came up to it, or all read what there is after the last.
+    pub causal: bool,
+    pub chunk: usize,
+    pub state: bool,
+}
+
+/// Sizes of a call.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    heads: usize,
+    steps: usize,
+    reads: usize,
+    m: usize,
+    d: usize,
+    /// Steps in a chunk.
+    chunk: usize,
+    chunks: usize,
+    /// Chunk, m and d in whole registers, whatever the machine's are.
+    c_pad: usize,
+    m_pad: usize,
+    d_pad: usize,
+}
+
+impl Sizes {
+    fn new<T>(memory: &Memory, inputs: &Views<T>) -> Self {
+        let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value").shape());
+        let [batch, steps, heads, m] = key;
+        let chunk = memory.chunk.min(LARGEST_CHUNK).min(steps);
+        let pad = |n: usize| n.next_multiple_of(BLOCK);
+        Self {
+            batch,
+            heads,
+            steps,
+            reads: query[1],
+            m,
+            d: value[3],
+            chunk,
+            chunks: steps.div_ceil(chunk),
+            c_pad: pad(chunk),
+            m_pad: pad(m),
+            d_pad: pad(value[3]),
+        }
+    }
+
+    /// Numbers in a state as kernels keep it: memory in rows of whole registers, then calcium.
+    fn state(&self) -> usize {
+        self.m * self.d_pad + self.m_pad
+    }
+
+    /// States kept for a head: before each chunk and after the last.
+    fn kept(&self) -> usize {
+        (self.chunks + 1) * self.state()
+    }
+}
+
+/// The rows of each head in a tensor `[batch, steps, heads, width]`, batch by batch.
+fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]) -> Vec<Vec<&mut [T]>> {
+    let mut rows: Vec<Vec<&mut [T]>> = (0..batch * heads).map(|_| Vec::with_capacity(steps)).collect();
+    for (i, row) in data.chunks_mut(width).enumerate() {
+        let (b, h) = (i / heads / steps, i % heads);
+        rows[b * heads + h].push(row);
+    }
+    rows
+}
+
+impl Memory {
+    /// The reads in a result.
+    fn reads_of<'a, T: Real>(&self, result: View<'a, T>, shape: [usize; 4]) -> View<'a, T> {
+        if self.state { View::contiguous(&result.all()[..shape.iter().product()], shape) } else { result }
+    }
+}
+
+impl Kernel for Memory {
+    fn forward<T: Real>(&self, inputs: &Views<T>, keep: bool) -> (Output<T>, Vec<T>) {
+        let sizes = Sizes::new(self, inputs);
+        let Sizes { batch, heads, reads, m, d, .. } = sizes;
+        let shape = [batch, reads, heads, d];
+        let count = batch * reads * heads * d;
+        let last = if self.state { batch * heads * m * d } else { 0 };
+        let last_calcium = if self.state && self.calcium_floor.is_some() { batch * heads * m } else { 0 };
+        let mut data = vec![T::ZERO; count + last + last_calcium];
+        // Of each head all states, or where nothing is kept the present one alone.
+        let states = if keep { sizes.kept() } else { sizes.state() };
+        let mut kept = vec![T::ZERO; batch * heads * states];
+
+        let (own, rest) = data.split_at_mut(count);
+        let rows = rows_of_heads(own, shape);
+        let tasks: Vec<_> = rows.into_iter().zip(kept.chunks_mut(states)).enumerate().collect();
+        let arch = pulp::Arch::new();
+        tasks.into_par_iter().for_each_init(
+            || vec![T::POISON; forward::scratch(&sizes)],
+            |scratch, (head, (reads, states))| {
+                arch.dispatch(forward::Head { memory: self, sizes, inputs, head, reads, states, keep, scratch });
+            },
+        );
+
+        if self.state {
+            let (memory, calcium) = rest.split_at_mut(last);
+            for (head, states) in kept.chunks(states).enumerate() {
+                let state = &states[states.len() - sizes.state()..];
+                for i in 0..m {
+                    memory[(head * m + i) * d..][..d].copy_from_slice(&state[i * sizes.d_pad..][..d]);
+                }
+                if !calcium.is_empty() {
+                    calcium[head * m..][..m].copy_from_slice(&state[m * sizes.d_pad..][..m]);
+                }
+            }
+        }
+        let shape = if self.state { vec![data.len()] } else { shape.to_vec() };
+        (Output { data, shape }, if keep { kept } else { Vec::new() })
+    }
+
+    fn backward<T: Real>(&self, pass: &Pass<T>, wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
+        let sizes = Sizes::new(self, &pass.inputs);
+        let Sizes { batch, heads, steps, reads, m, d, .. } = sizes;
+        let read_shape = [batch, reads, heads, d];
+        let zeros = |shape: &[usize]| vec![T::ZERO; shape.iter().product()];
+        let shapes: [Vec<usize>; INPUTS] = [
+            vec![batch, reads, heads, m],
+            vec![batch, steps, heads, m],
+            vec![batch, steps, heads, d],
+            vec![batch, heads, steps],
+            vec![batch, heads, steps],
+            vec![batch, heads, m, d],
+            vec![batch, heads, m],
+        ];
+        let mut found = shapes.each_ref().map(|shape| zeros(shape));
+        let count = read_shape.iter().product::<usize>();
+        let of_reads = |view| self.reads_of(view, read_shape);
+        // Gradient of the state after the last step.
+        let after = if self.state { &pass.grad.all()[count..] } else { &[] };
+        let after = after.split_at(if self.state { batch * heads * m * d } else { 0 });
+        let [dq, dk, dv, d_decay, d_strength, d_memory, d_calcium] = &mut found;
+        let rows = rows_of_heads(dq, [batch, reads, heads, m])
+            .into_iter()
+            .zip(rows_of_heads(dk, [batch, steps, heads, m]))
+            .zip(rows_of_heads(dv, [batch, steps, heads, d]));
+        let numbers = d_decay.chunks_mut(steps).zip(d_strength.chunks_mut(steps));
+        let states = d_memory.chunks_mut(m * d).zip(d_calcium.chunks_mut(m));
+        let tasks: Vec<_> = rows.zip(numbers).zip(states).enumerate().collect();
+        let (output, grad) = (of_reads(pass.output), of_reads(pass.grad));
+        let arch = pulp::Arch::new();
+        tasks.into_par_iter().for_each_init(
+            || vec![T::POISON; backward::scratch(&sizes)],
+            |scratch, (head, ((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium)))| {
+                let kept = &pass.kept[head * sizes.kept()..][..sizes.kept()];
+                let found = backward::Found { dq, dk, dv, d_decay, d_strength, d_memory, d_calcium };
+                let inputs = &pass.inputs;
+                arch.dispatch(backward::Head {
+                    memory: self, sizes, inputs, output, grad, after, kept, head, found, scratch,
+                });
+            },
+        );
+        let mut given = pass.inputs.iter().map(Option::is_some).zip(wanted);
+        let mut shapes = shapes.into_iter();
+        let steps_first = |i: usize, data: Vec<T>| if i == 3 || i == 4 { swap(data, [batch, heads, steps]) } else { data };
+        let mut place = 0..;
+        found.map(|data| {
+            let (i, shape) = (place.next()?, shapes.next()?);
+            let shape = if i == 3 || i == 4 { vec![batch, steps, heads] } else { shape };
+            let (given, wanted) = given.next()?;
+            (given && wanted).then(|| Output { data: steps_first(i, data), shape })
+        })
+    }
+}
+
+/// `[a, b, c]` to `[a, c, b]`.
+fn swap<T: Real>(data: Vec<T>, [a, b, c]: [usize; 3]) -> Vec<T> {
+    let mut swapped = vec![T::ZERO; data.len()];
+    for i in 0..a {
+        let part = i * b * c..(i + 1) * b * c;
+        super::product::transpose(b, c, (&data[part.clone()], c), (&mut swapped[part], b));
+    }
+    swapped
+}
