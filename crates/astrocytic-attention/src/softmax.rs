@@ -11,6 +11,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, activation::silu, activation::soft
 use crate::convolution::ShortConvolution;
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
+use crate::ops::softmax_attention;
 use crate::position::rotate;
 
 /// Configuration of [`SoftmaxAttention`].
@@ -225,13 +226,43 @@ impl SoftmaxAttention {
             cache.padded = Some(if past == 0 { now } else { Tensor::cat(vec![before, now], 1) });
         }
 
-        let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(share_heads(key, self.config.n_heads).transpose());
-        let [_, heads, _, all] = scores.dims();
+        let group = |x| share_heads(x, self.config.n_heads);
+        let dropping = self.dropout.prob > 0.0 && device.is_autodiff();
+        let (reads, weights) = if input.weights || dropping || cache.padded.is_some() || input.mask_attn.is_some() {
+            let (reads, weights) = self.weigh(query, group(key), group(value), causal, past, cache, input.mask_attn);
+            (reads, input.weights.then_some(weights))
+        } else {
+            let [query, key, value] = [query, group(key), group(value)].map(|x| x.swap_dims(1, 2));
+            (softmax_attention(query, key, value, causal), None)
+        };
+        let reads = reads.reshape([batch, steps, d_model]);
+        let reads = match &self.gate {
+            Some(gate) => reads * silu(gate.forward(input.query)),
+            None => reads,
+        };
+        AttentionOutput { context: self.output.forward(reads), weights }
+    }
+
+    /// With the matrix of weights whole: reads `[batch, steps, heads, d]` and weights `[batch, heads, steps, keys]`.
+    #[allow(clippy::too_many_arguments)]
+    fn weigh(
+        &self,
+        query: Tensor<4>,
+        key: Tensor<4>,
+        value: Tensor<4>,
+        causal: bool,
+        past: usize,
+        cache: &KeyValueCache,
+        mask_attn: Option<Tensor<3, Bool>>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let [batch, heads, steps, d] = query.dims();
+        let all = key.dims()[2];
         let shape = [batch, heads, steps, all];
+        let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(key.transpose());
         let causal_mask = (causal && steps > 1)
-            .then(|| Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &device).unsqueeze::<4>());
+            .then(|| Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &scores.device()).unsqueeze::<4>());
         let padded = cache.padded.clone().map(|mask| mask.reshape([batch, 1, 1, all]));
-        let given = input.mask_attn.map(|mask| mask.reshape([batch, 1, steps, all]));
+        let given = mask_attn.map(|mask| mask.reshape([batch, 1, steps, all]));
         let masks = [causal_mask, padded, given].into_iter().flatten().map(|mask| mask.expand(shape));
         let weights = match masks.reduce(|a, b| a.bool_or(b)) {
             // A finite fill keeps a row without any visible key finite; the second mask makes it 0.
@@ -239,13 +270,7 @@ impl SoftmaxAttention {
             None => softmax(scores, 3),
         };
         let weights = self.dropout.forward(weights);
-        let reads = weights.clone().matmul(share_heads(value, self.config.n_heads));
-        let reads = reads.swap_dims(1, 2).reshape([batch, steps, d_model]);
-        let reads = match &self.gate {
-            Some(gate) => reads * silu(gate.forward(input.query)),
-            None => reads,
-        };
-        AttentionOutput { context: self.output.forward(reads), weights: input.weights.then_some(weights) }
+        (weights.clone().matmul(value).swap_dims(1, 2), weights)
     }
 }
 

@@ -4,6 +4,7 @@
 //! every line; a report is made from the stored lines alone.
 
 pub mod arms;
+pub mod bench;
 pub mod checkpoint;
 pub mod compare;
 pub mod device;

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use astrocytic_data::{Batches, EvaluationWindows};
+use astrocytic_data::{Batch, Batches, EvaluationWindows};
 use astrocytic_models::Decoder;
 use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
@@ -155,15 +155,10 @@ pub fn train(
         moments = Some(stored.optimizer);
     }
     observe(Event::Begun { step: standing.step });
-    // Made for the model that is trained: a stored one brings the identities of its parameters.
-    let mut optimizer = optimizer(&model, config.weight_decay);
+    let mut learner = Learner::new(model, config, standing.step)?;
     if let Some(moments) = moments {
         let broken = "the checkpoint's optimizer.bpk is broken; remove the folder `checkpoint` to start anew";
-        optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
-    }
-    let mut schedule = schedule(config)?;
-    for _ in 0..standing.step {
-        schedule.step();
+        learner.optimizer = learner.optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
     }
 
     let mut losses = Vec::new();
@@ -171,24 +166,18 @@ pub fn train(
     let stops = |s: &Standing| config.patience > 0 && s.since_best >= config.patience;
     while standing.step < config.steps && !stops(&standing) && !diverged {
         let started = Instant::now();
-        let batch = batches.batch(standing.step);
-        device.seed(derive_seed(config.seed, "dropout", standing.step));
-        let loss = loss(&model, &batch.inputs, &batch.targets, batches, &device);
-        losses.push(loss.clone().into_scalar::<f32>() as f64);
-        let mut grads = GradientsParams::from_grads(loss.backward(), &model);
-        let norm = clip(&model, &mut grads, config.clip);
-        diverged = !norm.is_finite() || losses.iter().any(|loss| !loss.is_finite());
-        if diverged {
+        let Some(loss) = learner.step(&batches.batch(standing.step), batches.context()) else {
+            diverged = true;
             break;
-        }
-        model = optimizer.step(schedule.step(), model, grads);
+        };
+        losses.push(loss);
         standing.step += 1;
         standing.seconds += started.elapsed().as_secs_f64();
         let tokens_per_second = (standing.step * tokens_per_step) as f64 / standing.seconds;
         observe(Event::Step { step: standing.step, tokens_per_second });
 
         if standing.step.is_multiple_of(config.evaluate_every) || standing.step == config.steps {
-            let valid = model.valid();
+            let valid = learner.model.valid();
             let tuning_loss = evaluate::mean(&evaluate::documents(&valid, tuning, &device.clone().inner()));
             diverged = !tuning_loss.is_finite();
             if tuning_loss < standing.best_loss || standing.best_loss.is_nan() && !diverged {
@@ -202,8 +191,8 @@ pub fn train(
             let tokens = standing.step * tokens_per_step;
             observe(Event::Evaluation { step: standing.step, tokens, train_loss, tuning_loss });
             if let Some(checkpoint) = checkpoint {
-                let optimizer = optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
-                checkpoint.save(&model, &best, &optimizer, &standing).context("saving the checkpoint")?;
+                let optimizer = learner.optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
+                checkpoint.save(&learner.model, &best, &optimizer, &standing).context("saving the checkpoint")?;
             }
         }
     }
@@ -212,14 +201,55 @@ pub fn train(
     Ok(Outcome { model: best, standing, diverged, tokens_per_second })
 }
 
+/// A model on an autodiff device with what changes it.
+pub(crate) struct Learner {
+    pub(crate) model: Decoder,
+    optimizer: ModuleOptimizer,
+    schedule: ModuleLrScheduler,
+    clip: f64,
+    seed: u64,
+    step: u64,
+}
+
+impl Learner {
+    /// A learner that has taken `step` steps.
+    pub(crate) fn new(model: Decoder, config: &TrainingConfig, step: u64) -> Result<Self> {
+        // Made for the model that is trained: a stored one brings the identities of its parameters.
+        let optimizer = optimizer(&model, config.weight_decay);
+        let mut schedule = schedule(config)?;
+        for _ in 0..step {
+            schedule.step();
+        }
+        Ok(Self { model, optimizer, schedule, clip: config.clip, seed: config.seed, step })
+    }
+
+    /// One step on a batch of rows of `context` tokens: the loss before it, or `None` and no step where loss or gradient
+    /// are not finite.
+    pub(crate) fn step(&mut self, batch: &Batch, context: usize) -> Option<f64> {
+        let device = self.model.embedding.weight.val().device();
+        device.seed(derive_seed(self.seed, "dropout", self.step));
+        let loss = loss(&self.model, batch, context, &device);
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
+        let norm = clip(&self.model, &mut grads, self.clip);
+        if !norm.is_finite() || !value.is_finite() {
+            return None;
+        }
+        self.model = self.optimizer.step(self.schedule.step(), self.model.clone(), grads);
+        self.step += 1;
+        Some(value)
+    }
+}
+
 /// Mean −ln p of the targets.
-fn loss(model: &Decoder, inputs: &[i32], targets: &[i32], batches: &Batches, device: &Device) -> Tensor<1> {
-    let shape = [batches.batch_size(), batches.context()];
-    let inputs = Tensor::<2, Int>::from_data(TensorData::new(inputs.to_vec(), shape), device);
-    let targets = Tensor::<1, Int>::from_data(TensorData::new(targets.to_vec(), [shape[0] * shape[1]]), device);
+fn loss(model: &Decoder, batch: &Batch, context: usize, device: &Device) -> Tensor<1> {
+    let count = batch.inputs.len();
+    let inputs = TensorData::new(batch.inputs.clone(), [count / context, context]);
+    let inputs = Tensor::<2, Int>::from_data(inputs, device);
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(batch.targets.clone(), [count]), device);
     let logits = model.forward(inputs);
     let vocabulary = logits.dims()[2];
-    let log_p = log_softmax(logits.reshape([shape[0] * shape[1], vocabulary]), 1);
+    let log_p = log_softmax(logits.reshape([count, vocabulary]), 1);
     log_p.gather(1, targets.unsqueeze_dim(1)).mean().neg()
 }
 

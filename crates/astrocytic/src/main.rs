@@ -1,5 +1,6 @@
 //! The command line: parses, calls the lab, prints.
 
+mod bench;
 mod compare;
 mod data;
 mod generate;
@@ -40,6 +41,14 @@ enum Command {
     Data(data::Arguments),
     /// Rebuild a comparison's report from its stored lines; trains nothing.
     Report(report::Arguments),
+    /// Measure speed and memory, beside PyTorch where asked for.
+    Bench(bench::Arguments),
+    /// Measure one thing for `bench`.
+    #[command(hide = true)]
+    BenchOne {
+        #[arg(long)]
+        device: String,
+    },
     /// Run cells for `compare`.
     #[command(hide = true)]
     Worker,
@@ -63,6 +72,10 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::BenchOne { device } => {
+            astrocytic_lab::bench::serve(std::io::stdin().lock(), std::io::stdout().lock(), &device)
+        }
         Command::Worker => astrocytic_lab::worker::serve(std::io::stdin().lock(), std::io::stdout().lock()),
     };
     match done {

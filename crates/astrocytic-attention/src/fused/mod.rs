@@ -12,6 +12,7 @@ mod host;
 pub(crate) mod memory;
 mod product;
 mod real;
+pub(crate) mod softmax;
 
 use std::fmt::Debug;
 

@@ -9,6 +9,7 @@ mod chunkwise;
 mod kept;
 mod parallel;
 mod recurrent;
+mod softmax;
 mod triangular;
 
 use burn::config::Config;
@@ -16,6 +17,7 @@ use burn::tensor::Tensor;
 
 pub use attend::{Attend, Attended, Feature, Remembered};
 pub use parallel::weights;
+pub use softmax::softmax_attention;
 
 /// How a synapse changes when it is written.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]

@@ -8,6 +8,8 @@ mod backward;
 mod chunk;
 mod forward;
 
+pub(super) use chunk::{Scratch, load};
+
 use rayon::prelude::*;
 
 use super::host::{Output, View};
@@ -105,7 +107,7 @@ impl Sizes {
 }
 
 /// The rows of each head in a tensor `[batch, steps, heads, width]`, batch by batch.
-fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]) -> Vec<Vec<&mut [T]>> {
+pub(super) fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]) -> Vec<Vec<&mut [T]>> {
     let mut rows: Vec<Vec<&mut [T]>> = (0..batch * heads).map(|_| Vec::with_capacity(steps)).collect();
     for (i, row) in data.chunks_mut(width).enumerate() {
         let (b, h) = (i / heads / steps, i % heads);

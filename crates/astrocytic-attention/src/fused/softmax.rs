@@ -1,0 +1,285 @@
+//! Softmax attention in blocks of queries and keys: memory linear in the steps, the T×T matrix never whole
+//! (the online softmax of arXiv 1805.02867, as in FlashAttention, arXiv 2205.14135).
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::host::{Output, View};
+use super::memory::{Scratch, load, rows_of_heads};
+use super::product::{BLOCK, Into, Left, product, transpose};
+use super::real::{Real, dot, scale};
+use super::{INPUTS, Kernel, Pass, Views};
+
+/// Queries and keys in a block.
+const SIDE: usize = 64;
+
+/// `softmax(q kᵀ / √d) v`. Inputs: 0. query `[batch, steps_q, heads, d]`, 1. key and 2. value `[batch, steps, heads, d]`.
+/// The result is `[batch, steps_q, heads, d]`. With `causal` the last query sees all keys, the one before it one less, and
+/// so on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Softmax {
+    pub causal: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    heads: usize,
+    queries: usize,
+    keys: usize,
+    d: usize,
+    d_pad: usize,
+    causal: bool,
+}
+
+impl Sizes {
+    fn new<T>(softmax: &Softmax, inputs: &Views<T>) -> Self {
+        let [query, key] = [0, 1].map(|i| inputs[i].as_ref().expect("query and key").shape());
+        let [batch, queries, heads, d] = query;
+        Self { batch, heads, queries, keys: key[1], d, d_pad: d.next_multiple_of(BLOCK), causal: softmax.causal }
+    }
+
+    /// How many keys query i sees.
+    #[inline(always)]
+    fn seen(&self, i: usize) -> usize {
+        if self.causal { self.keys + i + 1 - self.queries } else { self.keys }
+    }
+
+    fn factor<T: Real>(&self) -> T {
+        T::from_f64((self.d as f64).sqrt().recip())
+    }
+}
+
+impl Kernel for Softmax {
+    fn forward<T: Real>(&self, inputs: &Views<T>, _keep: bool) -> (Output<T>, Vec<T>) {
+        let sizes = Sizes::new(self, inputs);
+        let Sizes { batch, heads, queries, keys, d, d_pad, .. } = sizes;
+        let shape = [batch, queries, heads, d];
+        let mut data = vec![T::ZERO; batch * queries * heads * d];
+        // Of each head and query ln Σ e^score, from which the backward pass has the weights again.
+        let mut log_sums = vec![T::ZERO; batch * heads * queries];
+        let rows = rows_of_heads(&mut data, shape);
+        let tasks: Vec<_> = rows.into_iter().zip(log_sums.chunks_mut(queries)).enumerate().collect();
+        let few = queries < BLOCK;
+        let room = if few { keys + 2 * d_pad } else { d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2) };
+        let arch = pulp::Arch::new();
+        tasks.into_par_iter().for_each_init(
+            || vec![T::POISON; room],
+            |scratch, (head, (reads, log_sums))| {
+                arch.dispatch(Forward { sizes, inputs, head, reads, log_sums, few, scratch });
+            },
+        );
+        (Output { data, shape: shape.to_vec() }, log_sums)
+    }
+
+    fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
+        let sizes = Sizes::new(self, &pass.inputs);
+        let Sizes { batch, heads, queries, keys, d, d_pad, .. } = sizes;
+        let shapes = [[batch, queries, heads, d], [batch, keys, heads, d], [batch, keys, heads, d]];
+        let mut found = shapes.map(|shape| vec![T::ZERO; shape.iter().product()]);
+        let [dq, dk, dv] = &mut found;
+        let rows = rows_of_heads(dq, shapes[0]).into_iter().zip(rows_of_heads(dk, shapes[1]));
+        let tasks: Vec<_> = rows.zip(rows_of_heads(dv, shapes[2])).enumerate().collect();
+        let room = queries * (d_pad + 1) + SIDE * (6 * d_pad + 2 * d + 2 * SIDE);
+        let arch = pulp::Arch::new();
+        tasks.into_par_iter().for_each_init(
+            || vec![T::POISON; room],
+            |scratch, (head, ((dq, dk), dv))| {
+                let log_sums = &pass.kept[head * queries..][..queries];
+                arch.dispatch(Backward { sizes, pass, head, dq, dk, dv, log_sums, scratch });
+            },
+        );
+        let mut found = found.into_iter().zip(shapes);
+        std::array::from_fn(|_| found.next().map(|(data, shape)| Output { data, shape: shape.to_vec() }))
+    }
+}
+
+struct Forward<'a, 'b, T: Real> {
+    sizes: Sizes,
+    inputs: &'a Views<'a, T>,
+    head: usize,
+    reads: Vec<&'b mut [T]>,
+    log_sums: &'b mut [T],
+    few: bool,
+    scratch: &'a mut Vec<T>,
+}
+
+impl<T: Real> WithSimd for Forward<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { sizes, inputs, head, mut reads, log_sums, few, scratch } = self;
+        let Sizes { heads, queries, keys, d, d_pad, .. } = sizes;
+        let place = [head / heads, head % heads];
+        let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
+        let mut scratch = Scratch(scratch);
+        if few {
+            let scores = scratch.take(keys);
+            let [q, row] = [(); 2].map(|()| scratch.take(d_pad));
+            for i in 0..queries {
+                load(query, place, [i, 1], q, d_pad);
+                scale(q, sizes.factor());
+                let seen = sizes.seen(i);
+                row.fill(T::ZERO);
+                for (j, score) in scores[..seen].iter_mut().enumerate() {
+                    row[..d].copy_from_slice(key.row(place[0], j, place[1]));
+                    *score = dot(simd, q, row);
+                }
+                let largest = scores[..seen].iter().fold(scores[0], |a, &b| a.max(b));
+                let mut sum = T::ZERO;
+                let read = &mut *reads[i];
+                for (j, &score) in scores[..seen].iter().enumerate() {
+                    let weight = (score - largest).exp();
+                    sum += weight;
+                    read.iter_mut().zip(value.row(place[0], j, place[1])).for_each(|(y, &v)| *y += weight * v);
+                }
+                scale(read, T::ONE / sum);
+                log_sums[i] = largest + T::from_f64(sum.to_f64().ln());
+            }
+            return;
+        }
+
+        let width = keys.next_multiple_of(SIDE);
+        let k_transposed = scratch.take(d * width);
+        let [q, block, y] = [(); 3].map(|()| scratch.take(SIDE * d_pad));
+        let scores = scratch.take(SIDE * SIDE);
+        let [largest, sums] = [(); 2].map(|()| scratch.take(SIDE));
+        for start in (0..keys).step_by(SIDE) {
+            load(key, place, [start, SIDE.min(keys - start)], block, d_pad);
+            transpose(SIDE, d, (block, d_pad), (&mut k_transposed[start..], width));
+        }
+        for start in (0..queries).step_by(SIDE) {
+            let count = SIDE.min(queries - start);
+            load(query, place, [start, count], q, d_pad);
+            scale(q, sizes.factor());
+            y.fill(T::ZERO);
+            largest.fill(T::from_f64(-1e30));
+            sums.fill(T::ZERO);
+            for first in (0..sizes.seen(start + count - 1)).step_by(SIDE) {
+                let right = (&k_transposed[first..], width);
+                product(simd, [count, SIDE, d], Left::plain(q, d_pad), right, (scores, SIDE), Into::Set);
+                for i in 0..count {
+                    let row = &mut scores[i * SIDE..][..SIDE];
+                    let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
+                    row[seen..].fill(T::from_f64(-1e30));
+                    let top = highest(simd, row).max(largest[i]);
+                    let shrunk = (largest[i] - top).exp();
+                    largest[i] = top;
+                    row.iter_mut().for_each(|x| *x = (*x - top).exp());
+                    sums[i] = sums[i] * shrunk + total(simd, row);
+                    scale(&mut y[i * d_pad..][..d_pad], shrunk);
+                }
+                load(value, place, [first, SIDE.min(keys - first)], block, d_pad);
+                let left = Left::plain(scores, SIDE);
+                product(simd, [count, d_pad, SIDE], left, (block, d_pad), (y, d_pad), Into::Add);
+            }
+            for i in 0..count {
+                let row = &mut y[i * d_pad..][..d];
+                scale(row, T::ONE / sums[i]);
+                reads[start + i].copy_from_slice(row);
+                log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn highest<T: Real, S: Simd>(simd: S, row: &[T]) -> T {
+    let row = T::vectors::<S>(row);
+    let top = row.iter().fold(row[0], |top, &x| T::larger(simd, top, x));
+    T::largest(simd, top)
+}
+
+#[inline(always)]
+fn total<T: Real, S: Simd>(simd: S, row: &[T]) -> T {
+    let zero = T::splat(simd, T::ZERO);
+    T::sum(simd, T::vectors::<S>(row).iter().fold(zero, |sum, &x| T::plus(simd, sum, x)))
+}
+
+struct Backward<'a, 'b, T: Real> {
+    sizes: Sizes,
+    pass: &'a Pass<'a, T>,
+    head: usize,
+    dq: Vec<&'b mut [T]>,
+    dk: Vec<&'b mut [T]>,
+    dv: Vec<&'b mut [T]>,
+    log_sums: &'a [T],
+    scratch: &'a mut Vec<T>,
+}
+
+impl<T: Real> WithSimd for Backward<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { sizes, pass, head, mut dq, mut dk, mut dv, log_sums, scratch } = self;
+        let Sizes { heads, queries, keys, d, d_pad, .. } = sizes;
+        let place = [head / heads, head % heads];
+        let [query, key, value]: [&View<T>; 3] =
+            [0, 1, 2].map(|i| pass.inputs[i].as_ref().expect("query, key and value"));
+        let mut scratch = Scratch(scratch);
+        let dq_all = scratch.take(queries * d_pad);
+        let along = scratch.take(queries);
+        let [q, k, dy, dk_block, dv_block, block] = [(); 6].map(|()| scratch.take(SIDE * d_pad));
+        let [k_transposed, v_transposed] = [(); 2].map(|()| scratch.take(d * SIDE));
+        let [weights, d_scores] = [(); 2].map(|()| scratch.take(SIDE * SIDE));
+
+        dq_all.fill(T::ZERO);
+        for start in (0..queries).step_by(SIDE) {
+            let span = [start, SIDE.min(queries - start)];
+            load(&pass.grad, place, span, dy, d_pad);
+            load(&pass.output, place, span, block, d_pad);
+            for i in 0..span[1] {
+                along[start + i] = dot(simd, &dy[i * d_pad..][..d_pad], &block[i * d_pad..][..d_pad]);
+            }
+        }
+        for first in (0..keys).step_by(SIDE) {
+            let key_count = SIDE.min(keys - first);
+            load(key, place, [first, key_count], k, d_pad);
+            transpose(SIDE, d, (k, d_pad), (k_transposed, SIDE));
+            load(value, place, [first, key_count], block, d_pad);
+            transpose(SIDE, d, (block, d_pad), (v_transposed, SIDE));
+            dk_block.fill(T::ZERO);
+            dv_block.fill(T::ZERO);
+            for start in (0..queries).step_by(SIDE) {
+                let count = SIDE.min(queries - start);
+                if sizes.seen(start + count - 1) <= first {
+                    continue;
+                }
+                load(query, place, [start, count], q, d_pad);
+                scale(q, sizes.factor());
+                load(&pass.grad, place, [start, count], dy, d_pad);
+                product(simd, [count, SIDE, d], Left::plain(q, d_pad), (k_transposed, SIDE), (weights, SIDE), Into::Set);
+                product(simd, [count, SIDE, d], Left::plain(dy, d_pad), (v_transposed, SIDE), (d_scores, SIDE), Into::Set);
+                for i in 0..count {
+                    let (log_sum, along) = (log_sums[start + i], along[start + i]);
+                    let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
+                    let weights = &mut weights[i * SIDE..][..SIDE];
+                    let d_scores = &mut d_scores[i * SIDE..][..SIDE];
+                    weights[seen..].fill(T::from_f64(-1e30));
+                    for (weight, d_score) in weights.iter_mut().zip(d_scores) {
+                        *weight = (*weight - log_sum).exp();
+                        *d_score = *weight * (*d_score - along);
+                    }
+                }
+                let right = (&*dy, d_pad);
+                product(simd, [SIDE, d_pad, count], Left::transposed(weights, SIDE), right, (dv_block, d_pad), Into::Add);
+                let left = Left::transposed(d_scores, SIDE);
+                product(simd, [SIDE, d_pad, count], left, (q, d_pad), (dk_block, d_pad), Into::Add);
+                let to = (&mut dq_all[start * d_pad..], d_pad);
+                product(simd, [count, d_pad, SIDE], Left::plain(d_scores, SIDE), (k, d_pad), to, Into::Add);
+            }
+            for j in 0..key_count {
+                dk[first + j].copy_from_slice(&dk_block[j * d_pad..][..d]);
+                dv[first + j].copy_from_slice(&dv_block[j * d_pad..][..d]);
+            }
+        }
+        for (i, dq) in dq.iter_mut().enumerate() {
+            // The scores' factor went into q, and from there into dk; dq takes it here.
+            let row = &mut dq_all[i * d_pad..][..d];
+            scale(row, sizes.factor());
+            dq.copy_from_slice(row);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Softmax attention as one operation: the baseline deserves a fast op as well.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Bool, Tensor};
+
+use crate::fused::{self, softmax::Softmax};
+
+/// `softmax(q kᵀ / √d) v`. With `causal` the last query sees all keys, the one before it one less, and so on.
+///
+/// On flex and ndarray it is a kernel of its own whose memory is linear in the steps; other devices compose Burn's
+/// operations.
+///
+/// # Shapes
+/// - query: `[batch, steps_q, heads, d]`; key, value: `[batch, steps, heads, d]`, at least as many steps with `causal`
+/// - returns `[batch, steps_q, heads, d]`
+///
+/// # Panics
+/// For shapes that do not fit, and with `causal` for more queries than keys.
+pub fn softmax_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causal: bool) -> Tensor<4> {
+    let ([batch, steps, heads, d], [_, all, ..]) = (query.dims(), key.dims());
+    assert!(key.dims() == [batch, all, heads, d] && value.dims() == key.dims(), "softmax attention: shapes do not fit");
+    assert!(!causal || steps <= all, "softmax attention: {steps} causal queries for {all} keys");
+    let inputs = [query.clone(), key.clone(), value.clone()].map(|x| Some(x.into()));
+    let [q, k, v] = inputs;
+    if query.shape().num_elements() > 0 && key.shape().num_elements() > 0 {
+        if let Some(reads) = fused::run(Softmax { causal }, [q, k, v, None, None, None, None]) {
+            return reads;
+        }
+    }
+    compose(query, key, value, causal)
+}
+
+/// The same with the whole matrix of weights, in Burn's operations.
+fn compose(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causal: bool) -> Tensor<4> {
+    let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
+    let [batch, heads, steps, d] = query.dims();
+    let all = key.dims()[2];
+    let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(key.transpose());
+    let scores = if causal && steps > 1 {
+        let past = (all - steps) as i64;
+        let hidden = Tensor::<2, Bool>::tril_mask([steps, all], past, &scores.device()).unsqueeze::<4>();
+        scores.mask_fill(hidden.expand([batch, heads, steps, all]), f32::NEG_INFINITY)
+    } else {
+        scores
+    };
+    softmax(scores, 3).matmul(value).swap_dims(1, 2)
+}

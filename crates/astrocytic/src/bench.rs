@@ -1,0 +1,72 @@
+//! `astrocytic bench`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use astrocytic_lab::bench::{Peer, Plan, table};
+use clap::Args;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic bench --against benches/pytorch/peers.py --rounds 3")]
+pub(crate) struct Arguments {
+    /// What to measure.
+    #[arg(long, value_delimiter = ',', default_value = "attention,train,generate")]
+    parts: Vec<String>,
+    /// Lengths of the attention op's sequences.
+    #[arg(long, value_delimiter = ',', default_values_t = Plan::LENGTHS)]
+    lengths: Vec<usize>,
+    /// Seconds that a measurement repeats.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Times that everything is measured; the medians are kept.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// A program that answers the same requests, measured in turn with this one (see benches/pytorch).
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// What runs it.
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// Device: flex, ndarray, or wgpu where built in.
+    #[arg(long, default_value = "flex")]
+    device: String,
+    /// Print one JSON object for each measurement instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    for part in &arguments.parts {
+        if !["attention", "train", "generate"].contains(&part.as_str()) {
+            bail!("--parts {part}: choose from attention, train, generate");
+        }
+    }
+    if !(arguments.seconds > 0.0 && arguments.seconds <= 3600.0) {
+        bail!("--seconds {} must be above 0 and at most 3600", arguments.seconds);
+    }
+    if let Some(length) = arguments.lengths.iter().find(|&&length| length == 0 || length > 1 << 20) {
+        bail!("--lengths {length} must be at least 1 and at most {}", 1 << 20);
+    }
+    if arguments.rounds == 0 {
+        bail!("--rounds must be at least 1");
+    }
+    astrocytic_lab::device::parse(&arguments.device)?;
+    let plan = Plan {
+        device: arguments.device.clone(),
+        lengths: arguments.lengths.clone(),
+        seconds: arguments.seconds,
+        rounds: arguments.rounds,
+        parts: arguments.parts.clone(),
+    };
+    let mut peer = arguments.against.as_ref().map(|script| Peer::start(&arguments.python, script)).transpose()?;
+    let rows = plan.run(peer.as_mut(), &mut |row| {
+        let line = serde_json::to_string(row)?;
+        if arguments.json { crate::say(line) } else { Ok(eprintln!("{line}")) }
+    })?;
+    if arguments.json {
+        return Ok(());
+    }
+    let machine = astrocytic_lab::bench::machine();
+    let against = peer.map_or(String::new(), |peer| format!("; {}", peer.describe()));
+    crate::say(format_args!("{machine}{against}\n{}", table(&rows)))
+}
