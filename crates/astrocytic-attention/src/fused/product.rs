@@ -95,11 +95,12 @@ fn tile<T: Real, S: Simd, const ROWS: usize, const VECTORS: usize>(
     let mut sums = [[T::splat(simd, T::ZERO); VECTORS]; ROWS];
     for p in 0..k {
         let row = T::vectors::<S>(&right[p * right_ld..][..width]);
-        let row: [T::Vector<S>; VECTORS] = std::array::from_fn(|v| row[v]);
+        let mut own = [sums[0][0]; VECTORS];
+        own.copy_from_slice(&row[..VECTORS]);
         for r in 0..ROWS {
             let factor = T::splat(simd, left.data[r * left.row + p * left.column]);
             for v in 0..VECTORS {
-                sums[r][v] = T::mul_add(simd, factor, row[v], sums[r][v]);
+                sums[r][v] = T::mul_add(simd, factor, own[v], sums[r][v]);
             }
         }
     }
@@ -171,11 +172,15 @@ pub fn transpose<T: Real>(rows: usize, columns: usize, (from, from_ld): (&[T], u
     let (whole_rows, whole_columns) = (rows / SIDE * SIDE, columns / SIDE * SIDE);
     for i in (0..whole_rows).step_by(SIDE) {
         for j in (0..whole_columns).step_by(SIDE) {
-            let block: [[T; SIDE]; SIDE] =
-                std::array::from_fn(|r| from[(i + r) * from_ld + j..][..SIDE].try_into().expect("a row of the block"));
+            let mut block = [[T::ZERO; SIDE]; SIDE];
+            for r in 0..SIDE {
+                let row = &from[(i + r) * from_ld + j..][..SIDE];
+                for c in 0..SIDE {
+                    block[c][r] = row[c];
+                }
+            }
             for c in 0..SIDE {
-                let row: [T; SIDE] = std::array::from_fn(|r| block[r][c]);
-                to[(j + c) * to_ld + i..][..SIDE].copy_from_slice(&row);
+                to[(j + c) * to_ld + i..][..SIDE].copy_from_slice(&block[c]);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Numbers that kernels compute with, as vectors of the machine at hand.
 //!
-//! Vectors come from `pulp`: AVX-512, AVX2, NEON or scalars, chosen at run time, in safe Rust.
+//! Vectors come from `pulp`: AVX-512, AVX2, NEON or scalars, chosen at run time, in safe Rust. Everything between its
+//! `dispatch` and a loop must be inlined to be compiled for the machine chosen: hence `inline(always)` throughout, and
+//! loops instead of closures, which cannot be.
 
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
@@ -56,12 +58,25 @@ pub trait Real:
     /// The number.
     fn to_f64(self) -> f64;
     /// e^x for x ≤ 88, without a branch, so that loops over it become vectors; 0 far below.
-    fn exp(self) -> Self;
+    fn exp<S: Simd>(self) -> Self;
+    /// `a · b + c`, rounded once where the machine can.
+    fn fma<S: Simd>(a: Self, b: Self, c: Self) -> Self;
     /// √x.
     fn sqrt(self) -> Self;
     /// The larger.
     fn max(self, other: Self) -> Self;
 }
+
+/// 1 / n!
+const INVERSE_FACTORIALS: [f64; 14] = {
+    let mut values = [1.0; 14];
+    let mut n = 1;
+    while n < 14 {
+        values[n] = values[n - 1] / n as f64;
+        n += 1;
+    }
+    values
+};
 
 macro_rules! real {
     ($real:ident, $vector:ident, $lanes:ident, $as:ident, $as_mut:ident, $splat:ident, $fma:ident, $add:ident,
@@ -121,20 +136,26 @@ macro_rules! real {
             // e^x = 2^n e^r with n the nearest whole number to x / ln 2: adding a number so large that its last bit is 1
             // rounds to n and leaves n in the low bits. |r| ≤ ln 2 / 2, where Taylor's series is good to the last digit.
             #[inline(always)]
-            fn exp(self) -> Self {
+            fn exp<S: Simd>(self) -> Self {
+
                 let x = if self < 88.0 { self } else { 88.0 };
                 let x = if x > $lowest { x } else { $lowest };
-                let shifted = x * std::$real::consts::LOG2_E + $magic;
+                let shifted = Self::fma::<S>(x, std::$real::consts::LOG2_E, $magic);
                 let n = shifted - $magic;
-                let r = x - n * $ln2_high - n * $ln2_low;
-                let mut series = 1.0;
+                let r = Self::fma::<S>(-n, $ln2_low, Self::fma::<S>(-n, $ln2_high, x));
+                let mut series = INVERSE_FACTORIALS[$terms] as Self;
                 let mut term = $terms;
                 while term > 0 {
-                    series = 1.0 + series * r * (1.0 / term as Self);
                     term -= 1;
+                    series = Self::fma::<S>(series, r, INVERSE_FACTORIALS[term] as Self);
                 }
                 let whole = shifted.to_bits().wrapping_add($exponent) << $mantissa;
                 if self > $lowest { series * Self::from_bits(whole) } else { 0.0 }
+            }
+            // The scalar one would be a call where the machine has none.
+            #[inline(always)]
+            fn fma<S: Simd>(a: Self, b: Self, c: Self) -> Self {
+                if S::IS_SCALAR { a * b + c } else { a.mul_add(b, c) }
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -161,8 +182,8 @@ real!(
 
 /// `1 / (1 + e^{−x})`.
 #[inline(always)]
-pub fn sigmoid<T: Real>(x: T) -> T {
-    T::ONE / (T::ONE + (-x).exp())
+pub fn sigmoid<T: Real, S: Simd>(x: T) -> T {
+    T::ONE / (T::ONE + (-x).exp::<S>())
 }
 
 /// Σ a b over slices of whole registers.
@@ -184,32 +205,50 @@ pub fn add_scaled<T: Real, S: Simd>(simd: S, y: &mut [T], by: T, x: &[T]) {
     }
 }
 
+/// `to = from`; a call to copy so few numbers would cost more than the copy.
+#[inline(always)]
+pub fn copy<T: Real, S: Simd>(to: &mut [T], from: &[T]) {
+    let whole = from.len() / T::lanes::<S>() * T::lanes::<S>();
+    for (to, &from) in T::vectors_mut::<S>(to).iter_mut().zip(T::vectors::<S>(from)) {
+        *to = from;
+    }
+    for (to, &from) in to[whole..].iter_mut().zip(&from[whole..]) {
+        *to = from;
+    }
+}
+
 /// `x *= by`.
 #[inline(always)]
 pub fn scale<T: Real>(x: &mut [T], by: T) {
-    x.iter_mut().for_each(|x| *x *= by);
+    for x in x {
+        *x *= by;
+    }
 }
 
 /// `x *= y`, number by number.
 #[inline(always)]
 pub fn times<T: Real>(x: &mut [T], y: &[T]) {
-    x.iter_mut().zip(y).for_each(|(x, &y)| *x *= y);
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x *= y;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    type S = pulp::Scalar;
+
     #[test]
     fn exp_is_exp() {
         for i in -88_000..88_000 {
             let x = i as f64 * 1e-3;
-            assert!((Real::exp(x) / x.exp() - 1.0).abs() < 1e-15, "{x}");
+            assert!((Real::exp::<S>(x) / x.exp() - 1.0).abs() < 1e-15, "{x}");
             let narrow = x as f32;
-            assert!((Real::exp(narrow) as f64 / (narrow as f64).exp() - 1.0).abs() < 3e-7 || x < -87.0, "{x}");
+            assert!((Real::exp::<S>(narrow) as f64 / (narrow as f64).exp() - 1.0).abs() < 3e-7 || x < -87.0, "{x}");
         }
-        assert_eq!(Real::exp(-1e30f32), 0.0);
-        assert_eq!(Real::exp(f64::NEG_INFINITY), 0.0);
-        assert!(Real::exp(1e30f32).is_finite());
+        assert_eq!(Real::exp::<S>(-1e30f32), 0.0);
+        assert_eq!(Real::exp::<S>(f64::NEG_INFINITY), 0.0);
+        assert!(Real::exp::<S>(1e30f32).is_finite());
     }
 }

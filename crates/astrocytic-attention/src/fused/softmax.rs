@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::host::{Output, View};
 use super::memory::{Scratch, load, rows_of_heads};
 use super::product::{BLOCK, Into, Left, product, transpose};
-use super::real::{Real, dot, scale};
+use super::real::{Real, copy, dot, scale};
 use super::{INPUTS, Kernel, Pass, Views};
 
 /// Queries and keys in a block.
@@ -118,21 +118,26 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
             let scores = scratch.take(keys);
             let [q, row] = [(); 2].map(|()| scratch.take(d_pad));
             for i in 0..queries {
-                load(query, place, [i, 1], q, d_pad);
+                load(simd, query, place, [i, 1], q, d_pad);
                 scale(q, sizes.factor());
                 let seen = sizes.seen(i);
                 row.fill(T::ZERO);
                 for (j, score) in scores[..seen].iter_mut().enumerate() {
-                    row[..d].copy_from_slice(key.row(place[0], j, place[1]));
+                    copy::<T, S>(&mut row[..d], key.row(place[0], j, place[1]));
                     *score = dot(simd, q, row);
                 }
-                let largest = scores[..seen].iter().fold(scores[0], |a, &b| a.max(b));
+                let mut largest = scores[0];
+                for &score in &scores[..seen] {
+                    largest = largest.max(score);
+                }
                 let mut sum = T::ZERO;
                 let read = &mut *reads[i];
                 for (j, &score) in scores[..seen].iter().enumerate() {
-                    let weight = (score - largest).exp();
+                    let weight = (score - largest).exp::<S>();
                     sum += weight;
-                    read.iter_mut().zip(value.row(place[0], j, place[1])).for_each(|(y, &v)| *y += weight * v);
+                    for (y, &v) in read.iter_mut().zip(value.row(place[0], j, place[1])) {
+                        *y += weight * v;
+                    }
                 }
                 scale(read, T::ONE / sum);
                 log_sums[i] = largest + T::from_f64(sum.to_f64().ln());
@@ -146,12 +151,12 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
         let scores = scratch.take(SIDE * SIDE);
         let [largest, sums] = [(); 2].map(|()| scratch.take(SIDE));
         for start in (0..keys).step_by(SIDE) {
-            load(key, place, [start, SIDE.min(keys - start)], block, d_pad);
+            load(simd, key, place, [start, SIDE.min(keys - start)], block, d_pad);
             transpose(SIDE, d, (block, d_pad), (&mut k_transposed[start..], width));
         }
         for start in (0..queries).step_by(SIDE) {
             let count = SIDE.min(queries - start);
-            load(query, place, [start, count], q, d_pad);
+            load(simd, query, place, [start, count], q, d_pad);
             scale(q, sizes.factor());
             y.fill(T::ZERO);
             largest.fill(T::from_f64(-1e30));
@@ -164,20 +169,22 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
                     let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
                     row[seen..].fill(T::from_f64(-1e30));
                     let top = highest(simd, row).max(largest[i]);
-                    let shrunk = (largest[i] - top).exp();
+                    let shrunk = (largest[i] - top).exp::<S>();
                     largest[i] = top;
-                    row.iter_mut().for_each(|x| *x = (*x - top).exp());
+                    for x in &mut *row {
+                        *x = (*x - top).exp::<S>();
+                    }
                     sums[i] = sums[i] * shrunk + total(simd, row);
                     scale(&mut y[i * d_pad..][..d_pad], shrunk);
                 }
-                load(value, place, [first, SIDE.min(keys - first)], block, d_pad);
+                load(simd, value, place, [first, SIDE.min(keys - first)], block, d_pad);
                 let left = Left::plain(scores, SIDE);
                 product(simd, [count, d_pad, SIDE], left, (block, d_pad), (y, d_pad), Into::Add);
             }
             for i in 0..count {
                 let row = &mut y[i * d_pad..][..d];
                 scale(row, T::ONE / sums[i]);
-                reads[start + i].copy_from_slice(row);
+                copy::<T, S>(reads[start + i], row);
                 log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
             }
         }
@@ -187,14 +194,20 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
 #[inline(always)]
 fn highest<T: Real, S: Simd>(simd: S, row: &[T]) -> T {
     let row = T::vectors::<S>(row);
-    let top = row.iter().fold(row[0], |top, &x| T::larger(simd, top, x));
+    let mut top = row[0];
+    for &x in row {
+        top = T::larger(simd, top, x);
+    }
     T::largest(simd, top)
 }
 
 #[inline(always)]
 fn total<T: Real, S: Simd>(simd: S, row: &[T]) -> T {
-    let zero = T::splat(simd, T::ZERO);
-    T::sum(simd, T::vectors::<S>(row).iter().fold(zero, |sum, &x| T::plus(simd, sum, x)))
+    let mut sum = T::splat(simd, T::ZERO);
+    for &x in T::vectors::<S>(row) {
+        sum = T::plus(simd, sum, x);
+    }
+    T::sum(simd, sum)
 }
 
 struct Backward<'a, 'b, T: Real> {
@@ -228,17 +241,17 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
         dq_all.fill(T::ZERO);
         for start in (0..queries).step_by(SIDE) {
             let span = [start, SIDE.min(queries - start)];
-            load(&pass.grad, place, span, dy, d_pad);
-            load(&pass.output, place, span, block, d_pad);
+            load(simd, &pass.grad, place, span, dy, d_pad);
+            load(simd, &pass.output, place, span, block, d_pad);
             for i in 0..span[1] {
                 along[start + i] = dot(simd, &dy[i * d_pad..][..d_pad], &block[i * d_pad..][..d_pad]);
             }
         }
         for first in (0..keys).step_by(SIDE) {
             let key_count = SIDE.min(keys - first);
-            load(key, place, [first, key_count], k, d_pad);
+            load(simd, key, place, [first, key_count], k, d_pad);
             transpose(SIDE, d, (k, d_pad), (k_transposed, SIDE));
-            load(value, place, [first, key_count], block, d_pad);
+            load(simd, value, place, [first, key_count], block, d_pad);
             transpose(SIDE, d, (block, d_pad), (v_transposed, SIDE));
             dk_block.fill(T::ZERO);
             dv_block.fill(T::ZERO);
@@ -247,9 +260,9 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 if sizes.seen(start + count - 1) <= first {
                     continue;
                 }
-                load(query, place, [start, count], q, d_pad);
+                load(simd, query, place, [start, count], q, d_pad);
                 scale(q, sizes.factor());
-                load(&pass.grad, place, [start, count], dy, d_pad);
+                load(simd, &pass.grad, place, [start, count], dy, d_pad);
                 product(simd, [count, SIDE, d], Left::plain(q, d_pad), (k_transposed, SIDE), (weights, SIDE), Into::Set);
                 product(simd, [count, SIDE, d], Left::plain(dy, d_pad), (v_transposed, SIDE), (d_scores, SIDE), Into::Set);
                 for i in 0..count {
@@ -259,7 +272,7 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                     let d_scores = &mut d_scores[i * SIDE..][..SIDE];
                     weights[seen..].fill(T::from_f64(-1e30));
                     for (weight, d_score) in weights.iter_mut().zip(d_scores) {
-                        *weight = (*weight - log_sum).exp();
+                        *weight = (*weight - log_sum).exp::<S>();
                         *d_score = *weight * (*d_score - along);
                     }
                 }
@@ -271,15 +284,15 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 product(simd, [count, d_pad, SIDE], Left::plain(d_scores, SIDE), (k, d_pad), to, Into::Add);
             }
             for j in 0..key_count {
-                dk[first + j].copy_from_slice(&dk_block[j * d_pad..][..d]);
-                dv[first + j].copy_from_slice(&dv_block[j * d_pad..][..d]);
+                copy::<T, S>(dk[first + j], &dk_block[j * d_pad..][..d]);
+                copy::<T, S>(dv[first + j], &dv_block[j * d_pad..][..d]);
             }
         }
         for (i, dq) in dq.iter_mut().enumerate() {
             // The scores' factor went into q, and from there into dk; dq takes it here.
             let row = &mut dq_all[i * d_pad..][..d];
             scale(row, sizes.factor());
-            dq.copy_from_slice(row);
+            copy::<T, S>(dq, row);
         }
     }
 }

@@ -9,8 +9,8 @@ use pulp::{Simd, WithSimd};
 use super::super::Views;
 use super::super::host::View;
 use super::super::product::{BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose};
-use super::super::real::{Real, add_scaled, dot, scale};
-use super::chunk::{Correction, Decay, Scratch, leak, load, map, map_backward};
+use super::super::real::{Real, add_scaled, copy, dot, scale};
+use super::chunk::{Correction, Decay, Scratch, leak, load, load_numbers, map, map_backward};
 use super::forward::{normalizers, times_lower};
 use super::{Memory, Sizes};
 use crate::ops::Plasticity;
@@ -96,26 +96,30 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
         dg.fill(T::ZERO);
         if !after.0.is_empty() {
             for (i, row) in dh.chunks_exact_mut(d_pad).enumerate() {
-                row[..d].copy_from_slice(&after.0[(head * m + i) * d..][..d]);
+                copy::<T, S>(&mut row[..d], &after.0[(head * m + i) * d..][..d]);
             }
         }
         if !after.1.is_empty() {
-            dg[..m].copy_from_slice(&after.1[head * m..][..m]);
+            copy::<T, S>(&mut dg[..m], &after.1[head * m..][..m]);
         }
 
         if !memory.causal {
             let (h, g) = kept[sizes.chunks * sizes.state()..].split_at(m * d_pad);
             transpose(m, d, (h, d_pad), (h_transposed, m_pad));
-            h_transposed.chunks_exact_mut(m_pad).for_each(|row| row[m..].fill(T::ZERO));
+            for row in h_transposed.chunks_exact_mut(m_pad) {
+                row[m..].fill(T::ZERO);
+            }
             for start in (0..sizes.reads).step_by(chunk) {
                 let span = [start, chunk.min(sizes.reads - start)];
                 let count = span[1];
-                load(query, place, span, q, m_pad);
+                load(simd, query, place, span, q, m_pad);
                 map(simd, memory, q, m_pad, m, count);
-                load(&grad, place, span, dr, d_pad);
+                load(simd, &grad, place, span, dr, d_pad);
                 if let Some(floor) = floor {
-                    load(&output, place, span, y, d_pad);
-                    (0..count).for_each(|i| n[i] = dot(simd, &q[i * m_pad..][..m_pad], g));
+                    load(simd, &output, place, span, y, d_pad);
+                    for i in 0..count {
+                        n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
+                    }
                     through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
                 }
                 let left = Left::plain(dr, d_pad);
@@ -127,11 +131,11 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                         add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
                     }
                 }
-                load(query, place, span, raw, m_pad);
+                load(simd, query, place, span, raw, m_pad);
                 for i in 0..count {
                     let row = &mut dq[i * m_pad..][..m_pad];
                     map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
-                    found.dq[start + i].copy_from_slice(&row[..m]);
+                    copy::<T, S>(found.dq[start + i], &row[..m]);
                 }
             }
         }
@@ -144,15 +148,14 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
             let (h, g) = now.split_at(m * d_pad);
 
             // As in the forward pass.
-            load(key, place, span, k, m_pad);
+            load(simd, key, place, span, k, m_pad);
             map(simd, memory, k, m_pad, m, count);
-            load(value, place, span, x, d_pad);
+            load(simd, value, place, span, x, d_pad);
             if let Some(view) = &inputs[3] {
-                decay.load(view, place, span);
+                decay.load(simd, view, place, span);
             }
             if let Some(view) = &inputs[4] {
-                let [b, head] = place;
-                (0..c_pad).for_each(|i| strength[i] = if i < count { view.row(b, start + i, head)[0] } else { T::ZERO });
+                load_numbers(view, place, span, strength);
             }
             if memory.causal || delta {
                 transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
@@ -165,9 +168,11 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                 }
                 correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
             }
-            u.copy_from_slice(x);
+            copy::<T, S>(u, x);
             if inputs[4].is_some() {
-                u.chunks_exact_mut(d_pad).zip(&*strength).for_each(|(row, &by)| scale(row, by));
+                for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
+                    scale(row, by);
+                }
             }
             if delta {
                 correction.solve(simd, &sizes, u);
@@ -207,14 +212,14 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
 
             // Through the reads.
             if memory.causal {
-                load(query, place, span, q, m_pad);
+                load(simd, query, place, span, q, m_pad);
                 map(simd, memory, q, m_pad, m, count);
-                load(&grad, place, span, dr, d_pad);
+                load(simd, &grad, place, span, dr, d_pad);
                 let left = Left::plain(q, m_pad);
                 lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
                 times_lower(scores, decay.between, chunk, c_pad);
                 if let Some(floor) = floor {
-                    load(&output, place, span, y, d_pad);
+                    load(simd, &output, place, span, y, d_pad);
                     normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
                     dn.fill(T::ZERO);
                     through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
@@ -236,7 +241,9 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                     }
                 }
                 if decays {
-                    dq.chunks_exact_mut(m_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, by));
+                    for (row, &by) in dq.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
+                        scale(row, by);
+                    }
                 }
                 lower_times(simd, [chunk, m_pad], (d_scores, c_pad), (k, m_pad), (dq, m_pad), Into::Add);
                 let to = (&mut *dk_written, m_pad);
@@ -252,7 +259,9 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                     for i in 0..chunk {
                         by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
                     }
-                    q.chunks_exact_mut(m_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, by));
+                    for (row, &by) in q.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
+                        scale(row, by);
+                    }
                 }
                 product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
                 if floor.is_some() {
@@ -260,11 +269,11 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                         add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
                     }
                 }
-                load(query, place, span, raw, m_pad);
+                load(simd, query, place, span, raw, m_pad);
                 for i in 0..count {
                     let row = &mut dq[i * m_pad..][..m_pad];
                     map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
-                    found.dq[start + i].copy_from_slice(&row[..m]);
+                    copy::<T, S>(found.dq[start + i], &row[..m]);
                 }
             } else {
                 by_log.fill(T::ZERO);
@@ -291,12 +300,16 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                     }
                     row[i..].fill(T::ZERO);
                 }
-                du.chunks_exact_mut(d_pad).zip(&*strength).for_each(|(row, &by)| scale(row, by));
+                for (row, &by) in du.chunks_exact_mut(d_pad).zip(&*strength) {
+                    scale(row, by);
+                }
                 // `du` is dV now, and −from_start dV the gradient of what was recalled.
                 for i in 0..count {
-                    found.dv[start + i].copy_from_slice(&du[i * d_pad..][..d]);
+                    copy::<T, S>(found.dv[start + i], &du[i * d_pad..][..d]);
                 }
-                du.chunks_exact_mut(d_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, -by));
+                for (row, &by) in du.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
+                    scale(row, -by);
+                }
                 let left = Left::plain(du, d_pad);
                 product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dk_read, m_pad), Into::Set);
                 lower_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), (dk_read, m_pad), Into::Add);
@@ -311,10 +324,10 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                 for i in 0..count {
                     let row = &mut du[i * d_pad..][..d];
                     scale(row, strength[i]);
-                    found.dv[start + i].copy_from_slice(row);
+                    copy::<T, S>(found.dv[start + i], row);
                 }
             }
-            found.d_strength[start..start + count].copy_from_slice(&row_sums[..count]);
+            copy::<T, S>(&mut found.d_strength[start..start + count], &row_sums[..count]);
 
             if decays {
                 for i in 0..chunk {
@@ -331,20 +344,20 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                     found.d_decay[start + i] = T::from_f64(sum);
                 }
             }
-            load(key, place, span, raw, m_pad);
+            load(simd, key, place, span, raw, m_pad);
             for i in 0..count {
                 let row = &mut dk_written[i * m_pad..][..m_pad];
                 if delta {
-                    row.iter_mut().zip(&dk_read[i * m_pad..]).for_each(|(to, &part)| *to += part);
+                    add_scaled(simd, row, T::ONE, &dk_read[i * m_pad..][..m_pad]);
                 }
                 map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
-                found.dk[start + i].copy_from_slice(&row[..m]);
+                copy::<T, S>(found.dk[start + i], &row[..m]);
             }
         }
 
         for (to, row) in found.d_memory.chunks_exact_mut(d).zip(dh.chunks_exact(d_pad)) {
-            to.copy_from_slice(&row[..d]);
+            copy::<T, S>(to, &row[..d]);
         }
-        found.d_calcium.copy_from_slice(&dg[..m]);
+        copy::<T, S>(found.d_calcium, &dg[..m]);
     }
 }

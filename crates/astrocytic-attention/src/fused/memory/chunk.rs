@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::super::host::View;
 use super::super::product::{Into, Left, lower_of_product, product};
-use super::super::real::{Real, add_scaled, dot, scale, sigmoid, times};
+use super::super::real::{Real, add_scaled, copy, dot, scale, sigmoid, times};
 use super::{Feature, Memory, Sizes};
 
 /// Scratch memory, handed out piece by piece.
@@ -20,11 +20,18 @@ impl<'a, T> Scratch<'a, T> {
 
 /// Copies `count` steps from `start` into rows of `pad` numbers; what is left of a chunk and of each row is 0.
 #[inline(always)]
-pub fn load<T: Real>(view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2], to: &mut [T], pad: usize) {
+pub fn load<T: Real, S: Simd>(
+    _simd: S,
+    view: &View<T>,
+    [b, h]: [usize; 2],
+    [start, count]: [usize; 2],
+    to: &mut [T],
+    pad: usize,
+) {
     let width = view.shape()[3];
     for (i, to) in to.chunks_exact_mut(pad).enumerate() {
         if i < count {
-            to[..width].copy_from_slice(view.row(b, start + i, h));
+            copy::<T, S>(&mut to[..width], view.row(b, start + i, h));
             to[width..].fill(T::ZERO);
         } else {
             to.fill(T::ZERO);
@@ -32,17 +39,36 @@ pub fn load<T: Real>(view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize;
     }
 }
 
+/// The same for one number a step.
+#[inline(always)]
+pub fn load_numbers<T: Real>(view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2], to: &mut [T]) {
+    to[count..].fill(T::ZERO);
+    for (i, to) in to[..count].iter_mut().enumerate() {
+        *to = view.row(b, start + i, h)[0];
+    }
+}
+
 /// φ of `count` rows, in place. Pads stay 0.
 #[inline(always)]
 pub fn map<T: Real, S: Simd>(simd: S, memory: &Memory, rows: &mut [T], pad: usize, width: usize, count: usize) {
     for row in rows.chunks_exact_mut(pad).take(count) {
-        for x in &mut row[..width] {
-            *x = match memory.feature {
-                Feature::Identity => *x,
-                Feature::Elu => if *x < T::ZERO { *x } else { T::ZERO }.exp() + x.max(T::ZERO),
-                Feature::Relu => x.max(T::ZERO),
-                Feature::Silu => *x * sigmoid(*x),
-            };
+        match memory.feature {
+            Feature::Identity => {}
+            Feature::Elu => {
+                for x in &mut row[..width] {
+                    *x = elu::<T, S>(*x).0;
+                }
+            }
+            Feature::Relu => {
+                for x in &mut row[..width] {
+                    *x = relu(*x).0;
+                }
+            }
+            Feature::Silu => {
+                for x in &mut row[..width] {
+                    *x = silu::<T, S>(*x).0;
+                }
+            }
         }
         if let Some(floor) = memory.unit {
             let length = (dot(simd, row, row) + T::from_f64(floor)).sqrt();
@@ -53,14 +79,31 @@ pub fn map<T: Real, S: Simd>(simd: S, memory: &Memory, rows: &mut [T], pad: usiz
 
 /// Turns the gradient of φ(x), in `grad`, into that of x. `x` is what was loaded and is used up, as is `slopes`.
 #[inline(always)]
-pub fn map_backward<T: Real, S: Simd>(simd: S, memory: &Memory, x: &mut [T], grad: &mut [T], slopes: &mut [T], width: usize) {
-    for (x, to) in x[..width].iter_mut().zip(slopes.iter_mut()) {
-        (*x, *to) = match memory.feature {
-            Feature::Identity => (*x, T::ONE),
-            Feature::Elu => elu(*x),
-            Feature::Relu => relu(*x),
-            Feature::Silu => silu(*x),
-        };
+pub fn map_backward<T: Real, S: Simd>(
+    simd: S,
+    memory: &Memory,
+    x: &mut [T],
+    grad: &mut [T],
+    slopes: &mut [T],
+    width: usize,
+) {
+    match memory.feature {
+        Feature::Identity => slopes.fill(T::ONE),
+        Feature::Elu => {
+            for (x, slope) in x[..width].iter_mut().zip(slopes.iter_mut()) {
+                (*x, *slope) = elu::<T, S>(*x);
+            }
+        }
+        Feature::Relu => {
+            for (x, slope) in x[..width].iter_mut().zip(slopes.iter_mut()) {
+                (*x, *slope) = relu(*x);
+            }
+        }
+        Feature::Silu => {
+            for (x, slope) in x[..width].iter_mut().zip(slopes.iter_mut()) {
+                (*x, *slope) = silu::<T, S>(*x);
+            }
+        }
     }
     if let Some(floor) = memory.unit {
         // y = φ / |φ|: dφ = (dy − y (y · dy)) / |φ|.
@@ -79,24 +122,27 @@ pub fn leak<T: Real>(state: &mut [T], kept: T, lost: T) {
     if kept < T::from_f64(0.5) {
         scale(state, kept);
     } else {
-        state.iter_mut().for_each(|x| *x += *x * lost);
+        for x in state {
+            *x += *x * lost;
+        }
     }
 }
 
+/// φ and φ′ at x.
 #[inline(always)]
-fn elu<T: Real>(x: T) -> (T, T) {
-    let low = if x < T::ZERO { x } else { T::ZERO }.exp();
+fn elu<T: Real, S: Simd>(x: T) -> (T, T) {
+    let low = if x < T::ZERO { x } else { T::ZERO }.exp::<S>();
     (low + x.max(T::ZERO), if x > T::ZERO { T::ONE } else { low })
 }
 
 #[inline(always)]
 fn relu<T: Real>(x: T) -> (T, T) {
-    if x > T::ZERO { (x, T::ONE) } else { (T::ZERO, T::ZERO) }
+    (x.max(T::ZERO), if x > T::ZERO { T::ONE } else { T::ZERO })
 }
 
 #[inline(always)]
-fn silu<T: Real>(x: T) -> (T, T) {
-    let s = sigmoid(x);
+fn silu<T: Real, S: Simd>(x: T) -> (T, T) {
+    let s = sigmoid::<T, S>(x);
     (x * s, s * (T::ONE + x * (T::ONE - s)))
 }
 
@@ -141,7 +187,7 @@ impl<'a, T: Real> Decay<'a, T> {
     /// The decay of a chunk's steps; steps beyond `count` decay nothing. In f64, so that differences of long sums keep
     /// their digits.
     #[inline(always)]
-    pub fn load(&mut self, view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2]) {
+    pub fn load<S: Simd>(&mut self, _simd: S, view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2]) {
         let mut sum = 0.0;
         for (i, log) in self.log.iter_mut().enumerate() {
             if i < count {
@@ -153,12 +199,12 @@ impl<'a, T: Real> Decay<'a, T> {
             let own = self.log[i];
             let row = &mut self.between[i * self.width..][..=i];
             for (kept, &log) in row.iter_mut().zip(&*self.log) {
-                *kept = T::from_f64(own - log).exp();
+                *kept = T::from_f64(own - log).exp::<S>();
             }
-            self.from_start[i] = T::from_f64(own).exp();
-            self.to_end[i] = T::from_f64(sum - own).exp();
+            self.from_start[i] = T::from_f64(own).exp::<S>();
+            self.to_end[i] = T::from_f64(sum - own).exp::<S>();
         }
-        self.whole = T::from_f64(sum).exp();
+        self.whole = T::from_f64(sum).exp::<S>();
         self.lost = T::from_f64(sum.exp_m1());
     }
 }

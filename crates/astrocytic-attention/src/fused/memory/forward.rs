@@ -4,8 +4,8 @@ use pulp::{Simd, WithSimd};
 
 use super::super::Views;
 use super::super::product::{BLOCK, Into, Left, lower_of_product, lower_times, product, transpose};
-use super::super::real::{Real, add_scaled, dot, scale, times};
-use super::chunk::{Correction, Decay, Scratch, leak, load, map};
+use super::super::real::{Real, add_scaled, copy, dot, scale, times};
+use super::chunk::{Correction, Decay, Scratch, leak, load, load_numbers, map};
 use super::{Memory, Sizes};
 use crate::ops::Plasticity;
 
@@ -39,7 +39,9 @@ fn begin<T: Real>(sizes: &Sizes, inputs: &Views<T>, [b, h]: [usize; 2], state: &
         }
     }
     if let Some(before) = &inputs[6] {
-        calcium.iter_mut().take(sizes.m).enumerate().for_each(|(i, to)| *to = before.row(b, h, i)[0]);
+        for (i, to) in calcium.iter_mut().take(sizes.m).enumerate() {
+            *to = before.row(b, h, i)[0];
+        }
     }
 }
 
@@ -69,15 +71,14 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
             let start = c * chunk;
             let span = [start, chunk.min(steps - start)];
             let count = span[1];
-            load(key, place, span, k, m_pad);
+            load(simd, key, place, span, k, m_pad);
             map(simd, memory, k, m_pad, m, count);
-            load(value, place, span, u, d_pad);
+            load(simd, value, place, span, u, d_pad);
             if let Some(view) = &inputs[3] {
-                decay.load(view, place, span);
+                decay.load(simd, view, place, span);
             }
             if let Some(view) = &inputs[4] {
-                let [b, h] = place;
-                (0..c_pad).for_each(|i| strength[i] = if i < count { view.row(b, start + i, h)[0] } else { T::ZERO });
+                load_numbers(view, place, span, strength);
             }
             let decays = inputs[3].is_some();
             // The state before the chunk, and where that after it goes.
@@ -102,21 +103,25 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                 correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
             }
             if inputs[4].is_some() {
-                u.chunks_exact_mut(d_pad).zip(&*strength).for_each(|(row, &by)| scale(row, by));
+                for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
+                    scale(row, by);
+                }
             }
             if memory.plasticity == Plasticity::Delta {
                 correction.solve(simd, &sizes, u);
             }
 
             if memory.causal {
-                load(query, place, span, q, m_pad);
+                load(simd, query, place, span, q, m_pad);
                 map(simd, memory, q, m_pad, m, count);
                 let left = Left::plain(q, m_pad);
                 lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
                 times_lower(scores, decay.between, chunk, c_pad);
                 product(simd, [chunk, d_pad, m], left, (h_now, d_pad), (y, d_pad), Into::Set);
                 if decays {
-                    y.chunks_exact_mut(d_pad).zip(&*decay.from_start).for_each(|(row, &by)| scale(row, by));
+                    for (row, &by) in y.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
+                        scale(row, by);
+                    }
                 }
                 lower_times(simd, [chunk, d_pad], (scores, c_pad), (u, d_pad), (y, d_pad), Into::Add);
                 if let Some(floor) = calcium_floor {
@@ -126,7 +131,7 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                     }
                 }
                 for i in 0..count {
-                    reads[start + i].copy_from_slice(&y[i * d_pad..][..d]);
+                    copy::<T, S>(reads[start + i], &y[i * d_pad..][..d]);
                 }
             }
 
@@ -134,7 +139,9 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
             if decays {
                 leak(h_next, decay.whole, decay.lost);
                 leak(g_next, decay.whole, decay.lost);
-                k.chunks_exact_mut(m_pad).zip(&*decay.to_end).for_each(|(row, &by)| scale(row, by));
+                for (row, &by) in k.chunks_exact_mut(m_pad).zip(&*decay.to_end) {
+                    scale(row, by);
+                }
             }
             let left = Left::transposed(k, m_pad);
             product(simd, [m, d_pad, chunk], left, (u, d_pad), (h_next, d_pad), Into::Add);
@@ -150,7 +157,7 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
             let (h, g) = last.split_at(m * d_pad);
             for start in (0..sizes.reads).step_by(chunk) {
                 let count = chunk.min(sizes.reads - start);
-                load(query, place, [start, count], q, m_pad);
+                load(simd, query, place, [start, count], q, m_pad);
                 map(simd, memory, q, m_pad, m, count);
                 product(simd, [count, d_pad, m], Left::plain(q, m_pad), (h, d_pad), (y, d_pad), Into::Set);
                 for i in 0..count {
@@ -158,7 +165,7 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
                     if let Some(floor) = calcium_floor {
                         scale(row, T::ONE / dot(simd, &q[i * m_pad..][..m_pad], g).max(floor));
                     }
-                    reads[start + i].copy_from_slice(row);
+                    copy::<T, S>(reads[start + i], row);
                 }
             }
         }
