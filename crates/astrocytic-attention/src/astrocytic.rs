@@ -215,13 +215,7 @@ impl AstrocyticAttention {
     }
 
     /// With `remember`, goes on from `state` and leaves there what is remembered; else `state` is empty and is used up.
-    fn run(
-        &self,
-        input: AttentionInput,
-        causal: bool,
-        state: &mut AttentionState,
-        remember: bool,
-    ) -> AttentionOutput {
+    fn run(&self, input: AttentionInput, causal: bool, state: &mut AttentionState, remember: bool) -> AttentionOutput {
         let [batch, steps, d_model] = input.query.dims();
         let dtype = input.query.dtype();
         let compaction = input.mask_pad.as_ref().map(Compaction::new);

@@ -147,7 +147,11 @@ fn views<B: Host, T: Real>(inputs: &Tensors<B>) -> Views<'_, T> {
     inputs.each_ref().map(|input| input.as_ref().map(|tensor| B::view(tensor).expect("readable")))
 }
 
-fn forward<B: Host, K: Kernel>(kernel: &K, inputs: &Tensors<B>, keep: bool) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+fn forward<B: Host, K: Kernel>(
+    kernel: &K,
+    inputs: &Tensors<B>,
+    keep: bool,
+) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
     let first = inputs.iter().flatten().next().expect("a kernel has an input");
     match first.dtype() {
         DType::F64 => forward_as::<B, K, f64>(kernel, inputs, keep, &first.device()),
@@ -171,11 +175,11 @@ fn forward_as<B: Host, K: Kernel, T: Real>(
 
 #[cfg(feature = "autodiff")]
 mod autodiff {
-    use burn::backend::{Autodiff, AutodiffBackend};
     use burn::backend::autodiff::checkpoint::base::Checkpointer;
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::{Autodiff, AutodiffBackend};
 
     use super::*;
 

@@ -137,7 +137,6 @@ macro_rules! real {
             // rounds to n and leaves n in the low bits. |r| ≤ ln 2 / 2, where Taylor's series is good to the last digit.
             #[inline(always)]
             fn exp<S: Simd>(self) -> Self {
-
                 let x = if self < 88.0 { self } else { 88.0 };
                 let x = if x > $lowest { x } else { $lowest };
                 let shifted = Self::fma::<S>(x, std::$real::consts::LOG2_E, $magic);
@@ -171,13 +170,46 @@ macro_rules! real {
 
 // ln 2 in two parts, the first with so few bits that n times it is exact (Cody and Waite).
 real!(
-    f32, f32s, F32_LANES, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_e_f32s, add_f32s, reduce_sum_f32s,
-    max_f32s, reduce_max_f32s, u32, 12_582_912.0, 127, 23, -87.0, 0.693_359_4, -2.121_944_4e-4, 7
+    f32,
+    f32s,
+    F32_LANES,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    mul_add_e_f32s,
+    add_f32s,
+    reduce_sum_f32s,
+    max_f32s,
+    reduce_max_f32s,
+    u32,
+    12_582_912.0,
+    127,
+    23,
+    -87.0,
+    0.693_359_4,
+    -2.121_944_4e-4,
+    7
 );
 real!(
-    f64, f64s, F64_LANES, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_e_f64s, add_f64s, reduce_sum_f64s,
-    max_f64s, reduce_max_f64s, u64, 6_755_399_441_055_744.0, 1023, 52, -708.0, 0.693_145_751_953_125,
-    1.428_606_820_309_417_3e-6, 13
+    f64,
+    f64s,
+    F64_LANES,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    mul_add_e_f64s,
+    add_f64s,
+    reduce_sum_f64s,
+    max_f64s,
+    reduce_max_f64s,
+    u64,
+    6_755_399_441_055_744.0,
+    1023,
+    52,
+    -708.0,
+    0.693_145_751_953_125,
+    1.428_606_820_309_417_3e-6,
+    13
 );
 
 /// `1 / (1 + e^{−x})`.

@@ -263,8 +263,22 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 load(simd, query, place, [start, count], q, d_pad);
                 scale(q, sizes.factor());
                 load(simd, &pass.grad, place, [start, count], dy, d_pad);
-                product(simd, [count, SIDE, d], Left::plain(q, d_pad), (k_transposed, SIDE), (weights, SIDE), Into::Set);
-                product(simd, [count, SIDE, d], Left::plain(dy, d_pad), (v_transposed, SIDE), (d_scores, SIDE), Into::Set);
+                product(
+                    simd,
+                    [count, SIDE, d],
+                    Left::plain(q, d_pad),
+                    (k_transposed, SIDE),
+                    (weights, SIDE),
+                    Into::Set,
+                );
+                product(
+                    simd,
+                    [count, SIDE, d],
+                    Left::plain(dy, d_pad),
+                    (v_transposed, SIDE),
+                    (d_scores, SIDE),
+                    Into::Set,
+                );
                 for i in 0..count {
                     let (log_sum, along) = (log_sums[start + i], along[start + i]);
                     let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
@@ -277,7 +291,14 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                     }
                 }
                 let right = (&*dy, d_pad);
-                product(simd, [SIDE, d_pad, count], Left::transposed(weights, SIDE), right, (dv_block, d_pad), Into::Add);
+                product(
+                    simd,
+                    [SIDE, d_pad, count],
+                    Left::transposed(weights, SIDE),
+                    right,
+                    (dv_block, d_pad),
+                    Into::Add,
+                );
                 let left = Left::transposed(d_scores, SIDE);
                 product(simd, [SIDE, d_pad, count], left, (q, d_pad), (dk_block, d_pad), Into::Add);
                 let to = (&mut dq_all[start * d_pad..], d_pad);

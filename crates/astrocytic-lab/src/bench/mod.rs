@@ -217,7 +217,13 @@ impl Plan {
                 for direction in [Direction::Forward, Direction::ForwardBackward] {
                     for (i, variant) in attention::VARIANTS.iter().enumerate() {
                         let of = |variant: &str| Request::Attention {
-                            variant: variant.into(), direction, batch: 8, heads: 4, head_dim: 32, seq_len, seconds,
+                            variant: variant.into(),
+                            direction,
+                            batch: 8,
+                            heads: 4,
+                            head_dim: 32,
+                            seq_len,
+                            seconds,
                         };
                         // Peers beside the first of ours, and so close in time to all.
                         let beside = if i == 0 { peers.iter().map(|peer| of(peer)).collect() } else { Vec::new() };
@@ -241,7 +247,11 @@ impl Plan {
             for (seq_len, batch) in [(256, 16), (1024, 4)] {
                 for (i, arm) in ["vanilla", "linear", "tripartite", "vanilla-convolution-gate"].iter().enumerate() {
                     let of = |arm: &str| Request::TrainStep {
-                        arm: arm.into(), batch, seq_len, model: SMALL, seconds: 4.0 * seconds,
+                        arm: arm.into(),
+                        batch,
+                        seq_len,
+                        model: SMALL,
+                        seconds: 4.0 * seconds,
                     };
                     let beside = if i == 0 { of_peers(&["torch-softmax", "torch-linear"], &of) } else { Vec::new() };
                     requests.push((of(arm), beside));

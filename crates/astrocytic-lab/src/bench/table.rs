@@ -18,10 +18,12 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn attention(rows: &[Row], peak: Option<f64>, text: &mut String) {
-    let rows: Vec<_> = rows.iter().filter_map(|row| if let Row::Attention(row) = row { Some(row) } else { None }).collect();
+    let rows: Vec<_> =
+        rows.iter().filter_map(|row| if let Row::Attention(row) = row { Some(row) } else { None }).collect();
     // The lengths of one batch are compared; the others are of equal tokens.
     let Some(batch) = rows.first().map(|row| row.batch) else { return };
-    let (same, growing): (Vec<&AttentionRow>, Vec<&AttentionRow>) = rows.into_iter().partition(|row| row.batch == batch);
+    let (same, growing): (Vec<&AttentionRow>, Vec<&AttentionRow>) =
+        rows.into_iter().partition(|row| row.batch == batch);
     let mut lengths: Vec<_> = same.iter().map(|row| row.seq_len).collect();
     lengths.sort_unstable();
     lengths.dedup();
@@ -29,15 +31,23 @@ fn attention(rows: &[Row], peak: Option<f64>, text: &mut String) {
         let of: Vec<_> = same.iter().filter(|row| row.direction == direction).collect();
         let mut variants: Vec<&str> = of.iter().map(|row| row.variant.as_str()).collect();
         let mut seen = Vec::new();
-        variants.retain(|variant| !seen.contains(variant) && { seen.push(*variant); true });
+        variants.retain(|variant| {
+            !seen.contains(variant) && {
+                seen.push(*variant);
+                true
+            }
+        });
         let find = |variant: &str, length: usize| of.iter().find(|row| row.variant == variant && row.seq_len == length);
         let what = if direction == Direction::Forward { "forward" } else { "forward and backward" };
         let heads = lengths.iter().map(|t| format!(" T = {t} |")).collect::<String>();
-        writeln!(text, "\n| attention, {what}, ms (times linear's) |{heads} peak MB | share of peak |").expect("a string");
+        writeln!(text, "\n| attention, {what}, ms (times linear's) |{heads} peak MB | share of peak |")
+            .expect("a string");
         writeln!(text, "|---|{}---|---|", "---|".repeat(lengths.len())).expect("a string");
         for variant in variants {
             let cell = |&t: &usize| match (find(variant, t), find("linear", t)) {
-                (Some(row), Some(linear)) => format!(" {:.1} ({:.1}) |", row.ms_median, row.ms_median / linear.ms_median),
+                (Some(row), Some(linear)) => {
+                    format!(" {:.1} ({:.1}) |", row.ms_median, row.ms_median / linear.ms_median)
+                }
                 _ => " |".into(),
             };
             let cells = lengths.iter().map(cell).collect::<String>();
@@ -50,7 +60,8 @@ fn attention(rows: &[Row], peak: Option<f64>, text: &mut String) {
     }
     let per_token = |row: &AttentionRow| row.ms_median * 1e6 / (row.batch * row.seq_len) as f64;
     if let Some(first) = growing.first() {
-        writeln!(text, "\nTime for a token at equal tokens in a batch, forward and backward, linear:").expect("a string");
+        writeln!(text, "\nTime for a token at equal tokens in a batch, forward and backward, linear:")
+            .expect("a string");
         for row in &growing {
             let grown = per_token(row) / per_token(first);
             writeln!(text, "T = {}: {:.0} ns (times {grown:.2})", row.seq_len, per_token(row)).expect("a string");
@@ -59,7 +70,8 @@ fn attention(rows: &[Row], peak: Option<f64>, text: &mut String) {
 }
 
 fn training(rows: &[Row], text: &mut String) {
-    let rows: Vec<_> = rows.iter().filter_map(|row| if let Row::TrainStep(row) = row { Some(row) } else { None }).collect();
+    let rows: Vec<_> =
+        rows.iter().filter_map(|row| if let Row::TrainStep(row) = row { Some(row) } else { None }).collect();
     if rows.is_empty() {
         return;
     }
@@ -72,7 +84,8 @@ fn training(rows: &[Row], text: &mut String) {
 }
 
 fn generation(rows: &[Row], text: &mut String) {
-    let rows: Vec<_> = rows.iter().filter_map(|row| if let Row::Generate(row) = row { Some(row) } else { None }).collect();
+    let rows: Vec<_> =
+        rows.iter().filter_map(|row| if let Row::Generate(row) = row { Some(row) } else { None }).collect();
     if rows.is_empty() {
         return;
     }

@@ -1,4 +1,4 @@
-//! The backward pass of one head: chunks in reverse, carrying the gradient of the state.
+//! The backward pass: chunks in reverse, carrying the gradient of the state.
 //!
 //! A log decay b_i stands in every product as a factor e^{b_i} of what reads at step i and e^{−b_j} of what was written at
 //! step j. So its gradient is `q_i · dq_i` and `k_i · dk_i`, the latter with a minus sign for that part of dk in which the
@@ -8,25 +8,25 @@ use pulp::{Simd, WithSimd};
 
 use super::super::Views;
 use super::super::host::View;
-use super::super::product::{BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose};
+use super::super::product::{
+    BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose,
+};
 use super::super::real::{Real, add_scaled, copy, dot, scale};
-use super::chunk::{Correction, Decay, Scratch, leak, load, load_numbers, map, map_backward};
+use super::chunk::{Correction, Decay, Scratch, leak, load_heads, load_numbers, map, map_backward, store_heads};
 use super::forward::{normalizers, times_lower};
 use super::{Memory, Sizes};
 use crate::ops::Plasticity;
 
-/// Numbers of scratch that a head takes.
+/// Numbers of scratch that a task takes.
 pub fn scratch(sizes: &Sizes) -> usize {
-    let Sizes { c_pad: c, m_pad: m, d_pad: d, .. } = *sizes;
-    let states = 2 * (m * d + m) + 2 * d * m;
-    states
-        + m
-        + c * (7 * m + 6 * d + 3 * c + 5)
-        + Decay::<f32>::scratch(sizes)
-        + Correction::<f32>::scratch(sizes)
+    let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
+    let state = m * d + m;
+    let of_heads = state + c * (6 * m + 4 * d);
+    let of_one = 2 * d * m + m + c * (2 * m + 3 * d + 3 * c + 5);
+    group * of_heads + of_one + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
 }
 
-/// Where a head's gradients go.
+/// Where the gradients of a task's heads go.
 pub struct Found<'b, T> {
     pub dq: Vec<&'b mut [T]>,
     pub dk: Vec<&'b mut [T]>,
@@ -37,7 +37,8 @@ pub struct Found<'b, T> {
     pub d_calcium: &'b mut [T],
 }
 
-pub struct Head<'a, 'b, T: Real> {
+/// Some heads of a row.
+pub struct Heads<'a, 'b, T: Real> {
     pub memory: &'a Memory,
     pub sizes: Sizes,
     pub inputs: &'a Views<'a, T>,
@@ -45,9 +46,10 @@ pub struct Head<'a, 'b, T: Real> {
     pub grad: View<'a, T>,
     /// Gradient of the memory and the calcium after the last step, of all heads, or nothing.
     pub after: (&'a [T], &'a [T]),
-    /// The head's states.
+    /// The heads' states.
     pub kept: &'a [T],
-    pub head: usize,
+    /// Which, group by group.
+    pub task: usize,
     pub found: Found<'b, T>,
     pub scratch: &'a mut Vec<T>,
 }
@@ -63,26 +65,30 @@ fn through_normalizer<T: Real, S: Simd>(simd: S, floor: T, n: &[T], y: &[T], dy:
     }
 }
 
-impl<T: Real> WithSimd for Head<'_, '_, T> {
+impl<T: Real> WithSimd for Heads<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { memory, sizes, inputs, output, grad, after, kept, head, mut found, scratch } = self;
-        let Sizes { heads, steps, m, d, chunk, c_pad, m_pad, d_pad, .. } = sizes;
-        let place = [head / heads, head % heads];
+        let Self { memory, sizes, inputs, output, grad, after, kept, task, mut found, scratch } = self;
+        let Sizes { heads, steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
+        let place = [task * group / heads, task * group % heads];
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
         let floor = memory.calcium_floor.map(T::from_f64);
         let delta = memory.plasticity == Plasticity::Delta;
         let decays = inputs[3].is_some();
 
         let mut scratch = Scratch(scratch);
-        let dh = scratch.take(m * d_pad);
-        let [dg, slopes] = [(); 2].map(|()| scratch.take(m_pad));
+        let dh_all = scratch.take(group * m * d_pad);
+        let dg_all = scratch.take(group * m_pad);
+        let [q_all, k_all, raw_q_all, raw_k_all, dq_all, dk_all] =
+            [(); 6].map(|()| scratch.take(group * c_pad * m_pad));
+        let [x_all, y_all, dr_all, du_all] = [(); 4].map(|()| scratch.take(group * c_pad * d_pad));
+        let slopes = scratch.take(m_pad);
         let [h_transposed, dh_transposed] = [(); 2].map(|()| scratch.take(d * m_pad));
-        let [q, k, dq, dk_read, dk_written, raw] = [(); 6].map(|()| scratch.take(c_pad * m_pad));
+        let dk_read = scratch.take(c_pad * m_pad);
         let k_transposed = scratch.take(m * c_pad);
-        let [u, x, y, dr, du] = [(); 5].map(|()| scratch.take(c_pad * d_pad));
+        let u = scratch.take(c_pad * d_pad);
         let u_transposed = scratch.take(d * c_pad);
         let [scores, d_scores, d_overlap] = [(); 3].map(|()| scratch.take(c_pad * c_pad));
         let [strength, n, dn, by_log, row_sums] = [(); 5].map(|()| scratch.take(c_pad));
@@ -91,52 +97,61 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
         let mut correction = Correction::new(&sizes, &mut scratch);
         strength.fill(T::ONE);
         dn.fill(T::ZERO);
+        let (wide, tall) = ([group, c_pad, m_pad], [group, c_pad, d_pad]);
 
-        dh.fill(T::ZERO);
-        dg.fill(T::ZERO);
-        if !after.0.is_empty() {
-            for (i, row) in dh.chunks_exact_mut(d_pad).enumerate() {
-                copy::<T, S>(&mut row[..d], &after.0[(head * m + i) * d..][..d]);
+        dh_all.fill(T::ZERO);
+        dg_all.fill(T::ZERO);
+        for g in 0..group {
+            let head = task * group + g;
+            if !after.0.is_empty() {
+                for (i, row) in dh_all[g * m * d_pad..][..m * d_pad].chunks_exact_mut(d_pad).enumerate() {
+                    copy::<T, S>(&mut row[..d], &after.0[(head * m + i) * d..][..d]);
+                }
             }
-        }
-        if !after.1.is_empty() {
-            copy::<T, S>(&mut dg[..m], &after.1[head * m..][..m]);
+            if !after.1.is_empty() {
+                copy::<T, S>(&mut dg_all[g * m_pad..][..m], &after.1[head * m..][..m]);
+            }
         }
 
         if !memory.causal {
-            let (h, g) = kept[sizes.chunks * sizes.state()..].split_at(m * d_pad);
-            transpose(m, d, (h, d_pad), (h_transposed, m_pad));
-            for row in h_transposed.chunks_exact_mut(m_pad) {
-                row[m..].fill(T::ZERO);
-            }
             for start in (0..sizes.reads).step_by(chunk) {
                 let span = [start, chunk.min(sizes.reads - start)];
                 let count = span[1];
-                load(simd, query, place, span, q, m_pad);
-                map(simd, memory, q, m_pad, m, count);
-                load(simd, &grad, place, span, dr, d_pad);
-                if let Some(floor) = floor {
-                    load(simd, &output, place, span, y, d_pad);
-                    for i in 0..count {
-                        n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
+                load_heads(simd, query, place, span, q_all, wide);
+                load_heads(simd, &grad, place, span, dr_all, tall);
+                load_heads(simd, &output, place, span, y_all, tall);
+                copy::<T, S>(raw_q_all, q_all);
+                for head in 0..group {
+                    let last = &kept[(head + 1) * sizes.kept() - sizes.state()..][..sizes.state()];
+                    let (h, g) = last.split_at(m * d_pad);
+                    let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                    let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                    let raw = &mut raw_q_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                    let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                    let y = &y_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                    let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
+                    let dg = &mut dg_all[head * m_pad..][..m_pad];
+                    transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
+                    map(simd, memory, q, m_pad, m, count);
+                    if let Some(floor) = floor {
+                        for i in 0..count {
+                            n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
+                        }
+                        through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
                     }
-                    through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
-                }
-                let left = Left::plain(dr, d_pad);
-                product(simd, [count, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
-                product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
-                if floor.is_some() {
+                    let left = Left::plain(dr, d_pad);
+                    product(simd, [count, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                    product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
                     for i in 0..count {
-                        add_scaled(simd, &mut dq[i * m_pad..][..m_pad], dn[i], g);
-                        add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                        let row = &mut dq[i * m_pad..][..m_pad];
+                        if floor.is_some() {
+                            add_scaled(simd, row, dn[i], g);
+                            add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                        }
+                        map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
                     }
                 }
-                load(simd, query, place, span, raw, m_pad);
-                for i in 0..count {
-                    let row = &mut dq[i * m_pad..][..m_pad];
-                    map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
-                    copy::<T, S>(found.dq[start + i], &row[..m]);
-                }
+                store_heads(simd, dq_all, wide, &mut found.dq[start..start + count], m);
             }
         }
 
@@ -144,220 +159,253 @@ impl<T: Real> WithSimd for Head<'_, '_, T> {
             let start = c * chunk;
             let span = [start, chunk.min(steps - start)];
             let count = span[1];
-            let (now, next) = kept[c * sizes.state()..][..2 * sizes.state()].split_at(sizes.state());
-            let (h, g) = now.split_at(m * d_pad);
-
-            // As in the forward pass.
-            load(simd, key, place, span, k, m_pad);
-            map(simd, memory, k, m_pad, m, count);
-            load(simd, value, place, span, x, d_pad);
-            if let Some(view) = &inputs[3] {
-                decay.load(simd, view, place, span);
-            }
-            if let Some(view) = &inputs[4] {
-                load_numbers(view, place, span, strength);
-            }
-            if memory.causal || delta {
-                transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
-            }
-            // X, what is offered, and U, what is written.
-            if delta {
-                product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (h, d_pad), (u, d_pad), Into::Set);
-                for i in 0..chunk {
-                    add_scaled(simd, &mut x[i * d_pad..][..d_pad], -decay.from_start[i], &u[i * d_pad..][..d_pad]);
-                }
-                correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
-            }
-            copy::<T, S>(u, x);
-            if inputs[4].is_some() {
-                for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
-                    scale(row, by);
-                }
-            }
-            if delta {
-                correction.solve(simd, &sizes, u);
-            }
-            transpose(m, d, (h, d_pad), (h_transposed, m_pad));
-            transpose(m, d, (dh, d_pad), (dh_transposed, m_pad));
-            for row in h_transposed.chunks_exact_mut(m_pad).chain(dh_transposed.chunks_exact_mut(m_pad)) {
-                row[m..].fill(T::ZERO);
-            }
-
-            // Through the writes, U to H after the chunk.
-            product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (dh, d_pad), (du, d_pad), Into::Set);
-            let left = Left::plain(u, d_pad);
-            product(simd, [chunk, m_pad, d], left, (dh_transposed, m_pad), (dk_written, m_pad), Into::Set);
-            if floor.is_some() {
-                for i in 0..chunk {
-                    add_scaled(simd, &mut dk_written[i * m_pad..][..m_pad], strength[i], dg);
-                }
-            }
-            if decays {
-                for i in 0..chunk {
-                    scale(&mut du[i * d_pad..][..d_pad], decay.to_end[i]);
-                    scale(&mut dk_written[i * m_pad..][..m_pad], decay.to_end[i]);
-                }
-            }
-            // What β has of the calcium: the part of its gradient that does not come by U.
-            if floor.is_some() {
-                for i in 0..chunk {
-                    row_sums[i] = decay.to_end[i] * dot(simd, &k[i * m_pad..][..m_pad], dg);
-                }
-            }
-            let by_whole = if decays { dot(simd, dh, &next[..m * d_pad]) + dot(simd, dg, &next[m * d_pad..]) } else { T::ZERO };
-            if decays {
-                leak(dh, decay.whole, decay.lost);
-                leak(dg, decay.whole, decay.lost);
-            }
-
-            // Through the reads.
+            load_heads(simd, key, place, span, k_all, wide);
+            copy::<T, S>(raw_k_all, k_all);
+            load_heads(simd, value, place, span, x_all, tall);
             if memory.causal {
-                load(simd, query, place, span, q, m_pad);
-                map(simd, memory, q, m_pad, m, count);
-                load(simd, &grad, place, span, dr, d_pad);
-                let left = Left::plain(q, m_pad);
-                lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
-                times_lower(scores, decay.between, chunk, c_pad);
-                if let Some(floor) = floor {
-                    load(simd, &output, place, span, y, d_pad);
-                    normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
-                    dn.fill(T::ZERO);
-                    through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
-                }
-                transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
-                let left = Left::plain(dr, d_pad);
-                lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_scores, c_pad));
+                load_heads(simd, query, place, span, q_all, wide);
+                copy::<T, S>(raw_q_all, q_all);
+                load_heads(simd, &grad, place, span, dr_all, tall);
                 if floor.is_some() {
-                    for i in 0..chunk {
-                        add_scaled(simd, &mut d_scores[i * c_pad..][..c_pad], dn[i], strength);
-                    }
-                }
-                times_lower(d_scores, decay.between, chunk, c_pad);
-
-                product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
-                if floor.is_some() {
-                    for i in 0..chunk {
-                        add_scaled(simd, &mut dq[i * m_pad..][..m_pad], dn[i], g);
-                    }
-                }
-                if decays {
-                    for (row, &by) in dq.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
-                        scale(row, by);
-                    }
-                }
-                lower_times(simd, [chunk, m_pad], (d_scores, c_pad), (k, m_pad), (dq, m_pad), Into::Add);
-                let to = (&mut *dk_written, m_pad);
-                lower_transposed_times(simd, [chunk, m_pad], (d_scores, c_pad), (q, m_pad), to, Into::Add);
-                let to = (&mut *du, d_pad);
-                lower_transposed_times(simd, [chunk, d_pad], (scores, c_pad), (dr, d_pad), to, Into::Add);
-                if floor.is_some() {
-                    for i in 0..chunk {
-                        add_scaled(simd, row_sums, dn[i], &scores[i * c_pad..][..(i / BLOCK + 1) * BLOCK]);
-                    }
-                }
-                if decays {
-                    for i in 0..chunk {
-                        by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
-                    }
-                    for (row, &by) in q.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
-                        scale(row, by);
-                    }
-                }
-                product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
-                if floor.is_some() {
-                    for i in 0..chunk {
-                        add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
-                    }
-                }
-                load(simd, query, place, span, raw, m_pad);
-                for i in 0..count {
-                    let row = &mut dq[i * m_pad..][..m_pad];
-                    map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
-                    copy::<T, S>(found.dq[start + i], &row[..m]);
-                }
-            } else {
-                by_log.fill(T::ZERO);
-            }
-
-            // Through the correction.
-            if delta {
-                correction.solve_transposed(simd, &sizes, du);
-                if !memory.causal {
-                    transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
-                }
-                let left = Left::plain(du, d_pad);
-                lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_overlap, c_pad));
-                for i in 0..chunk {
-                    let end = (i / BLOCK + 1) * BLOCK;
-                    let row = &mut d_overlap[i * c_pad..][..end];
-                    // dA = −dR Uᵀ; β's part of it is what A is without β.
-                    let by_strength = -dot(simd, row, &correction.overlap[i * c_pad..][..end]);
-                    let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
-                    row_sums[i] = by_strength + offered;
-                    let by = -strength[i];
-                    for j in 0..i {
-                        row[j] *= by * decay.between[i * c_pad + j];
-                    }
-                    row[i..].fill(T::ZERO);
-                }
-                for (row, &by) in du.chunks_exact_mut(d_pad).zip(&*strength) {
-                    scale(row, by);
-                }
-                // `du` is dV now, and −from_start dV the gradient of what was recalled.
-                for i in 0..count {
-                    copy::<T, S>(found.dv[start + i], &du[i * d_pad..][..d]);
-                }
-                for (row, &by) in du.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
-                    scale(row, -by);
-                }
-                let left = Left::plain(du, d_pad);
-                product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dk_read, m_pad), Into::Set);
-                lower_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), (dk_read, m_pad), Into::Add);
-                let to = (&mut *dk_written, m_pad);
-                lower_transposed_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), to, Into::Add);
-                product(simd, [m, d_pad, chunk], Left::transposed(k, m_pad), (du, d_pad), (dh, d_pad), Into::Add);
-            } else {
-                for i in 0..chunk {
-                    let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
-                    row_sums[i] = if floor.is_some() { row_sums[i] + offered } else { offered };
-                }
-                for i in 0..count {
-                    let row = &mut du[i * d_pad..][..d];
-                    scale(row, strength[i]);
-                    copy::<T, S>(found.dv[start + i], row);
+                    load_heads(simd, &output, place, span, y_all, tall);
                 }
             }
-            copy::<T, S>(&mut found.d_strength[start..start + count], &row_sums[..count]);
+            for head in 0..group {
+                let place = [place[0], place[1] + head];
+                let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let k = &mut k_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let raw_q = &mut raw_q_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let raw_k = &mut raw_k_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let dk_written = &mut dk_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let x = &mut x_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                let y = &y_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                let du = &mut du_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
+                let dg = &mut dg_all[head * m_pad..][..m_pad];
+                let own = &kept[head * sizes.kept() + c * sizes.state()..][..2 * sizes.state()];
+                let (now, next) = own.split_at(sizes.state());
+                let (h, g) = now.split_at(m * d_pad);
 
-            if decays {
-                for i in 0..chunk {
-                    let key = &k[i * m_pad..][..m_pad];
-                    by_log[i] -= dot(simd, key, &dk_written[i * m_pad..][..m_pad]);
-                    if delta {
-                        by_log[i] += dot(simd, key, &dk_read[i * m_pad..][..m_pad]);
-                    }
+                // As in the forward pass.
+                map(simd, memory, k, m_pad, m, count);
+                if let Some(view) = &inputs[3] {
+                    decay.load(simd, view, place, span);
                 }
-                // The gradient of log a_t is that of every b_i with i ≥ t.
-                let mut sum = by_whole.to_f64();
-                for i in (0..count).rev() {
-                    sum += by_log[i].to_f64();
-                    found.d_decay[start + i] = T::from_f64(sum);
+                if let Some(view) = &inputs[4] {
+                    load_numbers(view, place, span, strength);
                 }
-            }
-            load(simd, key, place, span, raw, m_pad);
-            for i in 0..count {
-                let row = &mut dk_written[i * m_pad..][..m_pad];
+                if memory.causal || delta {
+                    transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
+                }
+                // X, what is offered, and U, what is written.
                 if delta {
-                    add_scaled(simd, row, T::ONE, &dk_read[i * m_pad..][..m_pad]);
+                    product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (h, d_pad), (u, d_pad), Into::Set);
+                    for i in 0..chunk {
+                        add_scaled(simd, &mut x[i * d_pad..][..d_pad], -decay.from_start[i], &u[i * d_pad..][..d_pad]);
+                    }
+                    correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
                 }
-                map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
-                copy::<T, S>(found.dk[start + i], &row[..m]);
+                copy::<T, S>(u, x);
+                if inputs[4].is_some() {
+                    for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
+                        scale(row, by);
+                    }
+                }
+                if delta {
+                    correction.solve(simd, &sizes, u);
+                }
+                transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
+                transpose_padded(m, d, (dh, d_pad), (dh_transposed, m_pad));
+
+                // Through the writes, U to H after the chunk.
+                product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (dh, d_pad), (du, d_pad), Into::Set);
+                let left = Left::plain(u, d_pad);
+                product(simd, [chunk, m_pad, d], left, (dh_transposed, m_pad), (dk_written, m_pad), Into::Set);
+                if floor.is_some() {
+                    for i in 0..chunk {
+                        add_scaled(simd, &mut dk_written[i * m_pad..][..m_pad], strength[i], dg);
+                    }
+                }
+                if decays {
+                    for i in 0..chunk {
+                        scale(&mut du[i * d_pad..][..d_pad], decay.to_end[i]);
+                        scale(&mut dk_written[i * m_pad..][..m_pad], decay.to_end[i]);
+                    }
+                }
+                // What β has of the calcium: the part of its gradient that does not come by U.
+                if floor.is_some() {
+                    for i in 0..chunk {
+                        row_sums[i] = decay.to_end[i] * dot(simd, &k[i * m_pad..][..m_pad], dg);
+                    }
+                }
+                let by_whole = if decays {
+                    dot(simd, dh, &next[..m * d_pad]) + dot(simd, dg, &next[m * d_pad..])
+                } else {
+                    T::ZERO
+                };
+                if decays {
+                    leak(dh, decay.whole, decay.lost);
+                    leak(dg, decay.whole, decay.lost);
+                }
+
+                // Through the reads.
+                if memory.causal {
+                    map(simd, memory, q, m_pad, m, count);
+                    let left = Left::plain(q, m_pad);
+                    lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
+                    times_lower(scores, decay.between, chunk, c_pad);
+                    if let Some(floor) = floor {
+                        normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
+                        dn.fill(T::ZERO);
+                        through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
+                    }
+                    transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
+                    let left = Left::plain(dr, d_pad);
+                    lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_scores, c_pad));
+                    if floor.is_some() {
+                        for i in 0..chunk {
+                            add_scaled(simd, &mut d_scores[i * c_pad..][..c_pad], dn[i], strength);
+                        }
+                    }
+                    times_lower(d_scores, decay.between, chunk, c_pad);
+
+                    product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                    if floor.is_some() {
+                        for i in 0..chunk {
+                            add_scaled(simd, &mut dq[i * m_pad..][..m_pad], dn[i], g);
+                        }
+                    }
+                    if decays {
+                        for (row, &by) in dq.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
+                            scale(row, by);
+                        }
+                    }
+                    lower_times(simd, [chunk, m_pad], (d_scores, c_pad), (k, m_pad), (dq, m_pad), Into::Add);
+                    let to = (&mut *dk_written, m_pad);
+                    lower_transposed_times(simd, [chunk, m_pad], (d_scores, c_pad), (q, m_pad), to, Into::Add);
+                    let to = (&mut *du, d_pad);
+                    lower_transposed_times(simd, [chunk, d_pad], (scores, c_pad), (dr, d_pad), to, Into::Add);
+                    if floor.is_some() {
+                        for i in 0..chunk {
+                            add_scaled(simd, row_sums, dn[i], &scores[i * c_pad..][..(i / BLOCK + 1) * BLOCK]);
+                        }
+                    }
+                    if decays {
+                        for i in 0..chunk {
+                            by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
+                        }
+                        for (row, &by) in q.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
+                            scale(row, by);
+                        }
+                    }
+                    product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
+                    if floor.is_some() {
+                        for i in 0..chunk {
+                            add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                        }
+                    }
+                    for i in 0..count {
+                        let row = &mut dq[i * m_pad..][..m_pad];
+                        map_backward(simd, memory, &mut raw_q[i * m_pad..][..m_pad], row, slopes, m);
+                    }
+                } else {
+                    by_log.fill(T::ZERO);
+                }
+
+                // Through the correction.
+                if delta {
+                    correction.solve_transposed(simd, &sizes, du);
+                    if !memory.causal {
+                        transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
+                    }
+                    let left = Left::plain(du, d_pad);
+                    lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_overlap, c_pad));
+                    for i in 0..chunk {
+                        let end = (i / BLOCK + 1) * BLOCK;
+                        let row = &mut d_overlap[i * c_pad..][..end];
+                        // dA = −dR Uᵀ; β's part of it is what A is without β.
+                        let by_strength = -dot(simd, row, &correction.overlap[i * c_pad..][..end]);
+                        let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
+                        row_sums[i] = by_strength + offered;
+                        let by = -strength[i];
+                        for j in 0..i {
+                            row[j] *= by * decay.between[i * c_pad + j];
+                        }
+                        row[i..].fill(T::ZERO);
+                    }
+                    for (row, &by) in du.chunks_exact_mut(d_pad).zip(&*strength) {
+                        scale(row, by);
+                    }
+                    // `du` is dV now, and −from_start dV, in `u`, the gradient of what was recalled.
+                    copy::<T, S>(u, du);
+                    for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
+                        scale(row, -by);
+                    }
+                    let left = Left::plain(u, d_pad);
+                    product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dk_read, m_pad), Into::Set);
+                    lower_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), (dk_read, m_pad), Into::Add);
+                    let to = (&mut *dk_written, m_pad);
+                    lower_transposed_times(simd, [chunk, m_pad], (d_overlap, c_pad), (k, m_pad), to, Into::Add);
+                    product(simd, [m, d_pad, chunk], Left::transposed(k, m_pad), (u, d_pad), (dh, d_pad), Into::Add);
+                } else {
+                    for i in 0..chunk {
+                        let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
+                        row_sums[i] = if floor.is_some() { row_sums[i] + offered } else { offered };
+                    }
+                    if inputs[4].is_some() {
+                        for (row, &by) in du.chunks_exact_mut(d_pad).zip(&*strength) {
+                            scale(row, by);
+                        }
+                    }
+                }
+                copy::<T, S>(&mut found.d_strength[head * steps + start..][..count], &row_sums[..count]);
+
+                if decays {
+                    for i in 0..chunk {
+                        let key = &k[i * m_pad..][..m_pad];
+                        by_log[i] -= dot(simd, key, &dk_written[i * m_pad..][..m_pad]);
+                        if delta {
+                            by_log[i] += dot(simd, key, &dk_read[i * m_pad..][..m_pad]);
+                        }
+                    }
+                    // The gradient of log a_t is that of every b_i with i ≥ t.
+                    let mut sum = by_whole.to_f64();
+                    for i in (0..count).rev() {
+                        sum += by_log[i].to_f64();
+                        found.d_decay[head * steps + start + i] = T::from_f64(sum);
+                    }
+                }
+                for i in 0..count {
+                    let row = &mut dk_written[i * m_pad..][..m_pad];
+                    if delta {
+                        add_scaled(simd, row, T::ONE, &dk_read[i * m_pad..][..m_pad]);
+                    }
+                    map_backward(simd, memory, &mut raw_k[i * m_pad..][..m_pad], row, slopes, m);
+                }
             }
+            if memory.causal {
+                store_heads(simd, dq_all, wide, &mut found.dq[start..start + count], m);
+            }
+            store_heads(simd, dk_all, wide, &mut found.dk[start..start + count], m);
+            store_heads(simd, du_all, tall, &mut found.dv[start..start + count], d);
         }
 
-        for (to, row) in found.d_memory.chunks_exact_mut(d).zip(dh.chunks_exact(d_pad)) {
+        for (to, row) in found.d_memory.chunks_exact_mut(d).zip(dh_all.chunks_exact(d_pad)) {
             copy::<T, S>(to, &row[..d]);
         }
-        copy::<T, S>(found.d_calcium, &dg[..m]);
+        for (to, row) in found.d_calcium.chunks_exact_mut(m).zip(dg_all.chunks_exact(m_pad)) {
+            copy::<T, S>(to, &row[..m]);
+        }
+    }
+}
+
+/// The transpose, its rows filled up with 0.
+#[inline(always)]
+fn transpose_padded<T: Real>(rows: usize, columns: usize, from: (&[T], usize), (to, to_ld): (&mut [T], usize)) {
+    transpose(rows, columns, from, (to, to_ld));
+    for row in to.chunks_exact_mut(to_ld) {
+        row[rows..].fill(T::ZERO);
     }
 }

@@ -39,6 +39,46 @@ pub fn load<T: Real, S: Simd>(
     }
 }
 
+/// The same for `group` heads from h on, step by step, each to a chunk of `rows` rows of its own.
+#[inline(always)]
+pub fn load_heads<T: Real, S: Simd>(
+    _simd: S,
+    view: &View<T>,
+    [b, h]: [usize; 2],
+    [start, count]: [usize; 2],
+    to: &mut [T],
+    [group, rows, pad]: [usize; 3],
+) {
+    let width = view.shape()[3];
+    for i in 0..rows {
+        for head in 0..group {
+            let to = &mut to[(head * rows + i) * pad..][..pad];
+            if i < count {
+                copy::<T, S>(&mut to[..width], view.row(b, start + i, h + head));
+                to[width..].fill(T::ZERO);
+            } else {
+                to.fill(T::ZERO);
+            }
+        }
+    }
+}
+
+/// Rows of chunks, as [`load_heads`] leaves them, to rows of all heads of the group side by side.
+#[inline(always)]
+pub fn store_heads<T: Real, S: Simd>(
+    _simd: S,
+    from: &[T],
+    [group, rows, pad]: [usize; 3],
+    to: &mut [&mut [T]],
+    width: usize,
+) {
+    for (i, to) in to.iter_mut().enumerate() {
+        for head in 0..group {
+            copy::<T, S>(&mut to[head * width..][..width], &from[(head * rows + i) * pad..][..width]);
+        }
+    }
+}
+
 /// The same for one number a step.
 #[inline(always)]
 pub fn load_numbers<T: Real>(view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2], to: &mut [T]) {

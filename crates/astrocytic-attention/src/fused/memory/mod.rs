@@ -1,5 +1,6 @@
 //! Attention over a memory as one operation: feature map, writes, reads and calcium, a chunk at a time
-//! (attention.md section 3), each head of each row on a thread of its own.
+//! (attention.md section 3). A thread takes some heads of a row at a time: as many as leave work for the others, because
+//! memory is read fastest in the order in which it lies, and heads lie side by side.
 //!
 //! Memory is linear in the steps: the backward pass keeps the inputs, the reads and the state before each chunk, and
 //! recomputes the rest.
@@ -68,6 +69,8 @@ struct Sizes {
     /// Steps in a chunk.
     chunk: usize,
     chunks: usize,
+    /// Heads in a task.
+    group: usize,
     /// Chunk, m and d in whole registers, whatever the machine's are.
     c_pad: usize,
     m_pad: usize,
@@ -89,6 +92,7 @@ impl Sizes {
             d: value[3],
             chunk,
             chunks: steps.div_ceil(chunk),
+            group: group(batch, heads),
             c_pad: pad(chunk),
             m_pad: pad(m),
             d_pad: pad(value[3]),
@@ -104,6 +108,13 @@ impl Sizes {
     fn kept(&self) -> usize {
         (self.chunks + 1) * self.state()
     }
+}
+
+/// The most heads, a divisor of all, that still leave two tasks for each thread. No result depends on it.
+pub(super) fn group(batch: usize, heads: usize) -> usize {
+    let wanted = (2 * rayon::current_num_threads()).div_ceil(batch);
+    let groups = (1..=heads).find(|&groups| groups >= wanted && heads.is_multiple_of(groups)).unwrap_or(heads);
+    heads / groups
 }
 
 /// The rows of each head in a tensor `[batch, steps, heads, width]`, batch by batch.
@@ -126,7 +137,7 @@ impl Memory {
 impl Kernel for Memory {
     fn forward<T: Real>(&self, inputs: &Views<T>, keep: bool) -> (Output<T>, Vec<T>) {
         let sizes = Sizes::new(self, inputs);
-        let Sizes { batch, heads, reads, m, d, .. } = sizes;
+        let Sizes { batch, heads, reads, m, d, group, .. } = sizes;
         let shape = [batch, reads, heads, d];
         let count = batch * reads * heads * d;
         let last = if self.state { batch * heads * m * d } else { 0 };
@@ -137,13 +148,13 @@ impl Kernel for Memory {
         let mut kept = vec![T::ZERO; batch * heads * states];
 
         let (own, rest) = data.split_at_mut(count);
-        let rows = rows_of_heads(own, shape);
-        let tasks: Vec<_> = rows.into_iter().zip(kept.chunks_mut(states)).enumerate().collect();
+        let rows = rows_of_heads(own, [batch, reads, heads / group, group * d]);
+        let tasks: Vec<_> = rows.into_iter().zip(kept.chunks_mut(group * states)).enumerate().collect();
         let arch = pulp::Arch::new();
         tasks.into_par_iter().for_each_init(
             || vec![T::POISON; forward::scratch(&sizes)],
-            |scratch, (head, (reads, states))| {
-                arch.dispatch(forward::Head { memory: self, sizes, inputs, head, reads, states, keep, scratch });
+            |scratch, (task, (reads, states))| {
+                arch.dispatch(forward::Heads { memory: self, sizes, inputs, task, reads, states, keep, scratch });
             },
         );
 
@@ -165,7 +176,7 @@ impl Kernel for Memory {
 
     fn backward<T: Real>(&self, pass: &Pass<T>, wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let sizes = Sizes::new(self, &pass.inputs);
-        let Sizes { batch, heads, steps, reads, m, d, .. } = sizes;
+        let Sizes { batch, heads, steps, reads, m, d, group, .. } = sizes;
         let read_shape = [batch, reads, heads, d];
         let zeros = |shape: &[usize]| vec![T::ZERO; shape.iter().product()];
         let shapes: [Vec<usize>; INPUTS] = [
@@ -184,29 +195,40 @@ impl Kernel for Memory {
         let after = if self.state { &pass.grad.all()[count..] } else { &[] };
         let after = after.split_at(if self.state { batch * heads * m * d } else { 0 });
         let [dq, dk, dv, d_decay, d_strength, d_memory, d_calcium] = &mut found;
-        let rows = rows_of_heads(dq, [batch, reads, heads, m])
+        let groups = heads / group;
+        let rows = rows_of_heads(dq, [batch, reads, groups, group * m])
             .into_iter()
-            .zip(rows_of_heads(dk, [batch, steps, heads, m]))
-            .zip(rows_of_heads(dv, [batch, steps, heads, d]));
-        let numbers = d_decay.chunks_mut(steps).zip(d_strength.chunks_mut(steps));
-        let states = d_memory.chunks_mut(m * d).zip(d_calcium.chunks_mut(m));
+            .zip(rows_of_heads(dk, [batch, steps, groups, group * m]))
+            .zip(rows_of_heads(dv, [batch, steps, groups, group * d]));
+        let numbers = d_decay.chunks_mut(group * steps).zip(d_strength.chunks_mut(group * steps));
+        let states = d_memory.chunks_mut(group * m * d).zip(d_calcium.chunks_mut(group * m));
         let tasks: Vec<_> = rows.zip(numbers).zip(states).enumerate().collect();
         let (output, grad) = (of_reads(pass.output), of_reads(pass.grad));
         let arch = pulp::Arch::new();
         tasks.into_par_iter().for_each_init(
             || vec![T::POISON; backward::scratch(&sizes)],
-            |scratch, (head, ((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium)))| {
-                let kept = &pass.kept[head * sizes.kept()..][..sizes.kept()];
+            |scratch, (task, ((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium)))| {
+                let kept = &pass.kept[task * group * sizes.kept()..][..group * sizes.kept()];
                 let found = backward::Found { dq, dk, dv, d_decay, d_strength, d_memory, d_calcium };
                 let inputs = &pass.inputs;
-                arch.dispatch(backward::Head {
-                    memory: self, sizes, inputs, output, grad, after, kept, head, found, scratch,
+                arch.dispatch(backward::Heads {
+                    memory: self,
+                    sizes,
+                    inputs,
+                    output,
+                    grad,
+                    after,
+                    kept,
+                    task,
+                    found,
+                    scratch,
                 });
             },
         );
         let mut given = pass.inputs.iter().map(Option::is_some).zip(wanted);
         let mut shapes = shapes.into_iter();
-        let steps_first = |i: usize, data: Vec<T>| if i == 3 || i == 4 { swap(data, [batch, heads, steps]) } else { data };
+        let steps_first =
+            |i: usize, data: Vec<T>| if i == 3 || i == 4 { swap(data, [batch, heads, steps]) } else { data };
         let mut place = 0..;
         found.map(|data| {
             let (i, shape) = (place.next()?, shapes.next()?);
