@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::attention::MultiHeadAttention;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::{DType, Device, Int, Tensor, activation::sigmoid, activation::silu};
+use burn::tensor::{DType, Device, Int, Tensor, activation::sigmoid};
 
 use crate::config::{AstrocyticAttentionConfig, Normalizer};
 use crate::convolution::ShortConvolution;
@@ -11,7 +11,7 @@ use crate::decay::Decay;
 use crate::error::AttentionError;
 use crate::feature_map::{FeatureMap, Side, l2_normalize};
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
-use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes};
+use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes, gated_silu, rms_norm};
 use crate::position::{DistanceKeys, PositionConfig, rotate};
 use crate::softmax::share_heads;
 use crate::state::{AttentionState, full_dtype, full_precision};
@@ -230,7 +230,8 @@ impl AstrocyticAttention {
         let x_key = compact(&input.key, compaction.as_ref());
         let x_value = if input.shared { x_key.clone() } else { compact(&input.value, compaction.as_ref()) };
 
-        let projected = self.project([&x_query, &x_key, &x_value], query_compaction, compaction.as_ref(), state);
+        let sides = [query_compaction, compaction.as_ref()];
+        let projected = self.project([&x_query, &x_key, &x_value], sides, state, remember);
         let (reads, weights) = if input.weights || !self.attends() {
             let mapped = self.map(projected);
             let weights = input.weights.then(|| self.weights(&mapped, causal));
@@ -255,7 +256,7 @@ impl AstrocyticAttention {
         };
         let reads = reads.cast(dtype).reshape([batch, steps, d_model]);
         let reads = match &self.gate {
-            Some(gate) => reads * silu(gate.forward(x_query)),
+            Some(gate) => gated_silu(reads, gate.forward(x_query)),
             None => reads,
         };
         let reads = match query_compaction {
@@ -269,9 +270,9 @@ impl AstrocyticAttention {
     fn project(
         &self,
         [x_query, x_key, x_value]: [&Tensor<3>; 3],
-        query_compaction: Option<&Compaction>,
-        compaction: Option<&Compaction>,
+        [query_compaction, compaction]: [Option<&Compaction>; 2],
         state: &mut AttentionState,
+        remember: bool,
     ) -> Projected {
         let config = &self.config;
         let [batch, steps, _] = x_key.dims();
@@ -292,8 +293,13 @@ impl AstrocyticAttention {
         });
 
         let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
-        let start = state.position.clone().unsqueeze_dim::<2>(1);
-        let positions = start.expand([batch, steps]) + arange(steps).expand([batch, steps]);
+        // Without a past all rows are at the same places, once for all.
+        let positions = if remember {
+            let start = state.position.clone().unsqueeze_dim::<2>(1);
+            start.expand([batch, steps]) + arange(steps).expand([batch, steps])
+        } else {
+            arange(steps)
+        };
         if let PositionConfig::Rotary { theta } = config.position {
             let query_steps = query.dims()[2];
             let query_positions = if query_steps == steps { positions.clone() } else { arange(query_steps) };
@@ -485,12 +491,6 @@ impl ModuleMapper for ToDtype {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if param.val().dtype() == self.0 { param } else { param.map(|tensor| tensor.cast(self.0)) }
     }
-}
-
-/// Burn's norm, for reads that are wider than its parameters.
-fn rms_norm(reads: Tensor<4>, norm: &RmsNorm) -> Tensor<4> {
-    let size = (reads.clone().square().mean_dim(3) + norm.epsilon).sqrt();
-    reads / size * full_precision(norm.gamma.val()).unsqueeze()
 }
 
 fn add(key: Tensor<4>, distance: Option<Tensor<4>>) -> Tensor<4> {

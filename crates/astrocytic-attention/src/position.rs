@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::fused::{self, rotary::Rotary};
 use crate::state::full_precision;
 
 /// How steps know their place.
@@ -35,6 +36,13 @@ pub enum PositionConfig {
 /// - positions: `[batch or 1, steps]`
 pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> {
     let d = x.dims()[3];
+    if x.shape().num_elements() > 0 {
+        let places = positions.clone().float().cast(x.dtype());
+        let inputs = [Some(x.clone().swap_dims(1, 2).into()), Some(places.into()), None, None, None, None, None];
+        if let Some(turned) = fused::run::<_, 4>(Rotary { theta }, inputs) {
+            return turned.swap_dims(1, 2);
+        }
+    }
     let half = d / 2;
     let [batch, steps] = positions.dims();
     let options = (&x.device(), x.dtype());

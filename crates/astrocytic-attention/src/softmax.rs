@@ -6,12 +6,12 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig};
-use burn::tensor::{Bool, Device, Int, Tensor, activation::silu, activation::softmax};
+use burn::tensor::{Bool, Device, Int, Tensor, activation::softmax};
 
 use crate::convolution::ShortConvolution;
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
-use crate::ops::softmax_attention;
+use crate::ops::{gated_silu, softmax_attention};
 use crate::position::rotate;
 
 /// Configuration of [`SoftmaxAttention`].
@@ -159,7 +159,7 @@ impl SoftmaxAttention {
     /// For shapes that do not fit.
     pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
         let cache = &mut self.empty_cache(input.query.dims()[0]);
-        self.attend(input, cache, self.config.causal)
+        self.attend(input, cache, self.config.causal, true)
     }
 
     /// Attends causally to what the cache holds and to the given steps, and keeps them. Padding stays hidden; a
@@ -168,10 +168,11 @@ impl SoftmaxAttention {
     /// # Panics
     /// For shapes that do not fit.
     pub fn forward_cache(&self, input: AttentionInput, cache: &mut KeyValueCache) -> AttentionOutput {
-        self.attend(input, cache, true)
+        self.attend(input, cache, true, false)
     }
 
-    fn attend(&self, input: AttentionInput, cache: &mut KeyValueCache, causal: bool) -> AttentionOutput {
+    /// `fresh` says that the cache has seen nothing.
+    fn attend(&self, input: AttentionInput, cache: &mut KeyValueCache, causal: bool, fresh: bool) -> AttentionOutput {
         input.check_shapes(self.config.d_model, causal).unwrap_or_else(|fault| panic!("{fault}"));
         let [batch, steps, d_model] = input.query.dims();
         let key_steps = input.key.dims()[1];
@@ -203,9 +204,9 @@ impl SoftmaxAttention {
             let positions = |steps: usize, side: Option<&Compaction>| {
                 let own = match side {
                     Some(side) => side.place(),
-                    None => Tensor::arange(0..steps as i64, &device).unsqueeze::<2>().expand([batch, steps]),
+                    None => Tensor::arange(0..steps as i64, &device).unsqueeze::<2>(),
                 };
-                start.clone().expand([batch, steps]) + own
+                if fresh { own } else { start.clone().expand([batch, steps]) + own.expand([batch, steps]) }
             };
             query = rotate(query, positions(steps, of_query), theta);
             key = rotate(key, positions(key_steps, compaction.as_ref()), theta);
@@ -237,7 +238,7 @@ impl SoftmaxAttention {
         };
         let reads = reads.reshape([batch, steps, d_model]);
         let reads = match &self.gate {
-            Some(gate) => reads * silu(gate.forward(input.query)),
+            Some(gate) => gated_silu(reads, gate.forward(input.query)),
             None => reads,
         };
         AttentionOutput { context: self.output.forward(reads), weights }

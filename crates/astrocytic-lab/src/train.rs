@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::{Batch, Batches, EvaluationWindows};
 use astrocytic_models::Decoder;
 use burn::lr_scheduler::LrSchedulerConfig;
@@ -16,7 +17,6 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -246,11 +246,9 @@ fn loss(model: &Decoder, batch: &Batch, context: usize, device: &Device) -> Tens
     let count = batch.inputs.len();
     let inputs = TensorData::new(batch.inputs.clone(), [count / context, context]);
     let inputs = Tensor::<2, Int>::from_data(inputs, device);
-    let targets = Tensor::<1, Int>::from_data(TensorData::new(batch.targets.clone(), [count]), device);
     let logits = model.forward(inputs);
     let vocabulary = logits.dims()[2];
-    let log_p = log_softmax(logits.reshape([count, vocabulary]), 1);
-    log_p.gather(1, targets.unsqueeze_dim(1)).mean().neg()
+    cross_entropy(logits.reshape([count, vocabulary]), &batch.targets)
 }
 
 /// AdamW (arXiv 1711.05101) whose weight decay spares vectors: norms, biases and decay rates.

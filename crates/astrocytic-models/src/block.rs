@@ -1,9 +1,10 @@
 //! A pre-norm transformer block: attention and a gated feed-forward layer, each added to the stream.
 
+use astrocytic_attention::ops::{gated_silu, rms_norm};
 use astrocytic_attention::{Attention, AttentionCache, AttentionConfig, AttentionInput};
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::{Device, Tensor, activation::silu};
+use burn::tensor::{Device, Tensor};
 
 /// Standard deviation of initial weights (GPT-2).
 pub(crate) const INITIAL_STD: f64 = 0.02;
@@ -72,20 +73,20 @@ impl Block {
 
     /// `[batch, steps, d_model]` to the same; `input` says how the attention is to be run.
     pub(crate) fn forward(&self, x: Tensor<3>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
-        let mixed = self.attention.forward(input(self.attention_norm.forward(x.clone()))).context;
+        let mixed = self.attention.forward(input(rms_norm(x.clone(), &self.attention_norm))).context;
         self.feed_forward(x + self.dropout.forward(mixed))
     }
 
     /// The same for new steps after those in the cache.
     pub(crate) fn forward_cache(&self, x: Tensor<3>, cache: &mut AttentionCache) -> Tensor<3> {
-        let mixed = self.attention.forward_cache(self.attention_norm.forward(x.clone()), cache);
+        let mixed = self.attention.forward_cache(rms_norm(x.clone(), &self.attention_norm), cache);
         self.feed_forward(x + mixed)
     }
 
     fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
         let FeedForward { gate, up, down } = &self.feed_forward;
-        let normed = self.feed_forward_norm.forward(x.clone());
-        let hidden = silu(gate.forward(normed.clone())) * up.forward(normed);
+        let normed = rms_norm(x.clone(), &self.feed_forward_norm);
+        let hidden = gated_silu(up.forward(normed.clone()), gate.forward(normed));
         x + self.dropout.forward(down.forward(hidden))
     }
 }

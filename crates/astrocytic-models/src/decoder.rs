@@ -1,5 +1,6 @@
 //! A decoder language model over any attention, written once.
 
+use astrocytic_attention::ops::rms_norm;
 use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionError, AttentionInput, Form};
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -176,6 +177,6 @@ impl Decoder {
 
     fn logits(&self, x: Tensor<3>) -> Tensor<3> {
         let read_out = self.embedding.weight.val().transpose().unsqueeze::<3>();
-        self.norm.forward(x).matmul(read_out)
+        rms_norm(x, &self.norm).matmul(read_out)
     }
 }

@@ -1,5 +1,6 @@
 //! An encoder classifier over any attention, written once.
 
+use astrocytic_attention::ops::rms_norm;
 use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
@@ -82,7 +83,7 @@ impl Encoder {
     pub fn forward(&self, tokens: Tensor<2, Int>, padded: Tensor<2, Bool>) -> Tensor<2> {
         let x = self.dropout.forward(self.embedding.forward(tokens));
         let input = |x: Tensor<3>| AttentionInput::self_attn(x).mask_pad(padded.clone());
-        let x = self.norm.forward(self.blocks.iter().fold(x, |x, block| block.forward(x, input)));
+        let x = rms_norm(self.blocks.iter().fold(x, |x, block| block.forward(x, input)), &self.norm);
         let kept = padded.bool_not().float().cast(x.dtype()).unsqueeze_dim::<3>(2);
         let sum = (x * kept.clone()).sum_dim(1).squeeze_dim::<2>(1);
         let count = kept.sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0);

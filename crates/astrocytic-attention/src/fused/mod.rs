@@ -8,10 +8,12 @@
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
 
-mod host;
+pub(crate) mod convolution;
+pub(crate) mod host;
 pub(crate) mod memory;
 mod product;
-mod real;
+pub(crate) mod real;
+pub(crate) mod rotary;
 pub(crate) mod softmax;
 
 use std::fmt::Debug;
@@ -24,7 +26,7 @@ use host::{Host, Output, View};
 use real::Real;
 
 /// Most tensors that a kernel takes.
-const INPUTS: usize = 7;
+pub(crate) const INPUTS: usize = 7;
 
 /// An operation and its gradient on slices.
 pub(crate) trait Kernel: Debug + Clone + Send + Sync + 'static {

@@ -6,9 +6,12 @@
 
 mod attend;
 mod chunkwise;
+mod cross_entropy;
+mod gated_silu;
 mod kept;
 mod parallel;
 mod recurrent;
+mod rms_norm;
 mod softmax;
 mod triangular;
 
@@ -16,7 +19,10 @@ use burn::config::Config;
 use burn::tensor::Tensor;
 
 pub use attend::{Attend, Attended, Feature, Remembered};
+pub use cross_entropy::cross_entropy;
+pub use gated_silu::gated_silu;
 pub use parallel::weights;
+pub use rms_norm::rms_norm;
 pub use softmax::softmax_attention;
 
 /// How a synapse changes when it is written.
