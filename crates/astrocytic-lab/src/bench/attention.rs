@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use astrocytic_attention::ops::{Attend, Attended, Feature};
+use astrocytic_attention::ops::{Attend, Attended, Feature, pull_back};
 use astrocytic_attention::{Form, Plasticity};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::activation::{log_sigmoid, sigmoid};
@@ -48,7 +48,7 @@ pub(super) fn measure(
         unit: delta,
         calcium: !delta,
         causal: true,
-        form: Form::Chunkwise(CHUNK),
+        form: Form::Chunkwise(std::env::var("CHUNK").map_or(CHUNK, |c| c.parse().unwrap())),
     };
     let (c, m, t) = (CHUNK as f64, d as f64, steps as f64);
     let d_wide = heads * d;
@@ -84,7 +84,7 @@ pub(super) fn measure(
                 attend.run(x, None, false).0
             }
         };
-        if backward { (read * upstream.clone()).sum() } else { read.narrow(1, 0, 1).sum() }
+        if backward { pull_back(read, upstream.clone()) } else { read.narrow(1, 0, 1).sum() }
     };
     let times = time(seconds, || {
         let read = run();
