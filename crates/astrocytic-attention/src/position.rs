@@ -34,8 +34,12 @@ pub enum PositionConfig {
 /// # Shapes
 /// - x: `[batch, heads, steps, d]`, d even
 /// - positions: `[batch or 1, steps]`
+///
+/// # Panics
+/// For an odd size d.
 pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> {
     let d = x.dims()[3];
+    assert!(d.is_multiple_of(2), "rotary positions need an even size, got {d}");
     if x.shape().num_elements() > 0 {
         let places = positions.clone().float().cast(x.dtype());
         let inputs = [Some(x.clone().swap_dims(1, 2).into()), Some(places.into()), None, None, None, None, None];

@@ -9,6 +9,7 @@
 #![allow(deprecated)]
 
 pub(crate) mod convolution;
+pub(crate) mod fresh;
 pub(crate) mod host;
 pub(crate) mod memory;
 mod product;

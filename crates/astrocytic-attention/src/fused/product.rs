@@ -168,20 +168,17 @@ pub fn lower_transposed_times<T: Real, S: Simd>(
 /// `to = fromᵀ` for `from [rows × columns]`.
 #[inline(always)]
 pub fn transpose<T: Real>(rows: usize, columns: usize, (from, from_ld): (&[T], usize), (to, to_ld): (&mut [T], usize)) {
-    const SIDE: usize = 8;
-    let (whole_rows, whole_columns) = (rows / SIDE * SIDE, columns / SIDE * SIDE);
-    for i in (0..whole_rows).step_by(SIDE) {
-        for j in (0..whole_columns).step_by(SIDE) {
-            let mut block = [[T::ZERO; SIDE]; SIDE];
-            for r in 0..SIDE {
-                let row = &from[(i + r) * from_ld + j..][..SIDE];
-                for c in 0..SIDE {
-                    block[c][r] = row[c];
-                }
-            }
-            for c in 0..SIDE {
-                to[(j + c) * to_ld + i..][..SIDE].copy_from_slice(&block[c]);
-            }
+    // Blocks of four by four become shuffles of registers.
+    let (whole_rows, whole_columns) = (rows / 4 * 4, columns / 4 * 4);
+    for i in (0..whole_rows).step_by(4) {
+        let (first, second) = (&from[i * from_ld..][..columns], &from[(i + 1) * from_ld..][..columns]);
+        let (third, fourth) = (&from[(i + 2) * from_ld..][..columns], &from[(i + 3) * from_ld..][..columns]);
+        for j in (0..whole_columns).step_by(4) {
+            let (a, b, c, d) = (four(first, j), four(second, j), four(third, j), four(fourth, j));
+            *four_mut(to, j * to_ld + i) = [a[0], b[0], c[0], d[0]];
+            *four_mut(to, (j + 1) * to_ld + i) = [a[1], b[1], c[1], d[1]];
+            *four_mut(to, (j + 2) * to_ld + i) = [a[2], b[2], c[2], d[2]];
+            *four_mut(to, (j + 3) * to_ld + i) = [a[3], b[3], c[3], d[3]];
         }
     }
     for i in 0..rows {
@@ -189,4 +186,14 @@ pub fn transpose<T: Real>(rows: usize, columns: usize, (from, from_ld): (&[T], u
             to[j * to_ld + i] = from[i * from_ld + j];
         }
     }
+}
+
+#[inline(always)]
+fn four<T>(from: &[T], place: usize) -> &[T; 4] {
+    from[place..][..4].first_chunk().expect("four numbers")
+}
+
+#[inline(always)]
+fn four_mut<T>(to: &mut [T], place: usize) -> &mut [T; 4] {
+    to[place..][..4].first_chunk_mut().expect("four numbers")
 }

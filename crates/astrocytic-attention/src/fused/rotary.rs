@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::fresh::Fresh;
 use super::host::{Output, View};
 use super::real::Real;
 use super::{INPUTS, Kernel, Pass, Views};
@@ -24,12 +25,14 @@ impl Rotary {
     }
 
     /// x turned by the angles, or back.
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn turn<T: Real>(&self, x: View<T>, positions: View<T>, back: bool) -> Output<T> {
         let [batch, steps, heads, d] = x.shape();
         let (cos, sin) = self.tables(positions, d);
         let half = d / 2;
-        let mut data = vec![T::ZERO; batch * steps * heads * d];
-        data.par_chunks_mut(heads * d).with_min_len(64).enumerate().for_each(|(place, to)| {
+        let count = batch * steps * heads * d;
+        let mut data = Fresh::new(count);
+        data.places()[..count].par_chunks_mut(heads * d).with_min_len(64).enumerate().for_each(|(place, to)| {
             let (b, t) = (place / steps, place % steps);
             let row = if positions.shape()[0] == 1 { t } else { place };
             let (cos, sin) = (&cos[row * half..][..half], &sin[row * half..][..half]);
@@ -38,11 +41,13 @@ impl Rotary {
                 let (to_left, to_right) = to.split_at_mut(half);
                 for i in 0..half {
                     let sin = if back { -sin[i] } else { sin[i] };
-                    to_left[i] = left[i] * cos[i] - right[i] * sin;
-                    to_right[i] = right[i] * cos[i] + left[i] * sin;
+                    to_left[i].write(left[i] * cos[i] - right[i] * sin);
+                    to_right[i].write(right[i] * cos[i] + left[i] * sin);
                 }
             }
         });
+        // SAFETY: the rows are all of it, and each half of each head is written (d is even).
+        let data = unsafe { data.written(count) };
         Output { data, shape: vec![batch, steps, heads, d] }
     }
 }

@@ -1,9 +1,12 @@
 //! Softmax attention in blocks of queries and keys: memory linear in the steps, the T×T matrix never whole
 //! (the online softmax of arXiv 1805.02867, as in FlashAttention, arXiv 2205.14135).
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::fresh::{Fresh, put};
 use super::host::{Output, View};
 use super::memory::{Scratch, load, rows_of_heads};
 use super::product::{BLOCK, Into, Left, product, transpose};
@@ -51,17 +54,19 @@ impl Sizes {
 }
 
 impl Kernel for Softmax {
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn forward<T: Real>(&self, inputs: &Views<T>, _keep: bool) -> (Output<T>, Vec<T>) {
         let sizes = Sizes::new(self, inputs);
         let Sizes { batch, heads, queries, keys, d, d_pad, .. } = sizes;
         let shape = [batch, queries, heads, d];
-        let mut data = vec![T::ZERO; batch * queries * heads * d];
+        let count = batch * queries * heads * d;
+        let mut data = Fresh::new(count);
         // Of each head and query ln Σ e^score, from which the backward pass has the weights again.
         let mut log_sums = vec![T::ZERO; batch * heads * queries];
-        let rows = rows_of_heads(&mut data, shape);
+        let rows = rows_of_heads(&mut data.places()[..count], shape);
         let tasks: Vec<_> = rows.into_iter().zip(log_sums.chunks_mut(queries)).enumerate().collect();
         let few = queries < BLOCK;
-        let room = if few { keys + 2 * d_pad } else { d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2) };
+        let room = if few { keys + 3 * d_pad } else { d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2) };
         let arch = pulp::Arch::new();
         tasks.into_par_iter().for_each_init(
             || vec![T::POISON; room],
@@ -69,15 +74,18 @@ impl Kernel for Softmax {
                 arch.dispatch(Forward { sizes, inputs, head, reads, log_sums, few, scratch });
             },
         );
+        // SAFETY: every row belongs to one head's task, which puts each of them.
+        let data = unsafe { data.written(count) };
         (Output { data, shape: shape.to_vec() }, log_sums)
     }
 
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let sizes = Sizes::new(self, &pass.inputs);
         let Sizes { batch, heads, queries, keys, d, d_pad, .. } = sizes;
         let shapes = [[batch, queries, heads, d], [batch, keys, heads, d], [batch, keys, heads, d]];
-        let mut found = shapes.map(|shape| vec![T::ZERO; shape.iter().product()]);
-        let [dq, dk, dv] = &mut found;
+        let mut found = shapes.map(|shape| Fresh::new(shape.iter().product()));
+        let [dq, dk, dv] = found.each_mut().map(Fresh::places);
         let rows = rows_of_heads(dq, shapes[0]).into_iter().zip(rows_of_heads(dk, shapes[1]));
         let tasks: Vec<_> = rows.zip(rows_of_heads(dv, shapes[2])).enumerate().collect();
         let room = queries * (d_pad + 1) + SIDE * (6 * d_pad + 2 * d + 2 * SIDE);
@@ -90,7 +98,12 @@ impl Kernel for Softmax {
             },
         );
         let mut found = found.into_iter().zip(shapes);
-        std::array::from_fn(|_| found.next().map(|(data, shape)| Output { data, shape: shape.to_vec() }))
+        std::array::from_fn(|_| {
+            let (data, shape) = found.next()?;
+            // SAFETY: every row belongs to one head's task, which puts each of them.
+            let data = unsafe { data.written(shape.iter().product()) };
+            Some(Output { data, shape: shape.to_vec() })
+        })
     }
 }
 
@@ -98,7 +111,7 @@ struct Forward<'a, 'b, T: Real> {
     sizes: Sizes,
     inputs: &'a Views<'a, T>,
     head: usize,
-    reads: Vec<&'b mut [T]>,
+    reads: Vec<&'b mut [MaybeUninit<T>]>,
     log_sums: &'b mut [T],
     few: bool,
     scratch: &'a mut Vec<T>,
@@ -116,7 +129,7 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
         let mut scratch = Scratch(scratch);
         if few {
             let scores = scratch.take(keys);
-            let [q, row] = [(); 2].map(|()| scratch.take(d_pad));
+            let [q, row, y] = [(); 3].map(|()| scratch.take(d_pad));
             for i in 0..queries {
                 load(simd, query, place, [i, 1], q, d_pad);
                 scale(q, sizes.factor());
@@ -131,15 +144,16 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
                     largest = largest.max(score);
                 }
                 let mut sum = T::ZERO;
-                let read = &mut *reads[i];
+                y.fill(T::ZERO);
                 for (j, &score) in scores[..seen].iter().enumerate() {
                     let weight = (score - largest).exp::<S>();
                     sum += weight;
-                    for (y, &v) in read.iter_mut().zip(value.row(place[0], j, place[1])) {
+                    for (y, &v) in y.iter_mut().zip(value.row(place[0], j, place[1])) {
                         *y += weight * v;
                     }
                 }
-                scale(read, T::ONE / sum);
+                scale(y, T::ONE / sum);
+                put(reads[i], &y[..d]);
                 log_sums[i] = largest + T::from_f64(sum.to_f64().ln());
             }
             return;
@@ -184,7 +198,7 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
             for i in 0..count {
                 let row = &mut y[i * d_pad..][..d];
                 scale(row, T::ONE / sums[i]);
-                copy::<T, S>(reads[start + i], row);
+                put(reads[start + i], row);
                 log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
             }
         }
@@ -214,9 +228,9 @@ struct Backward<'a, 'b, T: Real> {
     sizes: Sizes,
     pass: &'a Pass<'a, T>,
     head: usize,
-    dq: Vec<&'b mut [T]>,
-    dk: Vec<&'b mut [T]>,
-    dv: Vec<&'b mut [T]>,
+    dq: Vec<&'b mut [MaybeUninit<T>]>,
+    dk: Vec<&'b mut [MaybeUninit<T>]>,
+    dv: Vec<&'b mut [MaybeUninit<T>]>,
     log_sums: &'a [T],
     scratch: &'a mut Vec<T>,
 }
@@ -305,15 +319,15 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 product(simd, [count, d_pad, SIDE], Left::plain(d_scores, SIDE), (k, d_pad), to, Into::Add);
             }
             for j in 0..key_count {
-                copy::<T, S>(dk[first + j], &dk_block[j * d_pad..][..d]);
-                copy::<T, S>(dv[first + j], &dv_block[j * d_pad..][..d]);
+                put(dk[first + j], &dk_block[j * d_pad..][..d]);
+                put(dv[first + j], &dv_block[j * d_pad..][..d]);
             }
         }
         for (i, dq) in dq.iter_mut().enumerate() {
             // The scores' factor went into q, and from there into dk; dq takes it here.
             let row = &mut dq_all[i * d_pad..][..d];
             scale(row, sizes.factor());
-            copy::<T, S>(dq, row);
+            put(dq, row);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Cross-entropy of logits with its softmax as one operation: one pass over the logits each way.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use burn::tensor::activation::log_softmax;
@@ -7,6 +8,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::fused::fresh::Fresh;
 use crate::fused::host::{Output, View};
 use crate::fused::real::Real;
 use crate::fused::{self, INPUTS, Kernel, Pass, Views};
@@ -58,15 +60,18 @@ impl Kernel for CrossEntropy {
         (Output { data: vec![T::from_f64(sum / rows as f64)], shape: vec![1] }, log_sums)
     }
 
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let logits = pass.inputs[0].expect("logits");
         let [_, _, rows, classes] = logits.shape();
-        let mut data = vec![T::ZERO; rows * classes];
+        let mut data = Fresh::new(rows * classes);
         let by = pass.grad.all()[0] / T::from_f64(rows as f64);
         let (arch, targets, log_sums) = (pulp::Arch::new(), &*self.targets, pass.kept);
-        data.par_chunks_mut(BLOCK * classes).enumerate().for_each(|(block, to)| {
+        data.places()[..rows * classes].par_chunks_mut(BLOCK * classes).enumerate().for_each(|(block, to)| {
             arch.dispatch(Backward { first: block * BLOCK, logits, log_sums, targets, by, to });
         });
+        // SAFETY: the blocks are all of it, and each writes all of its own.
+        let data = unsafe { data.written(rows * classes) };
         let mut found = [const { None }; INPUTS];
         found[0] = Some(Output { data, shape: vec![1, 1, rows, classes] });
         found
@@ -127,7 +132,7 @@ struct Backward<'a, T> {
     log_sums: &'a [T],
     targets: &'a [i32],
     by: T,
-    to: &'a mut [T],
+    to: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> WithSimd for Backward<'_, T> {
@@ -139,10 +144,12 @@ impl<T: Real> WithSimd for Backward<'_, T> {
         for (i, to) in self.to.chunks_exact_mut(classes).enumerate() {
             let row = self.first + i;
             let log_sum = self.log_sums[row];
-            for (to, &x) in to.iter_mut().zip(self.logits.row(0, 0, row)) {
-                *to = (x - log_sum).exp::<S>() * self.by;
+            let logits = self.logits.row(0, 0, row);
+            for (to, &x) in to.iter_mut().zip(logits) {
+                to.write((x - log_sum).exp::<S>() * self.by);
             }
-            to[self.targets[row] as usize] -= self.by;
+            let target = self.targets[row] as usize;
+            to[target].write(((logits[target] - log_sum).exp::<S>() - T::ONE) * self.by);
         }
     }
 }

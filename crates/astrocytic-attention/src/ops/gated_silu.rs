@@ -1,10 +1,13 @@
 //! `x · silu(gate)` as one operation: the middle of a SwiGLU layer (arXiv 2002.05202) and an output gate.
 
+use std::mem::MaybeUninit;
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::fused::fresh::Fresh;
 use crate::fused::host::{Output, View};
 use crate::fused::real::{Real, sigmoid};
 use crate::fused::{self, INPUTS, Kernel, Pass, Views};
@@ -30,26 +33,33 @@ const BLOCK: usize = 32;
 struct GatedSilu;
 
 impl Kernel for GatedSilu {
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn forward<T: Real>(&self, inputs: &Views<T>, _keep: bool) -> (Output<T>, Vec<T>) {
         let [x, gate] = [0, 1].map(|i| inputs[i].expect("x and gate"));
         let [_, _, rows, width] = x.shape();
-        let mut data = vec![T::ZERO; rows * width];
+        let mut data = Fresh::new(rows * width);
         let arch = pulp::Arch::new();
-        data.par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, y)| {
+        data.places()[..rows * width].par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, y)| {
             arch.dispatch(Forward { first: block * BLOCK, x, gate, y });
         });
+        // SAFETY: the blocks are all of it, and each writes all of its own.
+        let data = unsafe { data.written(rows * width) };
         (Output { data, shape: vec![1, 1, rows, width] }, Vec::new())
     }
 
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let [x, gate] = [0, 1].map(|i| pass.inputs[i].expect("x and gate"));
         let [_, _, rows, width] = x.shape();
-        let [mut dx, mut dgate] = [(); 2].map(|()| vec![T::ZERO; rows * width]);
+        let [mut dx, mut dgate] = [(); 2].map(|()| Fresh::new(rows * width));
         let (arch, grad) = (pulp::Arch::new(), pass.grad);
-        let blocks = dx.par_chunks_mut(BLOCK * width).zip(dgate.par_chunks_mut(BLOCK * width));
-        blocks.enumerate().for_each(|(block, (dx, dgate))| {
+        let [blocks, gate_blocks] =
+            [&mut dx, &mut dgate].map(|x| x.places()[..rows * width].par_chunks_mut(BLOCK * width));
+        blocks.zip(gate_blocks).enumerate().for_each(|(block, (dx, dgate))| {
             arch.dispatch(Backward { first: block * BLOCK, x, gate, grad, dx, dgate });
         });
+        // SAFETY: the blocks are all of it, and each writes all of its own.
+        let [dx, dgate] = [dx, dgate].map(|x| unsafe { x.written(rows * width) });
         let mut found = [const { None }; INPUTS];
         found[0] = Some(Output { data: dx, shape: vec![1, 1, rows, width] });
         found[1] = Some(Output { data: dgate, shape: vec![1, 1, rows, width] });
@@ -61,7 +71,7 @@ struct Forward<'a, T> {
     first: usize,
     x: View<'a, T>,
     gate: View<'a, T>,
-    y: &'a mut [T],
+    y: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> WithSimd for Forward<'_, T> {
@@ -73,7 +83,7 @@ impl<T: Real> WithSimd for Forward<'_, T> {
         for (i, y) in self.y.chunks_exact_mut(width).enumerate() {
             let (x, gate) = (self.x.row(0, 0, self.first + i), self.gate.row(0, 0, self.first + i));
             for ((y, &x), &gate) in y.iter_mut().zip(x).zip(gate) {
-                *y = x * gate * sigmoid::<T, S>(gate);
+                y.write(x * gate * sigmoid::<T, S>(gate));
             }
         }
     }
@@ -84,8 +94,8 @@ struct Backward<'a, T> {
     x: View<'a, T>,
     gate: View<'a, T>,
     grad: View<'a, T>,
-    dx: &'a mut [T],
-    dgate: &'a mut [T],
+    dx: &'a mut [MaybeUninit<T>],
+    dgate: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> WithSimd for Backward<'_, T> {
@@ -100,8 +110,8 @@ impl<T: Real> WithSimd for Backward<'_, T> {
             let (x, gate, dy) = (self.x.row(0, 0, row), self.gate.row(0, 0, row), self.grad.row(0, 0, row));
             for ((((dx, dgate), &x), &gate), &dy) in dx.iter_mut().zip(dgate).zip(x).zip(gate).zip(dy) {
                 let open = sigmoid::<T, S>(gate);
-                *dx = dy * gate * open;
-                *dgate = dy * x * open * (T::ONE + gate * (T::ONE - open));
+                dx.write(dy * gate * open);
+                dgate.write(dy * x * open * (T::ONE + gate * (T::ONE - open)));
             }
         }
     }

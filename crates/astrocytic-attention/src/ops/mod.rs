@@ -10,7 +10,6 @@ mod cross_entropy;
 mod gated_silu;
 mod kept;
 mod parallel;
-mod pull_back;
 mod recurrent;
 mod rms_norm;
 mod softmax;
@@ -23,7 +22,6 @@ pub use attend::{Attend, Attended, Feature, Remembered};
 pub use cross_entropy::cross_entropy;
 pub use gated_silu::gated_silu;
 pub use parallel::weights;
-pub use pull_back::pull_back;
 pub use rms_norm::rms_norm;
 pub use softmax::softmax_attention;
 

@@ -1,10 +1,13 @@
 //! Root-mean-square norm (arXiv 1910.07467) as one operation.
 
+use std::mem::MaybeUninit;
+
 use burn::nn::RmsNorm;
 use burn::tensor::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::fused::fresh::Fresh;
 use crate::fused::host::{Output, View};
 use crate::fused::real::{Real, dot};
 use crate::fused::{self, INPUTS, Kernel, Pass, Views};
@@ -38,24 +41,28 @@ struct RootMeanSquare {
 }
 
 impl Kernel for RootMeanSquare {
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn forward<T: Real>(&self, inputs: &Views<T>, _keep: bool) -> (Output<T>, Vec<T>) {
         let (x, gamma) = arguments(inputs);
         let [_, _, rows, width] = x.shape();
-        let mut data = vec![T::ZERO; rows * width];
+        let mut data = Fresh::new(rows * width);
         let (arch, epsilon) = (pulp::Arch::new(), T::from_f64(self.epsilon));
-        data.par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, y)| {
+        data.places()[..rows * width].par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, y)| {
             arch.dispatch(Forward { first: block * BLOCK, x, gamma, epsilon, y });
         });
+        // SAFETY: the blocks are all of it, and each writes all of its own.
+        let data = unsafe { data.written(rows * width) };
         (Output { data, shape: vec![1, 1, rows, width] }, Vec::new())
     }
 
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let (x, gamma) = arguments(&pass.inputs);
         let [_, _, rows, width] = x.shape();
-        let mut dx = vec![T::ZERO; rows * width];
+        let mut dx = Fresh::new(rows * width);
         let (arch, epsilon, grad) = (pulp::Arch::new(), T::from_f64(self.epsilon), pass.grad);
         // Each block sums its own part of dγ, and the parts are added in order.
-        let blocks = dx.par_chunks_mut(BLOCK * width).enumerate();
+        let blocks = dx.places()[..rows * width].par_chunks_mut(BLOCK * width).enumerate();
         let parts: Vec<Vec<T>> = blocks
             .map(|(block, dx)| {
                 let mut dgamma = vec![T::ZERO; width];
@@ -63,6 +70,8 @@ impl Kernel for RootMeanSquare {
                 dgamma
             })
             .collect();
+        // SAFETY: the blocks are all of it, and each writes all of its own.
+        let dx = unsafe { dx.written(rows * width) };
         let mut dgamma = vec![T::ZERO; width];
         for part in parts {
             dgamma.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
@@ -94,7 +103,7 @@ struct Forward<'a, T> {
     x: View<'a, T>,
     gamma: &'a [T],
     epsilon: T,
-    y: &'a mut [T],
+    y: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> WithSimd for Forward<'_, T> {
@@ -108,7 +117,7 @@ impl<T: Real> WithSimd for Forward<'_, T> {
             let mean = row_dot(simd, x, x) / T::from_f64(gamma.len() as f64);
             let inverse = T::ONE / (mean + epsilon).sqrt();
             for ((y, &x), &gamma) in y.iter_mut().zip(x).zip(gamma) {
-                *y = x * inverse * gamma;
+                y.write(x * inverse * gamma);
             }
         }
     }
@@ -120,7 +129,7 @@ struct Backward<'a, T> {
     gamma: &'a [T],
     grad: View<'a, T>,
     epsilon: T,
-    dx: &'a mut [T],
+    dx: &'a mut [MaybeUninit<T>],
     dgamma: &'a mut [T],
 }
 
@@ -132,17 +141,18 @@ impl<T: Real> WithSimd for Backward<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { first, x, gamma, grad, epsilon, dx, dgamma } = self;
         let count = T::from_f64(gamma.len() as f64);
+        let mut scaled = vec![T::ZERO; gamma.len()];
         for (i, dx) in dx.chunks_exact_mut(gamma.len()).enumerate() {
             let (x, dy) = (x.row(0, 0, first + i), grad.row(0, 0, first + i));
             let inverse = T::ONE / (row_dot(simd, x, x) / count + epsilon).sqrt();
-            for (((dx, &dy), &x), (&gamma, dgamma)) in dx.iter_mut().zip(dy).zip(x).zip(gamma.iter().zip(&mut *dgamma))
-            {
+            let of_gamma = gamma.iter().zip(&mut *dgamma);
+            for (((scaled, &dy), &x), (&gamma, dgamma)) in scaled.iter_mut().zip(dy).zip(x).zip(of_gamma) {
                 *dgamma += dy * x * inverse;
-                *dx = dy * gamma;
+                *scaled = dy * gamma;
             }
-            let along = row_dot(simd, dx, x) / count * inverse * inverse;
-            for (dx, &x) in dx.iter_mut().zip(x) {
-                *dx = (*dx - x * along) * inverse;
+            let along = row_dot(simd, &scaled, x) / count * inverse * inverse;
+            for ((dx, &scaled), &x) in dx.iter_mut().zip(&scaled).zip(x) {
+                dx.write((scaled - x * along) * inverse);
             }
         }
     }

@@ -3,12 +3,13 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use astrocytic_attention::ops::{Attend, Attended, Feature, pull_back};
+use astrocytic_attention::ops::{Attend, Attended, Feature};
 use astrocytic_attention::{Form, Plasticity};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Device, Distribution, Tensor};
 
+use super::pull_back::pull_back;
 use super::{AttentionRow, Direction, PeakRow, median, memory, time};
 
 /// Ours, the plain one first; then softmax: ours, and Burn's own layer with its four projections.
@@ -48,7 +49,7 @@ pub(super) fn measure(
         unit: delta,
         calcium: !delta,
         causal: true,
-        form: Form::Chunkwise(std::env::var("CHUNK").map_or(CHUNK, |c| c.parse().unwrap())),
+        form: Form::Chunkwise(CHUNK),
     };
     let (c, m, t) = (CHUNK as f64, d as f64, steps as f64);
     let d_wide = heads * d;

@@ -7,6 +7,7 @@ mod attention;
 mod generation;
 mod memory;
 mod peers;
+mod pull_back;
 mod table;
 mod training;
 

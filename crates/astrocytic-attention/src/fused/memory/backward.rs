@@ -4,6 +4,8 @@
 //! step j. So its gradient is `q_i · dq_i` and `k_i · dk_i`, the latter with a minus sign for that part of dk in which the
 //! key was written: no other sum over pairs of steps is needed.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 
 use super::super::Views;
@@ -12,7 +14,9 @@ use super::super::product::{
     BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose,
 };
 use super::super::real::{Real, add_scaled, copy, dot, scale};
-use super::chunk::{Correction, Decay, Scratch, leak, load_heads, load_numbers, map, map_backward, store_heads};
+use super::chunk::{
+    Correction, Decay, Scratch, leak, load_heads, load_numbers, map_backward, map_with_slopes, store_heads,
+};
 use super::forward::{normalizers, times_lower};
 use super::{Memory, Sizes};
 use crate::ops::Plasticity;
@@ -21,16 +25,16 @@ use crate::ops::Plasticity;
 pub fn scratch(sizes: &Sizes) -> usize {
     let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
     let state = m * d + m;
-    let of_heads = state + c * (6 * m + 4 * d);
-    let of_one = 2 * d * m + m + c * (2 * m + 3 * d + 3 * c + 5);
+    let of_heads = state + c * (4 * m + 4 * d);
+    let of_one = 2 * d * m + c * (4 * m + 3 * d + 3 * c + 7);
     group * of_heads + of_one + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
 }
 
 /// Where the gradients of a task's heads go.
 pub struct Found<'b, T> {
-    pub dq: Vec<&'b mut [T]>,
-    pub dk: Vec<&'b mut [T]>,
-    pub dv: Vec<&'b mut [T]>,
+    pub dq: Vec<&'b mut [MaybeUninit<T>]>,
+    pub dk: Vec<&'b mut [MaybeUninit<T>]>,
+    pub dv: Vec<&'b mut [MaybeUninit<T>]>,
     pub d_decay: &'b mut [T],
     pub d_strength: &'b mut [T],
     pub d_memory: &'b mut [T],
@@ -81,10 +85,10 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let mut scratch = Scratch(scratch);
         let dh_all = scratch.take(group * m * d_pad);
         let dg_all = scratch.take(group * m_pad);
-        let [q_all, k_all, raw_q_all, raw_k_all, dq_all, dk_all] =
-            [(); 6].map(|()| scratch.take(group * c_pad * m_pad));
+        let [q_all, k_all, dq_all, dk_all] = [(); 4].map(|()| scratch.take(group * c_pad * m_pad));
         let [x_all, y_all, dr_all, du_all] = [(); 4].map(|()| scratch.take(group * c_pad * d_pad));
-        let slopes = scratch.take(m_pad);
+        let [q_slopes, k_slopes] = [(); 2].map(|()| scratch.take(c_pad * m_pad));
+        let [q_inverses, k_inverses] = [(); 2].map(|()| scratch.take(c_pad));
         let [h_transposed, dh_transposed] = [(); 2].map(|()| scratch.take(d * m_pad));
         let dk_read = scratch.take(c_pad * m_pad);
         let k_transposed = scratch.take(m * c_pad);
@@ -120,19 +124,17 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 load_heads(simd, query, place, span, q_all, wide);
                 load_heads(simd, &grad, place, span, dr_all, tall);
                 load_heads(simd, &output, place, span, y_all, tall);
-                copy::<T, S>(raw_q_all, q_all);
                 for head in 0..group {
                     let last = &kept[(head + 1) * sizes.kept() - sizes.state()..][..sizes.state()];
                     let (h, g) = last.split_at(m * d_pad);
                     let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
                     let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
-                    let raw = &mut raw_q_all[head * c_pad * m_pad..][..c_pad * m_pad];
                     let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
                     let y = &y_all[head * c_pad * d_pad..][..c_pad * d_pad];
                     let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
                     let dg = &mut dg_all[head * m_pad..][..m_pad];
                     transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
-                    map(simd, memory, q, m_pad, m, count);
+                    map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
                     if let Some(floor) = floor {
                         for i in 0..count {
                             n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
@@ -148,10 +150,11 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                             add_scaled(simd, row, dn[i], g);
                             add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
                         }
-                        map_backward(simd, memory, &mut raw[i * m_pad..][..m_pad], row, slopes, m);
+                        let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
+                        map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
                     }
                 }
-                store_heads(simd, dq_all, wide, &mut found.dq[start..start + count], m);
+                store_heads(dq_all, wide, &mut found.dq[start..start + count], m);
             }
         }
 
@@ -160,11 +163,9 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             let span = [start, chunk.min(steps - start)];
             let count = span[1];
             load_heads(simd, key, place, span, k_all, wide);
-            copy::<T, S>(raw_k_all, k_all);
             load_heads(simd, value, place, span, x_all, tall);
             if memory.causal {
                 load_heads(simd, query, place, span, q_all, wide);
-                copy::<T, S>(raw_q_all, q_all);
                 load_heads(simd, &grad, place, span, dr_all, tall);
                 if floor.is_some() {
                     load_heads(simd, &output, place, span, y_all, tall);
@@ -174,8 +175,6 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 let place = [place[0], place[1] + head];
                 let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let k = &mut k_all[head * c_pad * m_pad..][..c_pad * m_pad];
-                let raw_q = &mut raw_q_all[head * c_pad * m_pad..][..c_pad * m_pad];
-                let raw_k = &mut raw_k_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let dk_written = &mut dk_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let x = &mut x_all[head * c_pad * d_pad..][..c_pad * d_pad];
@@ -189,7 +188,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 let (h, g) = now.split_at(m * d_pad);
 
                 // As in the forward pass.
-                map(simd, memory, k, m_pad, m, count);
+                map_with_slopes(simd, memory, k, k_slopes, k_inverses, m_pad, m, count);
                 if let Some(view) = &inputs[3] {
                     decay.load(simd, view, place, span);
                 }
@@ -252,7 +251,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
 
                 // Through the reads.
                 if memory.causal {
-                    map(simd, memory, q, m_pad, m, count);
+                    map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
                     let left = Left::plain(q, m_pad);
                     lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
                     times_lower(scores, decay.between, chunk, c_pad);
@@ -296,6 +295,13 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         for i in 0..chunk {
                             by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
                         }
+                    }
+                    for i in 0..count {
+                        let row = &mut dq[i * m_pad..][..m_pad];
+                        let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
+                        map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
+                    }
+                    if decays {
                         for (row, &by) in q.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
                             scale(row, by);
                         }
@@ -305,10 +311,6 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         for i in 0..chunk {
                             add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
                         }
-                    }
-                    for i in 0..count {
-                        let row = &mut dq[i * m_pad..][..m_pad];
-                        map_backward(simd, memory, &mut raw_q[i * m_pad..][..m_pad], row, slopes, m);
                     }
                 } else {
                     by_log.fill(T::ZERO);
@@ -382,14 +384,15 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     if delta {
                         add_scaled(simd, row, T::ONE, &dk_read[i * m_pad..][..m_pad]);
                     }
-                    map_backward(simd, memory, &mut raw_k[i * m_pad..][..m_pad], row, slopes, m);
+                    let (phi, slopes) = (&k[i * m_pad..][..m_pad], &k_slopes[i * m_pad..][..m_pad]);
+                    map_backward(simd, memory, phi, slopes, k_inverses[i], row, m);
                 }
             }
             if memory.causal {
-                store_heads(simd, dq_all, wide, &mut found.dq[start..start + count], m);
+                store_heads(dq_all, wide, &mut found.dq[start..start + count], m);
             }
-            store_heads(simd, dk_all, wide, &mut found.dk[start..start + count], m);
-            store_heads(simd, du_all, tall, &mut found.dv[start..start + count], d);
+            store_heads(dk_all, wide, &mut found.dk[start..start + count], m);
+            store_heads(du_all, tall, &mut found.dv[start..start + count], d);
         }
 
         for (to, row) in found.d_memory.chunks_exact_mut(d).zip(dh_all.chunks_exact(d_pad)) {

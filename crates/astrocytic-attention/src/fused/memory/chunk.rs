@@ -1,7 +1,10 @@
 //! What forward and backward pass do alike to a chunk: load it, decay it, correct it.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
 
+use super::super::fresh::put;
 use super::super::host::View;
 use super::super::product::{Into, Left, lower_of_product, product};
 use super::super::real::{Real, add_scaled, copy, dot, scale, sigmoid, times};
@@ -65,16 +68,15 @@ pub fn load_heads<T: Real, S: Simd>(
 
 /// Rows of chunks, as [`load_heads`] leaves them, to rows of all heads of the group side by side.
 #[inline(always)]
-pub fn store_heads<T: Real, S: Simd>(
-    _simd: S,
+pub fn store_heads<T: Real>(
     from: &[T],
     [group, rows, pad]: [usize; 3],
-    to: &mut [&mut [T]],
+    to: &mut [&mut [MaybeUninit<T>]],
     width: usize,
 ) {
     for (i, to) in to.iter_mut().enumerate() {
         for head in 0..group {
-            copy::<T, S>(&mut to[head * width..][..width], &from[(head * rows + i) * pad..][..width]);
+            put(&mut to[head * width..][..width], &from[(head * rows + i) * pad..][..width]);
         }
     }
 }
@@ -111,49 +113,77 @@ pub fn map<T: Real, S: Simd>(simd: S, memory: &Memory, rows: &mut [T], pad: usiz
             }
         }
         if let Some(floor) = memory.unit {
-            let length = (dot(simd, row, row) + T::from_f64(floor)).sqrt();
-            scale(row, T::ONE / length);
+            scale(row, T::ONE / length(simd, row, floor));
         }
     }
 }
 
-/// Turns the gradient of φ(x), in `grad`, into that of x. `x` is what was loaded and is used up, as is `slopes`.
+/// As [`map`], with what [`map_backward`] needs: φ′, and of each row the inverse of its length where it is brought to 1.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn map_with_slopes<T: Real, S: Simd>(
+    simd: S,
+    memory: &Memory,
+    rows: &mut [T],
+    slopes: &mut [T],
+    inverses: &mut [T],
+    pad: usize,
+    width: usize,
+    count: usize,
+) {
+    let both = rows.chunks_exact_mut(pad).zip(slopes.chunks_exact_mut(pad)).take(count);
+    for ((row, slopes), inverse) in both.zip(inverses) {
+        match memory.feature {
+            Feature::Identity => {}
+            Feature::Elu => {
+                for (x, slope) in row[..width].iter_mut().zip(&mut *slopes) {
+                    (*x, *slope) = elu::<T, S>(*x);
+                }
+            }
+            Feature::Relu => {
+                for (x, slope) in row[..width].iter_mut().zip(&mut *slopes) {
+                    (*x, *slope) = relu(*x);
+                }
+            }
+            Feature::Silu => {
+                for (x, slope) in row[..width].iter_mut().zip(&mut *slopes) {
+                    (*x, *slope) = silu::<T, S>(*x);
+                }
+            }
+        }
+        if let Some(floor) = memory.unit {
+            *inverse = T::ONE / length(simd, row, floor);
+            scale(row, *inverse);
+        }
+    }
+}
+
+#[inline(always)]
+fn length<T: Real, S: Simd>(simd: S, row: &[T], floor: f64) -> T {
+    (dot(simd, row, row) + T::from_f64(floor)).sqrt()
+}
+
+/// Turns the gradient of a row φ, in `grad`, into that of x.
 #[inline(always)]
 pub fn map_backward<T: Real, S: Simd>(
     simd: S,
     memory: &Memory,
-    x: &mut [T],
+    phi: &[T],
+    slopes: &[T],
+    inverse: T,
     grad: &mut [T],
-    slopes: &mut [T],
     width: usize,
 ) {
-    match memory.feature {
-        Feature::Identity => slopes.fill(T::ONE),
-        Feature::Elu => {
-            for (x, slope) in x[..width].iter_mut().zip(slopes.iter_mut()) {
-                (*x, *slope) = elu::<T, S>(*x);
-            }
-        }
-        Feature::Relu => {
-            for (x, slope) in x[..width].iter_mut().zip(slopes.iter_mut()) {
-                (*x, *slope) = relu(*x);
-            }
-        }
-        Feature::Silu => {
-            for (x, slope) in x[..width].iter_mut().zip(slopes.iter_mut()) {
-                (*x, *slope) = silu::<T, S>(*x);
-            }
-        }
-    }
-    if let Some(floor) = memory.unit {
-        // y = φ / |φ|: dφ = (dy − y (y · dy)) / |φ|.
-        let inverse = T::ONE / (dot(simd, x, x) + T::from_f64(floor)).sqrt();
-        let along = dot(simd, x, grad) * inverse * inverse;
-        for (grad, &phi) in grad.iter_mut().zip(&*x) {
+    if memory.unit.is_some() {
+        // φ = f / |f|: df = (dφ − φ (φ · dφ)) / |f|.
+        let along = dot(simd, phi, grad);
+        for (grad, &phi) in grad.iter_mut().zip(phi) {
             *grad = (*grad - phi * along) * inverse;
         }
     }
-    times(&mut grad[..width], slopes);
+    if memory.feature != Feature::Identity {
+        times(&mut grad[..width], slopes);
+    }
 }
 
 /// `a · state`. Near 1 as `state + (a − 1) · state`: a itself, rounded, would be off the same way at every step.

@@ -1,5 +1,7 @@
 //! The forward pass.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Simd, WithSimd};
 
 use super::super::Views;
@@ -22,7 +24,7 @@ pub struct Heads<'a, 'b, T: Real> {
     pub inputs: &'a Views<'a, T>,
     /// Which, group by group.
     pub task: usize,
-    pub reads: Vec<&'b mut [T]>,
+    pub reads: Vec<&'b mut [MaybeUninit<T>]>,
     /// For each head all states with `keep`, else the present one.
     pub states: &'b mut [T],
     pub keep: bool,
@@ -164,7 +166,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 }
             }
             if memory.causal {
-                store_heads(simd, y_all, tall, &mut reads[start..start + count], d);
+                store_heads(y_all, tall, &mut reads[start..start + count], d);
             }
         }
 
@@ -186,7 +188,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                     }
                 }
-                store_heads(simd, y_all, tall, &mut reads[start..start + count], d);
+                store_heads(y_all, tall, &mut reads[start..start + count], d);
             }
         }
     }

@@ -13,6 +13,7 @@ pub(super) use chunk::{Scratch, load};
 
 use rayon::prelude::*;
 
+use super::fresh::{Fresh, put};
 use super::host::{Output, View};
 use super::product::BLOCK;
 use super::real::Real;
@@ -120,7 +121,7 @@ pub(super) fn group(batch: usize, heads: usize) -> usize {
 /// The rows of each head in a tensor `[batch, steps, heads, width]`, batch by batch.
 pub(super) fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]) -> Vec<Vec<&mut [T]>> {
     let mut rows: Vec<Vec<&mut [T]>> = (0..batch * heads).map(|_| Vec::with_capacity(steps)).collect();
-    for (i, row) in data.chunks_mut(width).enumerate() {
+    for (i, row) in data.chunks_mut(width).take(batch * steps * heads).enumerate() {
         let (b, h) = (i / heads / steps, i % heads);
         rows[b * heads + h].push(row);
     }
@@ -135,6 +136,7 @@ impl Memory {
 }
 
 impl Kernel for Memory {
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn forward<T: Real>(&self, inputs: &Views<T>, keep: bool) -> (Output<T>, Vec<T>) {
         let sizes = Sizes::new(self, inputs);
         let Sizes { batch, heads, reads, m, d, group, .. } = sizes;
@@ -142,12 +144,12 @@ impl Kernel for Memory {
         let count = batch * reads * heads * d;
         let last = if self.state { batch * heads * m * d } else { 0 };
         let last_calcium = if self.state && self.calcium_floor.is_some() { batch * heads * m } else { 0 };
-        let mut data = vec![T::ZERO; count + last + last_calcium];
+        let mut data = Fresh::new(count + last + last_calcium);
         // Of each head all states, or where nothing is kept the present one alone.
         let states = if keep { sizes.kept() } else { sizes.state() };
         let mut kept = vec![T::ZERO; batch * heads * states];
 
-        let (own, rest) = data.split_at_mut(count);
+        let (own, rest) = data.places().split_at_mut(count);
         let rows = rows_of_heads(own, [batch, reads, heads / group, group * d]);
         let tasks: Vec<_> = rows.into_iter().zip(kept.chunks_mut(group * states)).enumerate().collect();
         let arch = pulp::Arch::new();
@@ -159,21 +161,25 @@ impl Kernel for Memory {
         );
 
         if self.state {
-            let (memory, calcium) = rest.split_at_mut(last);
+            let (memory, calcium) = rest[..last + last_calcium].split_at_mut(last);
             for (head, states) in kept.chunks(states).enumerate() {
                 let state = &states[states.len() - sizes.state()..];
                 for i in 0..m {
-                    memory[(head * m + i) * d..][..d].copy_from_slice(&state[i * sizes.d_pad..][..d]);
+                    put(&mut memory[(head * m + i) * d..][..d], &state[i * sizes.d_pad..][..d]);
                 }
                 if !calcium.is_empty() {
-                    calcium[head * m..][..m].copy_from_slice(&state[m * sizes.d_pad..][..m]);
+                    put(&mut calcium[head * m..][..m], &state[m * sizes.d_pad..][..m]);
                 }
             }
         }
+        // SAFETY: every row belongs to one task, which stores the reads of each of its steps and heads; the states are put
+        // behind them, head by head.
+        let data = unsafe { data.written(count + last + last_calcium) };
         let shape = if self.state { vec![data.len()] } else { shape.to_vec() };
         (Output { data, shape }, if keep { kept } else { Vec::new() })
     }
 
+    #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let sizes = Sizes::new(self, &pass.inputs);
         let Sizes { batch, heads, steps, reads, m, d, group, .. } = sizes;
@@ -188,13 +194,15 @@ impl Kernel for Memory {
             vec![batch, heads, m, d],
             vec![batch, heads, m],
         ];
-        let mut found = shapes.each_ref().map(|shape| zeros(shape));
+        let mut wide = [0, 1, 2].map(|i| Fresh::new(shapes[i].iter().product()));
+        let mut small = [3, 4, 5, 6].map(|i| zeros(&shapes[i]));
         let count = read_shape.iter().product::<usize>();
         let of_reads = |view| self.reads_of(view, read_shape);
         // Gradient of the state after the last step.
         let after = if self.state { &pass.grad.all()[count..] } else { &[] };
         let after = after.split_at(if self.state { batch * heads * m * d } else { 0 });
-        let [dq, dk, dv, d_decay, d_strength, d_memory, d_calcium] = &mut found;
+        let [dq, dk, dv] = wide.each_mut().map(Fresh::places);
+        let [d_decay, d_strength, d_memory, d_calcium] = &mut small;
         let groups = heads / group;
         let rows = rows_of_heads(dq, [batch, reads, groups, group * m])
             .into_iter()
@@ -225,6 +233,13 @@ impl Kernel for Memory {
                 });
             },
         );
+        // SAFETY: every row belongs to one task, which stores the gradients of each of its steps and heads.
+        let [dq, dk, dv] = {
+            let mut counts = shapes.iter().map(|shape| shape.iter().product());
+            wide.map(|data| unsafe { data.written(counts.next().expect("as many shapes")) })
+        };
+        let [d_decay, d_strength, d_memory, d_calcium] = small;
+        let found = [dq, dk, dv, d_decay, d_strength, d_memory, d_calcium];
         let mut given = pass.inputs.iter().map(Option::is_some).zip(wanted);
         let mut shapes = shapes.into_iter();
         let steps_first =
