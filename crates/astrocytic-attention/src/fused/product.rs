@@ -1,6 +1,6 @@
 //! Small matrix products on scratch memory: a register tile of rows × two vectors, the rest in loops around it.
 
-use pulp::Simd;
+use pulp::{NullaryFnOnce, Simd};
 
 use super::real::Real;
 
@@ -44,38 +44,58 @@ pub enum Into {
 #[inline(always)]
 pub fn product<T: Real, S: Simd>(
     simd: S,
-    [m, n, k]: [usize; 3],
+    shape: [usize; 3],
     left: Left<T>,
-    (right, right_ld): (&[T], usize),
-    (out, out_ld): (&mut [T], usize),
+    right: (&[T], usize),
+    out: (&mut [T], usize),
     into: Into,
 ) {
-    // Eight rows of two registers, their sums and the operands, fill 32 registers; four rows fill 16.
-    let rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
-    let lanes = T::lanes::<S>();
-    debug_assert!(n.is_multiple_of(lanes));
-    let mut i = 0;
-    while i < m {
-        let height = if m - i >= rows { rows } else { 1 << (m - i).ilog2() };
-        let left = left.from(i, 0);
-        let out = &mut out[i * out_ld..];
-        let mut j = 0;
-        while j < n {
-            let (right, out) = (&right[j..], &mut out[j..]);
-            let two = n - j >= 2 * lanes;
-            match (height, two) {
-                (8, true) => tile::<T, S, 8, 2>(simd, k, left, right, right_ld, out, out_ld, into),
-                (8, false) => tile::<T, S, 8, 1>(simd, k, left, right, right_ld, out, out_ld, into),
-                (4, true) => tile::<T, S, 4, 2>(simd, k, left, right, right_ld, out, out_ld, into),
-                (4, false) => tile::<T, S, 4, 1>(simd, k, left, right, right_ld, out, out_ld, into),
-                (2, true) => tile::<T, S, 2, 2>(simd, k, left, right, right_ld, out, out_ld, into),
-                (2, false) => tile::<T, S, 2, 1>(simd, k, left, right, right_ld, out, out_ld, into),
-                (_, true) => tile::<T, S, 1, 2>(simd, k, left, right, right_ld, out, out_ld, into),
-                (_, false) => tile::<T, S, 1, 1>(simd, k, left, right, right_ld, out, out_ld, into),
+    // A call, where inlining a dozen products into one function would make it outgrow the instruction cache.
+    simd.vectorize(Product { simd, shape, left, right, out, into });
+}
+
+struct Product<'a, T, S> {
+    simd: S,
+    shape: [usize; 3],
+    left: Left<'a, T>,
+    right: (&'a [T], usize),
+    out: (&'a mut [T], usize),
+    into: Into,
+}
+
+impl<T: Real, S: Simd> NullaryFnOnce for Product<'_, T, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, shape: [m, n, k], left, right: (right, right_ld), out: (out, out_ld), into } = self;
+        // Eight rows of two registers, their sums and the operands, fill 32 registers; four rows fill 16.
+        let rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
+        let lanes = T::lanes::<S>();
+        debug_assert!(n.is_multiple_of(lanes));
+        let mut i = 0;
+        while i < m {
+            let height = if m - i >= rows { rows } else { 1 << (m - i).ilog2() };
+            let left = left.from(i, 0);
+            let out = &mut out[i * out_ld..];
+            let mut j = 0;
+            while j < n {
+                let (right, out) = (&right[j..], &mut out[j..]);
+                let two = n - j >= 2 * lanes;
+                match (height, two) {
+                    (8, true) => tile::<T, S, 8, 2>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (8, false) => tile::<T, S, 8, 1>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (4, true) => tile::<T, S, 4, 2>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (4, false) => tile::<T, S, 4, 1>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (2, true) => tile::<T, S, 2, 2>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (2, false) => tile::<T, S, 2, 1>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (_, true) => tile::<T, S, 1, 2>(simd, k, left, right, right_ld, out, out_ld, into),
+                    (_, false) => tile::<T, S, 1, 1>(simd, k, left, right, right_ld, out, out_ld, into),
+                }
+                j += if two { 2 * lanes } else { lanes };
             }
-            j += if two { 2 * lanes } else { lanes };
+            i += height;
         }
-        i += height;
     }
 }
 
