@@ -176,7 +176,9 @@ impl Decoder {
     }
 
     fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        let read_out = self.embedding.weight.val().transpose().unsqueeze::<3>();
-        rms_norm(x, &self.norm).matmul(read_out)
+        let [batch, steps, d_model] = x.dims();
+        let read_out = self.embedding.weight.val().transpose();
+        let logits = rms_norm(x, &self.norm).reshape([batch * steps, d_model]).matmul(read_out);
+        logits.reshape([batch, steps, self.config.vocabulary])
     }
 }

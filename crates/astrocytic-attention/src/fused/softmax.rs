@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::fresh::{Fresh, put};
 use super::host::{Output, View};
-use super::memory::{Scratch, load, rows_of_heads};
+use super::memory::{LITTLE, Scratch, load, rows_of_heads};
 use super::product::{BLOCK, Into, Left, product, transpose};
 use super::real::{Real, copy, dot, scale};
 use super::{INPUTS, Kernel, Pass, Views};
@@ -68,7 +68,9 @@ impl Kernel for Softmax {
         let few = queries < BLOCK;
         let room = if few { keys + 3 * d_pad } else { d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2) };
         let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each_init(
+        let little = queries * keys * d * heads < LITTLE;
+        let together = if little { tasks.len() } else { 1 };
+        tasks.into_par_iter().with_min_len(together).for_each_init(
             || vec![T::POISON; room],
             |scratch, (head, (reads, log_sums))| {
                 arch.dispatch(Forward { sizes, inputs, head, reads, log_sums, few, scratch });
@@ -136,8 +138,13 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
                 let seen = sizes.seen(i);
                 row.fill(T::ZERO);
                 for (j, score) in scores[..seen].iter_mut().enumerate() {
-                    copy::<T, S>(&mut row[..d], key.row(place[0], j, place[1]));
-                    *score = dot(simd, q, row);
+                    let own = key.row(place[0], j, place[1]);
+                    *score = if d == d_pad {
+                        dot(simd, q, own)
+                    } else {
+                        copy::<T, S>(&mut row[..d], own);
+                        dot(simd, q, row)
+                    };
                 }
                 let mut largest = scores[0];
                 for &score in &scores[..seen] {

@@ -93,7 +93,7 @@ impl Sizes {
             d: value[3],
             chunk,
             chunks: steps.div_ceil(chunk),
-            group: group(batch, heads),
+            group: group(batch, heads, steps.max(query[1]) * heads * m * value[3]),
             c_pad: pad(chunk),
             m_pad: pad(m),
             d_pad: pad(value[3]),
@@ -111,9 +111,13 @@ impl Sizes {
     }
 }
 
-/// The most heads, a divisor of all, that still leave two tasks for each thread. No result depends on it.
-pub(super) fn group(batch: usize, heads: usize) -> usize {
-    let wanted = (2 * rayon::current_num_threads()).div_ceil(batch);
+/// Work, in multiplications, that is not worth a second thread: to wake one takes as long.
+pub(super) const LITTLE: usize = 1 << 16;
+
+/// The most heads, a divisor of all, that still leave two tasks for each thread, or all where a row is little work. No
+/// result depends on it.
+fn group(batch: usize, heads: usize, work: usize) -> usize {
+    let wanted = if work < LITTLE { 1 } else { (2 * rayon::current_num_threads()).div_ceil(batch) };
     let groups = (1..=heads).find(|&groups| groups >= wanted && heads.is_multiple_of(groups)).unwrap_or(heads);
     heads / groups
 }
