@@ -69,8 +69,11 @@ pub struct SoftmaxAttention {
 /// Keys and values of the steps seen so far: grows with them.
 #[derive(Debug, Clone)]
 pub struct KeyValueCache {
-    /// Keys and values, `[batch, key heads, steps, d]` each; `None` before the first step.
-    pub steps: Option<[Tensor<4>; 2]>,
+    /// Keys and values, `[batch, key heads, room, d]` each; `None` before the first step. The room doubles when it is
+    /// full, so that a step need not copy those before it.
+    room: Option<[Tensor<4>; 2]>,
+    /// Steps in it.
+    length: usize,
     /// Which of them are padded, `[batch, steps]`; `None` is none.
     pub padded: Option<Tensor<2, Bool>>,
     /// Steps seen by each row, padded ones left out, `[batch]`.
@@ -78,6 +81,40 @@ pub struct KeyValueCache {
     /// Last steps of q, k and v before the convolution.
     pub history: Option<[Tensor<3>; 3]>,
 }
+
+impl KeyValueCache {
+    /// Keys and values seen, `[batch, key heads, steps, d]` each.
+    pub fn steps(&self) -> Option<[Tensor<4>; 2]> {
+        self.room.clone().map(|room| room.map(|x| x.narrow(2, 0, self.length)))
+    }
+
+    /// Adds keys and values and returns all.
+    fn append(&mut self, new: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+        let [batch, heads, steps, d] = new[0].dims();
+        let needed = self.length + steps;
+        let mut room = self.room.take();
+        if room.as_ref().is_none_or(|room| room[0].dims()[2] < needed) {
+            let size = needed.next_power_of_two().max(LEAST_ROOM);
+            let options = (&new[0].device(), new[0].dtype());
+            let larger = || Tensor::zeros([batch, heads, size, d], options);
+            let seen = [0..batch, 0..heads, 0..self.length, 0..d];
+            room = Some(match room {
+                Some(full) => full.map(|x| larger().slice_assign(seen.clone(), x.narrow(2, 0, self.length))),
+                None => [larger(), larger()],
+            });
+        }
+        let [keys, values] = room.expect("made where there was none");
+        let place = [0..batch, 0..heads, self.length..needed, 0..d];
+        let [new_keys, new_values] = new;
+        // Nobody else holds them, so they are written in place.
+        self.room = Some([keys.slice_assign(place.clone(), new_keys), values.slice_assign(place, new_values)]);
+        self.length = needed;
+        self.steps().expect("just put there")
+    }
+}
+
+/// Steps that a cache first has room for.
+const LEAST_ROOM: usize = 64;
 
 impl SoftmaxAttentionConfig {
     /// Refuses what makes no sense.
@@ -147,7 +184,13 @@ impl SoftmaxAttention {
         let weight = self.query.weight.val();
         let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
         let history = self.convolution.as_ref().map(|[q, k, v]| [q, k, v].map(|f| f.empty_history(batch, &like)));
-        KeyValueCache { steps: None, padded: None, position: Tensor::zeros([batch], &weight.device()), history }
+        KeyValueCache {
+            room: None,
+            length: 0,
+            padded: None,
+            position: Tensor::zeros([batch], &weight.device()),
+            history,
+        }
     }
 
     /// Attends. Masks as in Burn's layer: true is hidden; a query that sees nothing reads 0.
@@ -177,7 +220,7 @@ impl SoftmaxAttention {
         let [batch, steps, d_model] = input.query.dims();
         let key_steps = input.key.dims()[1];
         let device = input.query.device();
-        let past = cache.steps.as_ref().map_or(0, |[key, _]| key.dims()[2]);
+        let past = cache.length;
         assert!(past == 0 || input.mask_attn.is_none(), "attention input: mask_attn needs an empty cache");
 
         // Convolution and positions know no padding; keys and values stay where they are, and the padded are hidden.
@@ -215,11 +258,9 @@ impl SoftmaxAttention {
             Some(compaction) => cache.position.clone() + compaction.kept.clone(),
             None => cache.position.clone().add_scalar(key_steps as i64),
         };
-        if let Some([past_key, past_value]) = cache.steps.take() {
-            key = Tensor::cat(vec![past_key, key], 2);
-            value = Tensor::cat(vec![past_value, value], 2);
+        if !fresh {
+            [key, value] = cache.append([key, value]);
         }
-        cache.steps = Some([key.clone(), value.clone()]);
         if cache.padded.is_some() || input.mask_pad.is_some() {
             let none = |steps| Tensor::<2, Int>::zeros([batch, steps], &device).bool();
             let before = cache.padded.take().unwrap_or_else(|| none(past));

@@ -31,7 +31,7 @@ fn a_key_value_cache_grows_as_stated() {
     for seen in [4, 8, 12] {
         layer.forward_cache(input(1, 4, 3, &device), &mut cache);
         let AttentionCache::KeyValue(cache) = &cache else { panic!("another cache") };
-        let floats: usize = cache.steps.iter().flatten().map(|x| x.shape().num_elements()).sum();
+        let floats: usize = cache.steps().iter().flatten().map(|x| x.shape().num_elements()).sum();
         let history: usize = cache.history.iter().flatten().map(|x| x.shape().num_elements()).sum();
         assert_eq!(4 * (floats + history), config.state_bytes(seen) as usize);
     }
