@@ -14,7 +14,7 @@ fn filter(x: Tensor<3>, kernel: Tensor<2>, history: Tensor<3>) -> Option<Tensor<
     }
     let inputs = [
         Some(x.reshape([batch, steps, 1, channels]).into()),
-        Some(kernel.transpose().reshape([width, 1, 1, channels]).into()),
+        Some(kernel.reshape([channels, 1, 1, width]).into()),
         Some(history.reshape([batch, width - 1, 1, channels]).into()),
         None,
         None,

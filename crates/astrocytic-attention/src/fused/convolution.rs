@@ -7,7 +7,7 @@ use super::host::{Output, View};
 use super::real::Real;
 use super::{INPUTS, Kernel, Pass, Views};
 
-/// Inputs: 0. x `[batch, steps, 1, channels]`, 1. taps, the present last, `[width, channels]` as `[width, 1, 1, channels]`,
+/// Inputs: 0. x `[batch, steps, 1, channels]`, 1. taps, the present last, `[channels, 1, 1, width]`,
 /// 2. the steps before `[batch, width − 1, 1, channels]`, or nothing for zeros.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Convolution;
@@ -19,6 +19,7 @@ impl Kernel for Convolution {
     fn forward<T: Real>(&self, inputs: &Views<T>, _keep: bool) -> (Output<T>, Vec<T>) {
         let [x, taps] = [0, 1].map(|i| inputs[i].expect("x and taps"));
         let [batch, steps, _, channels] = x.shape();
+        let taps = &taps_by_channel(taps);
         let mut data = vec![T::ZERO; batch * steps * channels];
         let arch = pulp::Arch::new();
         blocks(&mut data, steps, channels).into_par_iter().for_each(|(b, start, to)| {
@@ -30,7 +31,8 @@ impl Kernel for Convolution {
     fn backward<T: Real>(&self, pass: &Pass<T>, wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let [x, taps] = [0, 1].map(|i| pass.inputs[i].expect("x and taps"));
         let [batch, steps, _, channels] = x.shape();
-        let width = taps.shape()[0];
+        let width = taps.shape()[3];
+        let taps = &taps_by_channel(taps);
         let mut dx = vec![T::ZERO; batch * steps * channels];
         let arch = pulp::Arch::new();
         let (grad, before) = (pass.grad, pass.inputs[2]);
@@ -54,16 +56,29 @@ impl Kernel for Convolution {
                 // Step i − (width − 1) of the row meets step t by the tap whose distance lies between them.
                 let (b, i) = (i / (width - 1), i % (width - 1));
                 for t in 0..steps.min(i + 1) {
-                    let tap = taps.row(i - t, 0, 0);
+                    let tap = &taps[(i - t) * channels..][..channels];
                     to.iter_mut().zip(grad.row(b, t, 0)).zip(tap).for_each(|((to, &dy), &tap)| *to += dy * tap);
                 }
             }
             found[2] = Some(Output { data: d_before, shape: vec![batch, width - 1, 1, channels] });
         }
         found[0] = Some(Output { data: dx, shape: vec![batch, steps, 1, channels] });
-        found[1] = Some(Output { data: d_taps, shape: vec![width, 1, 1, channels] });
+        let d_taps = (0..channels).flat_map(|c| d_taps.iter().skip(c).step_by(channels).copied());
+        found[1] = Some(Output { data: d_taps.collect(), shape: vec![channels, 1, 1, width] });
         found
     }
+}
+
+/// Taps of all channels side by side, `[width, channels]`.
+fn taps_by_channel<T: Real>(taps: View<T>) -> Vec<T> {
+    let [channels, _, _, width] = taps.shape();
+    let mut by_channel = vec![T::ZERO; width * channels];
+    for c in 0..channels {
+        for (j, &tap) in taps.row(c, 0, 0).iter().enumerate() {
+            by_channel[j * channels + c] = tap;
+        }
+    }
+    by_channel
 }
 
 /// Row, first step and memory of each block of steps.
@@ -89,7 +104,7 @@ fn step<'a, T: Real>(x: &View<'a, T>, before: &Option<View<'a, T>>, b: usize, t:
 
 struct Forward<'a, T> {
     x: View<'a, T>,
-    taps: View<'a, T>,
+    taps: &'a [T],
     before: Option<View<'a, T>>,
     b: usize,
     start: usize,
@@ -102,12 +117,13 @@ impl<T: Real> WithSimd for Forward<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         let Self { x, taps, before, b, start, to } = self;
-        let [width, _, _, channels] = taps.shape();
+        let channels = x.shape()[3];
+        let width = taps.len() / channels;
         for (i, to) in to.chunks_exact_mut(channels).enumerate() {
             for j in 0..width {
                 let t = (start + i + j + 1) as isize - width as isize;
                 if let Some(x) = step(&x, &before, b, t) {
-                    for ((to, &x), &tap) in to.iter_mut().zip(x).zip(taps.row(j, 0, 0)) {
+                    for ((to, &x), &tap) in to.iter_mut().zip(x).zip(&taps[j * channels..][..channels]) {
                         *to += x * tap;
                     }
                 }
@@ -118,7 +134,7 @@ impl<T: Real> WithSimd for Forward<'_, T> {
 
 struct Backward<'a, T> {
     x: View<'a, T>,
-    taps: View<'a, T>,
+    taps: &'a [T],
     before: Option<View<'a, T>>,
     grad: View<'a, T>,
     b: usize,
@@ -133,7 +149,8 @@ impl<T: Real> WithSimd for Backward<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         let Self { x, taps, before, grad, b, start, to, d_taps } = self;
-        let [width, _, _, channels] = taps.shape();
+        let channels = x.shape()[3];
+        let width = taps.len() / channels;
         let steps = x.shape()[1];
         for (i, to) in to.chunks_exact_mut(channels).enumerate() {
             let own = start + i;
@@ -141,7 +158,9 @@ impl<T: Real> WithSimd for Backward<'_, T> {
             for j in 0..width {
                 let later = own + width - 1 - j;
                 if later < steps {
-                    for ((to, &dy), &tap) in to.iter_mut().zip(grad.row(b, later, 0)).zip(taps.row(j, 0, 0)) {
+                    for ((to, &dy), &tap) in
+                        to.iter_mut().zip(grad.row(b, later, 0)).zip(&taps[j * channels..][..channels])
+                    {
                         *to += dy * tap;
                     }
                 }

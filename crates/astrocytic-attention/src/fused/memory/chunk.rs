@@ -332,8 +332,10 @@ impl<'a, T: Real> Correction<'a, T> {
         for start in (0..sizes.chunk).step_by(STRIP) {
             let height = STRIP.min(sizes.chunk - start);
             let (done, strip) = rows.split_at_mut(start * pad);
-            let left = Left::plain(&self.against[start * width..], width);
-            product(simd, [height, pad, start], left, (done, pad), (strip, pad), Into::Add);
+            if start > 0 {
+                let left = Left::plain(&self.against[start * width..], width);
+                product(simd, [height, pad, start], left, (done, pad), (strip, pad), Into::Add);
+            }
             for i in 1..height {
                 let (before, own) = strip.split_at_mut(i * pad);
                 for (j, row) in before.chunks_exact(pad).enumerate() {
