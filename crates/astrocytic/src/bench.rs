@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::bench::{Peer, Plan, table};
+use astrocytic_lab::bench::{Peer, Plan, Store, stored, table};
 use clap::Args;
 
 #[derive(Args)]
@@ -30,12 +30,21 @@ pub(crate) struct Arguments {
     /// Device: flex, ndarray, or wgpu where built in.
     #[arg(long, default_value = "flex")]
     device: String,
+    /// Folder to keep the rows in.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the tables of a folder's rows; measures nothing.
+    #[arg(long, conflicts_with_all = ["out", "against", "json"])]
+    stored: Option<PathBuf>,
     /// Print one JSON object for each measurement instead of tables.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(folder) = &arguments.stored {
+        return crate::say(table(&stored(folder)?));
+    }
     for part in &arguments.parts {
         if !["attention", "train", "generate"].contains(&part.as_str()) {
             bail!("--parts {part}: choose from attention, train, generate");
@@ -59,14 +68,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         parts: arguments.parts.clone(),
     };
     let mut peer = arguments.against.as_ref().map(|script| Peer::start(&arguments.python, script)).transpose()?;
+    let mut store = arguments.out.as_deref().map(Store::create).transpose()?;
     let rows = plan.run(peer.as_mut(), &mut |row| {
+        if let Some(store) = &mut store {
+            store.add(row)?;
+        }
         let line = serde_json::to_string(row)?;
-        if arguments.json { crate::say(line) } else { Ok(eprintln!("{line}")) }
+        if arguments.json {
+            return crate::say(line);
+        }
+        eprintln!("{line}");
+        Ok(())
     })?;
-    if arguments.json {
-        return Ok(());
-    }
-    let machine = astrocytic_lab::bench::machine();
-    let against = peer.map_or(String::new(), |peer| format!("; {}", peer.describe()));
-    crate::say(format_args!("{machine}{against}\n{}", table(&rows)))
+    if arguments.json { Ok(()) } else { crate::say(table(&rows)) }
 }

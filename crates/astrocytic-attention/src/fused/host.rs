@@ -68,8 +68,8 @@ fn view<'a, T>(data: &'a [T], shape: &[usize], strides: &[isize]) -> Option<View
     }
     let mut view = View { data, shape: [1; 4], strides: [1; 4] };
     view.shape[..axes].copy_from_slice(shape);
-    for axis in 0..axes {
-        view.strides[axis] = strides[axis] as usize;
+    for (to, &stride) in view.strides.iter_mut().zip(strides) {
+        *to = stride as usize;
     }
     Some(view)
 }

@@ -100,7 +100,8 @@ impl<T: Real, S: Simd> NullaryFnOnce for Product<'_, T, S> {
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "one caller, and a struct would only rename them")]
+#[expect(clippy::needless_range_loop, reason = "loops unrolled over arrays that must stay in registers")]
 fn tile<T: Real, S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     k: usize,

@@ -22,10 +22,9 @@ pub fn softmax_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, cau
     assert!(!causal || steps <= all, "softmax attention: {steps} causal queries for {all} keys");
     let inputs = [query.clone(), key.clone(), value.clone()].map(|x| Some(x.into()));
     let [q, k, v] = inputs;
-    if query.shape().num_elements() > 0 && key.shape().num_elements() > 0 {
-        if let Some(reads) = fused::run(Softmax { causal }, [q, k, v, None, None, None, None]) {
-            return reads;
-        }
+    let empty = query.shape().num_elements() == 0 || key.shape().num_elements() == 0;
+    if !empty && let Some(reads) = fused::run(Softmax { causal }, [q, k, v, None, None, None, None]) {
+        return reads;
     }
     compose(query, key, value, causal)
 }

@@ -11,7 +11,9 @@ mod pull_back;
 mod table;
 mod training;
 
+use std::fs::File;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,9 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use peers::Peer;
 pub use table::table;
 
-pub use crate::machine::describe as machine;
-
-use crate::device;
+use crate::{device, machine};
 
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,6 +117,8 @@ pub enum Row {
     Generate(GenerateRow),
     /// One of [`Request::MatrixPeak`].
     Peak(PeakRow),
+    /// Where the others come from; the first.
+    Machine(MachineRow),
 }
 
 /// Time and memory of the attention op.
@@ -178,6 +180,21 @@ pub struct GenerateRow {
     /// Bytes of state of one sequence at that position; a peer does not say.
     #[serde(default)]
     pub state_bytes: Option<u64>,
+}
+
+/// Where measurements come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineRow {
+    /// `machine`
+    pub op: String,
+    /// Processor, cores, memory and system.
+    pub machine: String,
+    /// Commit of the program.
+    pub commit: String,
+    /// The peer's version and threads, where there was one.
+    pub peer: Option<String>,
+    /// Times that everything was measured.
+    pub rounds: usize,
 }
 
 /// Speed of a large matrix product.
@@ -278,7 +295,15 @@ impl Plan {
     pub fn run(&self, mut peer: Option<&mut Peer>, tell: &mut dyn FnMut(&Row) -> Result<()>) -> Result<Vec<Row>> {
         let names = peer.as_ref().map_or_else(Vec::new, |peer| peer.names().to_vec());
         let requests = self.requests(&names);
-        let mut found = Vec::new();
+        let machine = Row::Machine(MachineRow {
+            op: "machine".into(),
+            machine: machine::describe(),
+            commit: machine::commit().into(),
+            peer: peer.as_ref().map(|peer| peer.describe()),
+            rounds: self.rounds,
+        });
+        tell(&machine)?;
+        let mut found = vec![machine];
         for (own, beside) in requests {
             let mut rounds = vec![Vec::new(); 1 + beside.len()];
             for _ in 0..self.rounds {
@@ -325,6 +350,7 @@ fn median_row(rows: Vec<Row>) -> Option<Row> {
             ms_per_token: all(&|row| if let Row::Generate(row) = row { row.ms_per_token } else { f64::NAN }),
             ..first
         }),
+        Row::Machine(machine) => Row::Machine(machine),
         Row::Peak(first) => Row::Peak(PeakRow {
             gflops: all(&|row| if let Row::Peak(row) = row { row.gflops } else { f64::NAN }),
             ..first
@@ -339,6 +365,47 @@ fn median(mut numbers: Vec<f64>) -> f64 {
         n if n % 2 == 1 => numbers[n / 2],
         n => (numbers[n / 2 - 1] + numbers[n / 2]) / 2.0,
     }
+}
+
+/// Name of the file of rows in a folder.
+const ROWS: &str = "rows.jsonl";
+
+/// Keeps rows in a folder, each as soon as it is there.
+pub struct Store(File);
+
+impl Store {
+    /// A new file of rows in `folder`.
+    ///
+    /// # Errors
+    /// Where there is one already, or the folder cannot be written.
+    pub fn create(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let path = folder.join(ROWS);
+        let file = File::create_new(&path);
+        Ok(Self(file.with_context(|| format!("{}: choose a folder without stored rows", path.display()))?))
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn add(&mut self, row: &Row) -> Result<()> {
+        writeln!(self.0, "{}", serde_json::to_string(row)?)?;
+        Ok(self.0.sync_data()?)
+    }
+}
+
+/// The rows stored in a folder.
+///
+/// # Errors
+/// Where there are none or a line is not a row; says which.
+pub fn stored(folder: &Path) -> Result<Vec<Row>> {
+    let path = folder.join(ROWS);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let row = |(i, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("{}, line {}: not a row", path.display(), i + 1))
+    };
+    text.lines().enumerate().map(row).collect()
 }
 
 /// Asks a new process of this program.
@@ -395,7 +462,8 @@ fn time(seconds: f64, mut call: impl FnMut()) -> Vec<f64> {
         call();
         started.elapsed().as_secs_f64() * 1e3
     };
-    (once(), once());
+    once();
+    once();
     let until = Instant::now() + Duration::from_secs_f64(seconds);
     let mut found = Vec::new();
     while found.len() < 5 || Instant::now() < until {

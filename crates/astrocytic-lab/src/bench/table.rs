@@ -2,11 +2,17 @@
 
 use std::fmt::Write;
 
-use super::{AttentionRow, Direction, Row};
+use super::{AttentionRow, Direction, MachineRow, Row};
 
 /// The op by variant and length, training steps, generation; with the ratios to peers where there are.
 pub fn table(rows: &[Row]) -> String {
     let mut text = String::new();
+    for row in rows {
+        if let Row::Machine(MachineRow { machine, commit, peer, rounds, .. }) = row {
+            let peer = peer.as_ref().map_or(String::new(), |peer| format!("; {peer}"));
+            writeln!(text, "{machine}{peer}; commit {commit}; medians of {rounds} rounds").expect("a string");
+        }
+    }
     let peak = rows.iter().find_map(|row| if let Row::Peak(row) = row { Some(row.gflops) } else { None });
     if let Some(peak) = peak {
         writeln!(text, "Matrix product of size 2,048: {peak:.0} GFLOP/s").expect("a string");

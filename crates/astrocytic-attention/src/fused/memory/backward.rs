@@ -332,8 +332,8 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         let offered = dot(simd, &du[i * d_pad..][..d_pad], &x[i * d_pad..][..d_pad]);
                         row_sums[i] = by_strength + offered;
                         let by = -strength[i];
-                        for j in 0..i {
-                            row[j] *= by * decay.between[i * c_pad + j];
+                        for (x, &kept) in row[..i].iter_mut().zip(&decay.between[i * c_pad..]) {
+                            *x *= by * kept;
                         }
                         row[i..].fill(T::ZERO);
                     }

@@ -114,10 +114,12 @@ impl Sizes {
 /// Work, in multiplications, that is not worth a second thread: to wake one takes as long.
 pub(super) const LITTLE: usize = 1 << 16;
 
-/// The most heads, a divisor of all, that still leave two tasks for each thread, or all where a row is little work. No
-/// result depends on it.
+/// The most heads, a divisor of all, that still leave two tasks for each thread; all where rows divide evenly among threads
+/// or are little work. No result depends on it.
 fn group(batch: usize, heads: usize, work: usize) -> usize {
-    let wanted = if work < LITTLE { 1 } else { (2 * rayon::current_num_threads()).div_ceil(batch) };
+    let threads = rayon::current_num_threads();
+    let whole_rows = work < LITTLE || batch.is_multiple_of(threads);
+    let wanted = if whole_rows { 1 } else { (2 * threads).div_ceil(batch) };
     let groups = (1..=heads).find(|&groups| groups >= wanted && heads.is_multiple_of(groups)).unwrap_or(heads);
     heads / groups
 }
