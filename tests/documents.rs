@@ -62,3 +62,26 @@ fn figures_in_the_readme_are_those_of_the_stored_results() {
     let tables = named(&readme).len();
     assert!(tables >= 2 && checked >= 6 * tables, "{checked} figures for {tables} tables");
 }
+
+/// Tables of speed begin with a comment `<!-- speed: FOLDER -->`: every row of them is one of those that the folder's rows
+/// give.
+#[test]
+fn speeds_in_the_readme_are_those_of_the_stored_rows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = readme();
+    let mut tables = String::new();
+    let mut checked = 0;
+    for line in readme.lines() {
+        if let Some(folder) = line.strip_prefix("<!-- speed: ").and_then(|line| line.strip_suffix(" -->")) {
+            tables = succeed(astrocytic(&["bench", "--stored", text(&root.join(folder))]));
+            let commit = tables.lines().next().expect("a machine").to_string();
+            assert!(readme.contains(&commit), "\"{commit}\" is not in the README");
+        } else if line.starts_with("<!-- ") || line.starts_with('#') {
+            tables.clear();
+        } else if line.starts_with('|') && !tables.is_empty() {
+            assert!(tables.lines().any(|stored| stored == line), "\"{line}\" is not among\n{tables}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 20, "{checked} rows of speed");
+}

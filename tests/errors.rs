@@ -68,16 +68,23 @@ fn bad_input_is_refused_in_one_line() {
     assert!(!Path::new(&out).exists());
     refused(&["generate", "--model", &out], &["config.json"]);
     refused(&["generate", "--temperature=-1"], &["temperature"]);
+    refused(&["bench", "--parts", "atention"], &["atention", "attention"]);
+    refused(&["bench", "--lengths", "0"], &["lengths"]);
+    refused(&["bench", "--seconds=-1"], &["seconds"]);
+    refused(&["bench", "--rounds", "0"], &["rounds"]);
+    refused(&["bench", "--device", "gpu"], &["gpu", "flex"]);
+    refused(&["bench", "--stored", text(&lines)], &["rows.jsonl"]);
+    refused(&["bench", "--against", &empty, "--python", text(&here.join("no-such-python"))], &["no-such-python"]);
     refused(&["data", "fetch", "war-and-peace"], &["war-and-peace", "moby-dick"]);
 }
 
 #[test]
 fn every_command_has_help() {
-    for command in ["compare", "train", "generate", "data", "report"] {
+    for command in ["compare", "train", "generate", "bench", "data", "report"] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success() && !output.stdout.is_empty(), "{command}");
     }
-    for command in ["", "compare", "train", "generate", "data", "report"] {
+    for command in ["", "compare", "train", "generate", "bench", "data", "report"] {
         let help = run(&[command, "--help"][usize::from(command.is_empty())..]).stdout;
         assert!(String::from_utf8_lossy(&help).contains("Example:"), "{command}");
     }

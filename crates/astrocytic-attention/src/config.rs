@@ -65,7 +65,7 @@ pub struct AstrocyticAttentionConfig {
     /// How steps know their place.
     #[config(default = "PositionConfig::None")]
     pub position: PositionConfig,
-    /// Steps in a chunk of the chunkwise form.
+    /// Steps in a chunk of the chunkwise form; kernels take no more than 128.
     #[config(default = 64)]
     pub chunk: usize,
     /// Biases in the four projections.
@@ -120,7 +120,7 @@ impl AstrocyticAttentionConfig {
             .with_write_gate(true)
             .with_convolution(4)
             .with_output_gate(true)
-            .with_chunk(16)
+            .with_chunk(32)
     }
 
     /// Size of a head's queries, keys and values.

@@ -51,6 +51,6 @@ fn presets_are_pinned() {
             .with_write_gate(true)
             .with_convolution(4)
             .with_output_gate(true)
-            .with_chunk(16)
+            .with_chunk(32)
     );
 }

@@ -2,7 +2,11 @@
 //!
 //! Three forms of one recurrence (attention.md section 3), so that the slow, obvious one stands beside the fast one:
 //! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs.
-//! Every tensor is `[batch, heads, steps, size]`.
+//! Every tensor of them is `[batch, heads, steps, size]`.
+//!
+//! [`Attend`] is all of it as one operation, from queries, keys and values to normalised reads: on flex and ndarray a
+//! kernel of its own, elsewhere composed of the forms. Beside it stand the other operations of a transformer block that
+//! have kernels: [`softmax_attention`], [`rms_norm`], [`gated_silu`], [`cross_entropy`].
 
 mod attend;
 mod chunkwise;

@@ -455,18 +455,24 @@ fn measure(request: &Request, name: &str) -> Result<Row> {
     })
 }
 
-/// Milliseconds of each of at least five calls after two to warm up, for so many seconds.
+/// Milliseconds above which a call is slow.
+const SLOW: f64 = 2000.0;
+
+/// Milliseconds of each of at least five calls after two to warm up, for so many seconds; of slow calls three after one.
 fn time(seconds: f64, mut call: impl FnMut()) -> Vec<f64> {
     let mut once = || {
         let started = Instant::now();
         call();
         started.elapsed().as_secs_f64() * 1e3
     };
-    once();
-    once();
+    let slow = once() > SLOW;
+    if !slow {
+        once();
+    }
+    let least = if slow { 3 } else { 5 };
     let until = Instant::now() + Duration::from_secs_f64(seconds);
     let mut found = Vec::new();
-    while found.len() < 5 || Instant::now() < until {
+    while found.len() < least || Instant::now() < until {
         found.push(once());
     }
     found

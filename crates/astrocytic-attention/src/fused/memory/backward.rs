@@ -25,7 +25,7 @@ use crate::ops::Plasticity;
 pub fn scratch(sizes: &Sizes) -> usize {
     let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
     let state = m * d + m;
-    let of_heads = state + c * (4 * m + 4 * d);
+    let of_heads = state + c * (4 * m + 3 * d);
     let of_one = 2 * d * m + c * (4 * m + 3 * d + 3 * c + 7);
     group * of_heads + of_one + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
 }
@@ -46,7 +46,6 @@ pub struct Heads<'a, 'b, T: Real> {
     pub memory: &'a Memory,
     pub sizes: Sizes,
     pub inputs: &'a Views<'a, T>,
-    pub output: View<'a, T>,
     pub grad: View<'a, T>,
     /// Gradient of the memory and the calcium after the last step, of all heads, or nothing.
     pub after: (&'a [T], &'a [T]),
@@ -58,23 +57,12 @@ pub struct Heads<'a, 'b, T: Real> {
     pub scratch: &'a mut Vec<T>,
 }
 
-/// `dr = dy / n` in place and `dn = −(dy · y) / n`, or 0 where n is at its floor.
-#[inline(always)]
-fn through_normalizer<T: Real, S: Simd>(simd: S, floor: T, n: &[T], y: &[T], dy: &mut [T], dn: &mut [T], pad: usize) {
-    for (i, dy) in dy.chunks_exact_mut(pad).take(n.len()).enumerate() {
-        let inverse = T::ONE / n[i].max(floor);
-        let slope = -dot(simd, dy, &y[i * pad..][..pad]) * inverse;
-        dn[i] = if n[i] > floor { slope } else { T::ZERO };
-        scale(dy, inverse);
-    }
-}
-
 impl<T: Real> WithSimd for Heads<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { memory, sizes, inputs, output, grad, after, kept, task, mut found, scratch } = self;
+        let Self { memory, sizes, inputs, grad, after, kept, task, mut found, scratch } = self;
         let Sizes { heads, steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
         let place = [task * group / heads, task * group % heads];
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
@@ -86,7 +74,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let dh_all = scratch.take(group * m * d_pad);
         let dg_all = scratch.take(group * m_pad);
         let [q_all, k_all, dq_all, dk_all] = [(); 4].map(|()| scratch.take(group * c_pad * m_pad));
-        let [x_all, y_all, dr_all, du_all] = [(); 4].map(|()| scratch.take(group * c_pad * d_pad));
+        let [x_all, dr_all, du_all] = [(); 3].map(|()| scratch.take(group * c_pad * d_pad));
         let [q_slopes, k_slopes] = [(); 2].map(|()| scratch.take(c_pad * m_pad));
         let [q_inverses, k_inverses] = [(); 2].map(|()| scratch.take(c_pad));
         let [h_transposed, dh_transposed] = [(); 2].map(|()| scratch.take(d * m_pad));
@@ -123,14 +111,12 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 let count = span[1];
                 load_heads(simd, query, place, span, q_all, wide);
                 load_heads(simd, &grad, place, span, dr_all, tall);
-                load_heads(simd, &output, place, span, y_all, tall);
                 for head in 0..group {
                     let last = &kept[(head + 1) * sizes.kept() - sizes.state()..][..sizes.state()];
                     let (h, g) = last.split_at(m * d_pad);
                     let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
                     let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
                     let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
-                    let y = &y_all[head * c_pad * d_pad..][..c_pad * d_pad];
                     let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
                     let dg = &mut dg_all[head * m_pad..][..m_pad];
                     transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
@@ -139,10 +125,18 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         for i in 0..count {
                             n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
                         }
-                        through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
+                        for i in 0..count {
+                            scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
+                        }
                     }
                     let left = Left::plain(dr, d_pad);
                     product(simd, [count, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                    if let Some(floor) = floor {
+                        for i in 0..count {
+                            let along = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
+                            dn[i] = slope_of_normalizer(along, n[i], floor);
+                        }
+                    }
                     product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
                     for i in 0..count {
                         let row = &mut dq[i * m_pad..][..m_pad];
@@ -167,9 +161,6 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             if memory.causal {
                 load_heads(simd, query, place, span, q_all, wide);
                 load_heads(simd, &grad, place, span, dr_all, tall);
-                if floor.is_some() {
-                    load_heads(simd, &output, place, span, y_all, tall);
-                }
             }
             for head in 0..group {
                 let place = [place[0], place[1] + head];
@@ -178,7 +169,6 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let dk_written = &mut dk_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let x = &mut x_all[head * c_pad * d_pad..][..c_pad * d_pad];
-                let y = &y_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let du = &mut du_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
@@ -257,25 +247,27 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     times_lower(scores, decay.between, chunk, c_pad);
                     if let Some(floor) = floor {
                         normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
-                        dn.fill(T::ZERO);
-                        through_normalizer(simd, floor, &n[..count], y, dr, dn, d_pad);
+                        for i in 0..count {
+                            scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
+                        }
                     }
                     transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
                     let left = Left::plain(dr, d_pad);
                     lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_scores, c_pad));
-                    if floor.is_some() {
+                    product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                    if let Some(floor) = floor {
                         for i in 0..chunk {
-                            add_scaled(simd, &mut d_scores[i * c_pad..][..c_pad], dn[i], strength);
+                            let whole = ..(i / BLOCK + 1) * BLOCK;
+                            let d_scores = &mut d_scores[i * c_pad..][..c_pad];
+                            let dq = &mut dq[i * m_pad..][..m_pad];
+                            let within = dot(simd, &scores[i * c_pad..][whole], &d_scores[whole]);
+                            let before = decay.from_start[i] * dot(simd, &q[i * m_pad..][..m_pad], dq);
+                            dn[i] = slope_of_normalizer(within + before, n[i], floor);
+                            add_scaled(simd, &mut d_scores[whole], dn[i], strength);
+                            add_scaled(simd, dq, dn[i], g);
                         }
                     }
                     times_lower(d_scores, decay.between, chunk, c_pad);
-
-                    product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
-                    if floor.is_some() {
-                        for i in 0..chunk {
-                            add_scaled(simd, &mut dq[i * m_pad..][..m_pad], dn[i], g);
-                        }
-                    }
                     if decays {
                         for (row, &by) in dq.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
                             scale(row, by);
@@ -402,6 +394,13 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             copy::<T, S>(to, &row[..m]);
         }
     }
+}
+
+/// The gradient of a normaliser n: `−(dy · y) / n`, or 0 at its floor. With r the reads before it and `dr = dy / n`, `dy · y`
+/// is `along = dr · r`, which what is at hand gives: neither y nor r is needed.
+#[inline(always)]
+fn slope_of_normalizer<T: Real>(along: T, n: T, floor: T) -> T {
+    if n > floor { -along / n } else { T::ZERO }
 }
 
 /// The transpose, its rows filled up with 0.

@@ -134,13 +134,6 @@ pub(super) fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [us
     rows
 }
 
-impl Memory {
-    /// The reads in a result.
-    fn reads_of<'a, T: Real>(&self, result: View<'a, T>, shape: [usize; 4]) -> View<'a, T> {
-        if self.state { View::contiguous(&result.all()[..shape.iter().product()], shape) } else { result }
-    }
-}
-
 impl Kernel for Memory {
     #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn forward<T: Real>(&self, inputs: &Views<T>, keep: bool) -> (Output<T>, Vec<T>) {
@@ -203,7 +196,6 @@ impl Kernel for Memory {
         let mut wide = [0, 1, 2].map(|i| Fresh::new(shapes[i].iter().product()));
         let mut small = [3, 4, 5, 6].map(|i| zeros(&shapes[i]));
         let count = read_shape.iter().product::<usize>();
-        let of_reads = |view| self.reads_of(view, read_shape);
         // Gradient of the state after the last step.
         let after = if self.state { &pass.grad.all()[count..] } else { &[] };
         let after = after.split_at(if self.state { batch * heads * m * d } else { 0 });
@@ -217,7 +209,7 @@ impl Kernel for Memory {
         let numbers = d_decay.chunks_mut(group * steps).zip(d_strength.chunks_mut(group * steps));
         let states = d_memory.chunks_mut(group * m * d).zip(d_calcium.chunks_mut(group * m));
         let tasks: Vec<_> = rows.zip(numbers).zip(states).enumerate().collect();
-        let (output, grad) = (of_reads(pass.output), of_reads(pass.grad));
+        let grad = if self.state { View::contiguous(&pass.grad.all()[..count], read_shape) } else { pass.grad };
         let arch = pulp::Arch::new();
         tasks.into_par_iter().for_each_init(
             || vec![T::POISON; backward::scratch(&sizes)],
@@ -225,18 +217,7 @@ impl Kernel for Memory {
                 let kept = &pass.kept[task * group * sizes.kept()..][..group * sizes.kept()];
                 let found = backward::Found { dq, dk, dv, d_decay, d_strength, d_memory, d_calcium };
                 let inputs = &pass.inputs;
-                arch.dispatch(backward::Heads {
-                    memory: self,
-                    sizes,
-                    inputs,
-                    output,
-                    grad,
-                    after,
-                    kept,
-                    task,
-                    found,
-                    scratch,
-                });
+                arch.dispatch(backward::Heads { memory: self, sizes, inputs, grad, after, kept, task, found, scratch });
             },
         );
         // SAFETY: every row belongs to one task, which stores the gradients of each of its steps and heads.
