@@ -1,5 +1,6 @@
-//! Memory for results, not cleared first.
+//! Memory for results, not cleared first, and for work, used again and again.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 use super::real::Real;
@@ -47,4 +48,26 @@ pub fn put<T: Real>(to: &mut [MaybeUninit<T>], from: &[T]) {
     for (to, &from) in to_rest.iter_mut().zip(from_rest) {
         to.write(from);
     }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `work` with this thread's scratch memory: `count` numbers that can be anything.
+///
+/// # Panics
+/// Where `work` asks for scratch itself.
+pub fn with_scratch<T: Real>(count: usize, work: impl FnOnce(&mut [T])) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let room = (count * size_of::<T>()).div_ceil(size_of::<f64>());
+        if scratch.len() < room {
+            scratch.resize(room, 0.0);
+        }
+        let scratch = &mut pulp::bytemuck::cast_slice_mut(scratch)[..count];
+        if cfg!(debug_assertions) || cfg!(test) {
+            scratch.fill(T::POISON);
+        }
+        work(scratch);
+    });
 }

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::fresh::{Fresh, put};
+use super::fresh::{Fresh, put, with_scratch};
 use super::host::{Output, View};
 use super::memory::{LITTLE, Scratch, load, rows_of_heads};
 use super::product::{BLOCK, Into, Left, product, transpose};
@@ -70,12 +70,11 @@ impl Kernel for Softmax {
         let arch = pulp::Arch::new();
         let little = queries * keys * d * heads < LITTLE;
         let together = if little { tasks.len() } else { 1 };
-        tasks.into_par_iter().with_min_len(together).for_each_init(
-            || vec![T::POISON; room],
-            |scratch, (head, (reads, log_sums))| {
+        tasks.into_par_iter().with_min_len(together).for_each(|(head, (reads, log_sums))| {
+            with_scratch(room, |scratch| {
                 arch.dispatch(Forward { sizes, inputs, head, reads, log_sums, few, scratch });
-            },
-        );
+            });
+        });
         // SAFETY: every row belongs to one head's task, which puts each of them.
         let data = unsafe { data.written(count) };
         (Output { data, shape: shape.to_vec() }, log_sums)
@@ -92,13 +91,12 @@ impl Kernel for Softmax {
         let tasks: Vec<_> = rows.zip(rows_of_heads(dv, shapes[2])).enumerate().collect();
         let room = queries * (d_pad + 1) + SIDE * (6 * d_pad + 2 * d + 2 * SIDE);
         let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each_init(
-            || vec![T::POISON; room],
-            |scratch, (head, ((dq, dk), dv))| {
-                let log_sums = &pass.kept[head * queries..][..queries];
+        tasks.into_par_iter().for_each(|(head, ((dq, dk), dv))| {
+            let log_sums = &pass.kept[head * queries..][..queries];
+            with_scratch(room, |scratch| {
                 arch.dispatch(Backward { sizes, pass, head, dq, dk, dv, log_sums, scratch });
-            },
-        );
+            });
+        });
         let mut found = found.into_iter().zip(shapes);
         std::array::from_fn(|_| {
             let (data, shape) = found.next()?;
@@ -116,7 +114,7 @@ struct Forward<'a, 'b, T: Real> {
     reads: Vec<&'b mut [MaybeUninit<T>]>,
     log_sums: &'b mut [T],
     few: bool,
-    scratch: &'a mut Vec<T>,
+    scratch: &'a mut [T],
 }
 
 impl<T: Real> WithSimd for Forward<'_, '_, T> {
@@ -239,7 +237,7 @@ struct Backward<'a, 'b, T: Real> {
     dk: Vec<&'b mut [MaybeUninit<T>]>,
     dv: Vec<&'b mut [MaybeUninit<T>]>,
     log_sums: &'a [T],
-    scratch: &'a mut Vec<T>,
+    scratch: &'a mut [T],
 }
 
 impl<T: Real> WithSimd for Backward<'_, '_, T> {

@@ -66,8 +66,34 @@ impl Feature {
 impl Attend {
     /// The reads `[batch, steps_q, heads, d_v]` and, where asked for, what is remembered after the last step. `before` is
     /// what was remembered before the first; `None` is nothing.
+    ///
+    /// # Panics
+    /// For shapes that do not fit, and with `causal` for another number of queries than keys.
     pub fn run(&self, x: Attended, before: Option<Remembered>, remember: bool) -> (Tensor<4>, Option<Remembered>) {
+        self.check(&x, before.as_ref());
         self.run_fused(&x, before.as_ref(), remember).unwrap_or_else(|| self.compose(x, before))
+    }
+
+    fn check(&self, x: &Attended, before: Option<&Remembered>) {
+        let ([batch, steps, heads, m], [_, reads, ..], [.., d]) = (x.key.dims(), x.query.dims(), x.value.dims());
+        assert!(
+            x.query.dims() == [batch, reads, heads, m] && x.value.dims() == [batch, steps, heads, d],
+            "attend: query {:?}, key {:?} and value {:?} do not fit",
+            x.query.dims(),
+            x.key.dims(),
+            x.value.dims()
+        );
+        assert!(!self.causal || reads == steps, "attend: {reads} causal queries for {steps} keys");
+        for (name, numbers) in [("log decay", &x.log_decay), ("strength", &x.strength)] {
+            let fits = numbers.as_ref().is_none_or(|numbers| numbers.dims() == [batch, steps, heads]);
+            assert!(fits, "attend: {name} must be [{batch}, {steps}, {heads}]");
+        }
+        if let Some(Remembered { memory, calcium }) = before {
+            let fits = memory.dims() == [batch, heads, m, d];
+            assert!(fits, "attend: memory must be [{batch}, {heads}, {m}, {d}], not {:?}", memory.dims());
+            let fits = calcium.as_ref().is_none_or(|calcium| calcium.dims() == [batch, heads, m]);
+            assert!(fits, "attend: calcium must be [{batch}, {heads}, {m}]");
+        }
     }
 
     fn run_fused(
@@ -79,7 +105,7 @@ impl Attend {
         let Form::Chunkwise(chunk) = self.form else { return None };
         let [batch, steps, heads, m] = x.key.dims();
         let (reads, d) = (x.query.dims()[1], x.value.dims()[3]);
-        if batch * steps * reads * heads == 0 {
+        if batch * steps * reads * heads * m * d == 0 {
             return None;
         }
         let kernel = memory::Memory {
@@ -152,5 +178,73 @@ impl Attend {
             reads = reads.narrow(3, 0, d) / n;
         }
         (reads.swap_dims(1, 2), Some(Remembered { memory, calcium }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+    use crate::ops::softmax_attention;
+
+    /// In tests of the crate itself scratch memory and results are poisoned: what a kernel leaves unwritten, or reads
+    /// before it writes, shows as NaN. (tests/fused.rs has the figures.)
+    #[test]
+    fn kernels_leave_no_poison() {
+        let device = Device::flex().autodiff();
+        for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
+            for (causal, remember, decays) in [(true, false, true), (true, true, false), (false, true, true)] {
+                for (steps, m, d) in [(1, 3, 5), (5, 17, 1), (40, 8, 33)] {
+                    let draw = |shape: [usize; 4]| {
+                        Tensor::<4>::random(shape, Distribution::Uniform(-1.0, 1.0), &device).require_grad()
+                    };
+                    let x = Attended {
+                        query: draw([2, steps, 3, m]),
+                        key: draw([2, steps, 3, m]),
+                        value: draw([2, steps, 3, d]),
+                        log_decay: decays.then(|| -draw([2, steps, 3, 1]).abs().squeeze_dim(3)),
+                        strength: Some(draw([2, steps, 3, 1]).abs().squeeze_dim(3)),
+                    };
+                    let delta = plasticity == Plasticity::Delta;
+                    let form = Form::Chunkwise(7);
+                    let attend =
+                        Attend { plasticity, feature: Feature::Elu, unit: delta, calcium: !delta, causal, form };
+                    let (reads, after) = attend.run(x.clone(), None, remember);
+                    let sums = [reads.clone().sum()].into_iter().chain(after.map(|after| after.memory.sum()));
+                    let gradients = sums.reduce(|a, b| a + b).expect("one at least").backward();
+                    for leaf in [&x.query, &x.key, &x.value] {
+                        let sum = leaf.grad(&gradients).expect("a leaf").sum().into_scalar::<f32>();
+                        assert!(sum.is_finite(), "{attend:?}, {steps} steps, {m} by {d}");
+                    }
+                    assert!(reads.sum().into_scalar::<f32>().is_finite(), "{attend:?}");
+                    if m == d || plasticity == Plasticity::Delta {
+                        continue;
+                    }
+                    let (key, value) = (x.key.clone(), x.query.clone());
+                    let reads = softmax_attention(x.query.clone(), key, value, causal).sum();
+                    let gradients = reads.clone().backward();
+                    let sum = reads + x.key.grad(&gradients).expect("a leaf").sum();
+                    assert!(sum.into_scalar::<f32>().is_finite(), "softmax, {steps} steps of {m}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "3 causal queries for 4 keys")]
+    fn causal_queries_are_as_many_as_keys() {
+        let device = Device::flex();
+        let draw = |steps: usize| Tensor::<4>::zeros([1, steps, 1, 2], &device);
+        let x = Attended { query: draw(3), key: draw(4), value: draw(4), log_decay: None, strength: None };
+        let attend = Attend {
+            plasticity: Plasticity::Hebbian,
+            feature: Feature::Elu,
+            unit: false,
+            calcium: true,
+            causal: true,
+            form: Form::Chunkwise(2),
+        };
+        attend.run(x, None, false);
     }
 }

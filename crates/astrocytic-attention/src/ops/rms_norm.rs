@@ -14,10 +14,14 @@ use crate::fused::{self, INPUTS, Kernel, Pass, Views};
 use crate::state::full_precision;
 
 /// `x / √(mean x² + ε) · γ` over the last axis, in full precision for half.
+///
+/// # Panics
+/// For a norm of another width.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, norm: &RmsNorm) -> Tensor<D> {
     let shape = x.dims();
     let width = shape[D - 1];
     let gamma = norm.gamma.val();
+    assert_eq!(gamma.dims(), [width], "norm: its width is not that of the last axis");
     let rows = shape.iter().product::<usize>() / width.max(1);
     if rows > 0 && x.dtype() == gamma.dtype() {
         let flat = x.clone().reshape([1, 1, rows, width]);

@@ -54,7 +54,7 @@ pub struct Heads<'a, 'b, T: Real> {
     /// Which, group by group.
     pub task: usize,
     pub found: Found<'b, T>,
-    pub scratch: &'a mut Vec<T>,
+    pub scratch: &'a mut [T],
 }
 
 impl<T: Real> WithSimd for Heads<'_, '_, T> {

@@ -28,7 +28,7 @@ pub struct Heads<'a, 'b, T: Real> {
     /// For each head all states with `keep`, else the present one.
     pub states: &'b mut [T],
     pub keep: bool,
-    pub scratch: &'a mut Vec<T>,
+    pub scratch: &'a mut [T],
 }
 
 /// Puts what the memory was before the first step at the start of `state`.

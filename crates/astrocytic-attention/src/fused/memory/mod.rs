@@ -13,7 +13,7 @@ pub(super) use chunk::{Scratch, load};
 
 use rayon::prelude::*;
 
-use super::fresh::{Fresh, put};
+use super::fresh::{Fresh, put, with_scratch};
 use super::host::{Output, View};
 use super::product::BLOCK;
 use super::real::Real;
@@ -152,12 +152,11 @@ impl Kernel for Memory {
         let rows = rows_of_heads(own, [batch, reads, heads / group, group * d]);
         let tasks: Vec<_> = rows.into_iter().zip(kept.chunks_mut(group * states)).enumerate().collect();
         let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each_init(
-            || vec![T::POISON; forward::scratch(&sizes)],
-            |scratch, (task, (reads, states))| {
+        tasks.into_par_iter().for_each(|(task, (reads, states))| {
+            with_scratch(forward::scratch(&sizes), |scratch| {
                 arch.dispatch(forward::Heads { memory: self, sizes, inputs, task, reads, states, keep, scratch });
-            },
-        );
+            });
+        });
 
         if self.state {
             let (memory, calcium) = rest[..last + last_calcium].split_at_mut(last);
@@ -211,15 +210,15 @@ impl Kernel for Memory {
         let tasks: Vec<_> = rows.zip(numbers).zip(states).enumerate().collect();
         let grad = if self.state { View::contiguous(&pass.grad.all()[..count], read_shape) } else { pass.grad };
         let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each_init(
-            || vec![T::POISON; backward::scratch(&sizes)],
-            |scratch, (task, ((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium)))| {
-                let kept = &pass.kept[task * group * sizes.kept()..][..group * sizes.kept()];
-                let found = backward::Found { dq, dk, dv, d_decay, d_strength, d_memory, d_calcium };
-                let inputs = &pass.inputs;
-                arch.dispatch(backward::Heads { memory: self, sizes, inputs, grad, after, kept, task, found, scratch });
-            },
-        );
+        tasks.into_par_iter().for_each(|(task, ((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium)))| {
+            let kept = &pass.kept[task * group * sizes.kept()..][..group * sizes.kept()];
+            let found = backward::Found { dq, dk, dv, d_decay, d_strength, d_memory, d_calcium };
+            let inputs = &pass.inputs;
+            with_scratch(backward::scratch(&sizes), |scratch| {
+                let task = backward::Heads { memory: self, sizes, inputs, grad, after, kept, task, found, scratch };
+                arch.dispatch(task);
+            });
+        });
         // SAFETY: every row belongs to one task, which stores the gradients of each of its steps and heads.
         let [dq, dk, dv] = {
             let mut counts = shapes.iter().map(|shape| shape.iter().product());
