@@ -1,4 +1,4 @@
-//! The attention op by variant, length and direction, for work on the kernels: `cargo bench -p astrocytic-attention`.
+//! The attention op by variant, length and direction, for work on the kernels: `cargo bench --bench attention`.
 //! (`astrocytic bench` measures the same beside other libraries, and memory.)
 
 use std::hint::black_box;
