@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::fused::{self, convolution::Convolution};
+use crate::state::own;
 
 /// The filter as a kernel, where there is one.
 fn filter(x: Tensor<3>, kernel: Tensor<2>, history: Tensor<3>) -> Option<Tensor<3>> {
@@ -64,7 +65,7 @@ impl ShortConvolution {
             (1..width).fold(tap(0), |sum, j| sum + tap(j))
         });
         if kept.is_none() && steps >= width - 1 {
-            return (filtered, x.narrow(1, steps + 1 - width, width - 1));
+            return (filtered, own(x.narrow(1, steps + 1 - width, width - 1)));
         }
         let extended = Tensor::cat(vec![history, x], 1);
         let history = match kept {

@@ -36,9 +36,12 @@ pub enum PositionConfig {
 /// - positions: `[batch or 1, steps]`
 ///
 /// # Panics
-/// For an odd size d.
+/// For an odd size d, or positions of other steps.
 pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> {
     let d = x.dims()[3];
+    let ([batch, _, steps, _], [rows, places]) = (x.dims(), positions.dims());
+    let fits = (rows == 1 || rows == batch) && places == steps;
+    assert!(fits, "rotary positions must be [1 or {batch}, {steps}], not [{rows}, {places}]");
     assert!(d.is_multiple_of(2), "rotary positions need an even size, got {d}");
     if x.shape().num_elements() > 0 {
         let places = positions.clone().float().cast(x.dtype());

@@ -211,6 +211,8 @@ impl SoftmaxAttention {
     /// # Panics
     /// For shapes that do not fit.
     pub fn forward_cache(&self, input: AttentionInput, cache: &mut KeyValueCache) -> AttentionOutput {
+        let (batch, rows) = (input.query.dims()[0], cache.position.dims()[0]);
+        assert_eq!(batch, rows, "attention input: batch {batch} is not that of the cache, {rows}");
         self.attend(input, cache, true, false)
     }
 

@@ -18,6 +18,11 @@ pub(crate) fn full_dtype(dtype: DType) -> DType {
     }
 }
 
+/// A copy of a part of something larger, which a view would keep in memory for as long as the part.
+pub(crate) fn own<const D: usize>(part: Tensor<D>) -> Tensor<D> {
+    part.mul_scalar(1.0)
+}
+
 /// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its `empty_state`.
 #[derive(Debug, Clone)]
 pub struct AttentionState {

@@ -425,3 +425,39 @@ fn any_layout_will_do() {
         assert_eq!(run(other), expected);
     }
 }
+
+/// A loss that is not a number must be seen to be none: kernels must not turn it into one.
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let device = Device::flex();
+    let broken = |shape: [usize; 4]| {
+        let x = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        x.slice_fill([0..1, 20..21, 0..1, 0..1], f32::NAN)
+    };
+    let shape = [1, 40, 2, 16];
+    let sound = || Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+    let nan = |x: Tensor<4>, t: usize| x.narrow(1, t, 1).sum().into_scalar::<f32>().is_nan();
+    for feature in [Feature::Identity, Feature::Elu, Feature::Relu, Feature::Silu] {
+        for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
+            let form = Form::Chunkwise(16);
+            let attend = Attend { plasticity, feature, unit: false, calcium: false, causal: true, form };
+            for which in 0..3 {
+                let of = |i| if i == which { broken(shape) } else { sound() };
+                let x = Attended { query: of(0), key: of(1), value: of(2), log_decay: None, strength: None };
+                let reads = attend.run(x, None, false).0;
+                assert!(nan(reads.clone(), 20), "{feature:?}, {plasticity:?}, input {which}");
+                // (In its own chunk it may show sooner: 0 times it is not a number either.)
+                assert!(!nan(reads, 15), "{feature:?}, {plasticity:?}, input {which}: before its chunk");
+            }
+        }
+    }
+    for which in 0..3 {
+        let of = |i| if i == which { broken(shape) } else { sound() };
+        let reads = softmax_attention(of(0), of(1), of(2), true);
+        assert!(nan(reads, 20), "softmax, input {which}");
+    }
+    let logits = broken([1, 40, 1, 16]).reshape([40, 16]);
+    assert!(cross_entropy(logits, &[3; 40]).into_scalar::<f32>().is_nan());
+    assert!(nan(gated_silu(broken(shape), sound()), 20) && nan(gated_silu(sound(), broken(shape)), 20));
+    assert!(nan(rms_norm(broken(shape), &RmsNormConfig::new(16).init(&device)), 20));
+}

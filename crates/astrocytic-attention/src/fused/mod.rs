@@ -51,7 +51,10 @@ pub(crate) struct Pass<'a, T> {
 
 /// Runs a kernel, or returns `None` where its inputs live on a backend or in a precision that has no kernels.
 pub(crate) fn run<K: Kernel, const D: usize>(kernel: K, inputs: [Option<DispatchInput>; INPUTS]) -> Option<Tensor<D>> {
-    inputs.iter().flatten().all(|input| input.0).then(|| {
+    let mut dtypes = inputs.iter().flatten().map(|input| input.1.dtype());
+    let first = dtypes.next();
+    let one_dtype = dtypes.all(|dtype| Some(dtype) == first);
+    (one_dtype && inputs.iter().flatten().all(|input| input.0)).then(|| {
         let slot = |input: Option<DispatchInput>| input.map_or(Slot::Empty, |input| Slot::Full(input.1));
         let [a, b, c, d, e, f, g] = inputs.map(slot);
         Tensor::from_dispatch(<Dispatch as Fused>::fused(kernel, Inputs(a, b, c, d, e, f, g)))

@@ -149,7 +149,9 @@ macro_rules! real {
                     series = Self::fma::<S>(series, r, INVERSE_FACTORIALS[term] as Self);
                 }
                 let whole = shifted.to_bits().wrapping_add($exponent) << $mantissa;
-                if self > $lowest { series * Self::from_bits(whole) } else { 0.0 }
+                // What is not a number stays so.
+                let small = if self <= $lowest { 0.0 } else { self };
+                if self > $lowest { series * Self::from_bits(whole) } else { small }
             }
             // The scalar one would be a call where the machine has none.
             #[inline(always)]
@@ -282,5 +284,6 @@ mod tests {
         assert_eq!(Real::exp::<S>(-1e30f32), 0.0);
         assert_eq!(Real::exp::<S>(f64::NEG_INFINITY), 0.0);
         assert!(Real::exp::<S>(1e30f32).is_finite());
+        assert!(Real::exp::<S>(f32::NAN).is_nan() && Real::exp::<S>(f64::NAN).is_nan());
     }
 }

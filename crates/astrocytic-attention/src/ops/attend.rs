@@ -6,6 +6,7 @@ use super::{Form, Plasticity, Writes, causal, write};
 use crate::astrocytic::CALCIUM_FLOOR;
 use crate::feature_map::{NORM_FLOOR, elu, l2_normalize};
 use crate::fused::{self, memory};
+use crate::state::own;
 
 pub use crate::fused::memory::Feature;
 
@@ -68,7 +69,8 @@ impl Attend {
     /// what was remembered before the first; `None` is nothing.
     ///
     /// # Panics
-    /// For shapes that do not fit, and with `causal` for another number of queries than keys.
+    /// For shapes that do not fit, with `causal` for another number of queries than keys, and for calcium with the delta
+    /// rule.
     pub fn run(&self, x: Attended, before: Option<Remembered>, remember: bool) -> (Tensor<4>, Option<Remembered>) {
         self.check(&x, before.as_ref());
         self.run_fused(&x, before.as_ref(), remember).unwrap_or_else(|| self.compose(x, before))
@@ -83,6 +85,8 @@ impl Attend {
             x.key.dims(),
             x.value.dims()
         );
+        let delta = self.plasticity == Plasticity::Delta;
+        assert!(!(delta && self.calcium), "attend: the delta rule has no calcium");
         assert!(!self.causal || reads == steps, "attend: {reads} causal queries for {steps} keys");
         for (name, numbers) in [("log decay", &x.log_decay), ("strength", &x.strength)] {
             let fits = numbers.as_ref().is_none_or(|numbers| numbers.dims() == [batch, steps, heads]);
@@ -133,9 +137,9 @@ impl Attend {
         }
         let packed = fused::run::<_, 1>(kernel, inputs)?;
         let ends = [batch * reads * heads * d, batch * heads * m * d, batch * heads * m];
-        let memory = packed.clone().narrow(0, ends[0], ends[1]).reshape([batch, heads, m, d]);
-        let calcium =
-            self.calcium.then(|| packed.clone().narrow(0, ends[0] + ends[1], ends[2]).reshape([batch, heads, m]));
+        let part = |start, count| own(packed.clone().narrow(0, start, count));
+        let memory = part(ends[0], ends[1]).reshape([batch, heads, m, d]);
+        let calcium = self.calcium.then(|| part(ends[0] + ends[1], ends[2]).reshape([batch, heads, m]));
         Some((packed.narrow(0, 0, ends[0]).reshape(shape), Some(Remembered { memory, calcium })))
     }
 

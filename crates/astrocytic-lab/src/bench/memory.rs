@@ -17,5 +17,5 @@ pub(super) fn rise(mark: Option<f64>) -> Option<f64> {
 fn field(name: &str) -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;
-    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1e3)
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 pub use peers::Peer;
@@ -418,7 +418,7 @@ fn in_a_process(request: &Request, device: &str) -> Result<Row> {
         .spawn()
         .context("starting a process to measure in")?;
     let line = serde_json::to_string(request)?;
-    writeln!(child.stdin.take().expect("piped"), "{line}").context("asking the process")?;
+    writeln!(child.stdin.take().expect("piped"), "{line}").map_err(|e| anyhow!("asking the process: {e}"))?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
         bail!("the measurement {line} ended with {}", output.status);

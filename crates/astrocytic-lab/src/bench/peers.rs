@@ -4,10 +4,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use super::{Request, Row};
+
+/// Bytes that glibc keeps, rather than return them to the system.
+const KEEP: &str = "1073741824";
 
 /// A running peer. It ends with its input.
 pub struct Peer {
@@ -39,6 +42,10 @@ impl Peer {
     pub fn start(python: &str, script: &Path) -> Result<Self> {
         let mut child = Command::new(python)
             .arg(script)
+            // The same threads, and the same courtesy: our allocator keeps freed pages, glibc's then does as well.
+            .env("PEER_THREADS", rayon::current_num_threads().to_string())
+            .env("MALLOC_MMAP_THRESHOLD_", KEEP)
+            .env("MALLOC_TRIM_THRESHOLD_", KEEP)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -78,7 +85,8 @@ impl Peer {
     }
 
     fn ask(&mut self, line: &str) -> Result<String> {
-        writeln!(self.input, "{line}").context("asking the peer")?;
+        // Not as an error of writing, which would be taken for a reader of ours that has gone.
+        writeln!(self.input, "{line}").map_err(|error| anyhow!("asking the peer: {error}"))?;
         let mut answer = String::new();
         if self.output.read_line(&mut answer)? == 0 {
             bail!("the peer ended; try it by itself: python benches/pytorch/peers.py --check");

@@ -201,13 +201,14 @@ pub fn leak<T: Real>(state: &mut [T], kept: T, lost: T) {
 /// φ and φ′ at x.
 #[inline(always)]
 fn elu<T: Real, S: Simd>(x: T) -> (T, T) {
-    let low = if x < T::ZERO { x } else { T::ZERO }.exp::<S>();
+    // Written so that what is not a number stays so.
+    let low = if x > T::ZERO { T::ZERO } else { x }.exp::<S>();
     (low + x.max(T::ZERO), if x > T::ZERO { T::ONE } else { low })
 }
 
 #[inline(always)]
 fn relu<T: Real>(x: T) -> (T, T) {
-    (x.max(T::ZERO), if x > T::ZERO { T::ONE } else { T::ZERO })
+    (if x <= T::ZERO { T::ZERO } else { x }, if x > T::ZERO { T::ONE } else { T::ZERO })
 }
 
 #[inline(always)]
