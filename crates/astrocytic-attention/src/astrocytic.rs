@@ -445,15 +445,9 @@ impl AstrocyticAttention {
         };
         let calcium = state.calcium.take().expect("empty_state has calcium for a calcium normaliser");
         let (reads, n) = if alpha == 1.0 && distance.is_none() {
-            // The calcium is one more column of the memory: a value that is always 1.
-            let [batch, heads, steps, d] = writes.value.dims();
-            let one = Tensor::ones([batch, heads, steps, 1], (&writes.value.device(), writes.value.dtype()));
-            writes.value = Tensor::cat(vec![writes.value, one], 3);
-            let memory = Tensor::cat(vec![state.memory.clone(), calcium.unsqueeze_dim(3)], 3);
-            let (reads, memory) = run(query, writes, memory);
-            state.memory = memory.clone().narrow(3, 0, d);
-            state.calcium = Some(memory.narrow(3, d, 1).squeeze_dim(3));
-            (reads.clone().narrow(3, 0, d), reads.narrow(3, d, 1))
+            let (reads, n, memory, calcium) = ops::with_calcium(query, writes, state.memory.clone(), calcium, run);
+            (state.memory, state.calcium) = (memory, Some(calcium));
+            (reads, n)
         } else {
             let (trace, calcium) = ops::calcium_trace(&writes, calcium, form);
             let trace = if causal { trace } else { calcium.clone().unsqueeze_dim(2) };

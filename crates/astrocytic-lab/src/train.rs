@@ -166,7 +166,9 @@ pub fn train(
     let stops = |s: &Standing| config.patience > 0 && s.since_best >= config.patience;
     while standing.step < config.steps && !stops(&standing) && !diverged {
         let started = Instant::now();
-        let Some(loss) = learner.step(&batches.batch(standing.step), batches.context()) else {
+        let loss;
+        (learner, loss) = learner.step(&batches.batch(standing.step), batches.context());
+        let Some(loss) = loss else {
             diverged = true;
             break;
         };
@@ -223,9 +225,9 @@ impl Learner {
         Ok(Self { model, optimizer, schedule, clip: config.clip, seed: config.seed, step })
     }
 
-    /// One step on a batch of rows of `context` tokens: the loss before it, or `None` and no step where loss or gradient
-    /// are not finite.
-    pub(crate) fn step(&mut self, batch: &Batch, context: usize) -> Option<f64> {
+    /// One step on a batch of rows of `context` tokens, and the loss before it; `None` and no step where loss or gradient
+    /// are not finite. The model is moved, so that its parameters are nobody else's and change in place.
+    pub(crate) fn step(mut self, batch: &Batch, context: usize) -> (Self, Option<f64>) {
         let device = self.model.embedding.weight.val().device();
         device.seed(derive_seed(self.seed, "dropout", self.step));
         let loss = loss(&self.model, batch, context, &device);
@@ -233,11 +235,11 @@ impl Learner {
         let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
         let norm = clip(&self.model, &mut grads, self.clip);
         if !norm.is_finite() || !value.is_finite() {
-            return None;
+            return (self, None);
         }
-        self.model = self.optimizer.step(self.schedule.step(), self.model.clone(), grads);
+        self.model = self.optimizer.step(self.schedule.step(), self.model, grads);
         self.step += 1;
-        Some(value)
+        (self, Some(value))
     }
 }
 

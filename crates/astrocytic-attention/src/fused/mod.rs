@@ -2,8 +2,8 @@
 //!
 //! A [`Kernel`] is a pair of functions on slices. [`run`] calls it for tensors of the flex and ndarray backends, records
 //! its backward pass on an autodiff device, and says so where a tensor lives elsewhere: the caller then composes the
-//! operation of Burn's. Results do not depend on the number of threads: work is divided by shape alone, and each part is
-//! summed in the same order whoever computes it.
+//! operation of Burn's. Results do not depend on the number of threads: no sum runs across tasks, or where one does its
+//! parts are cut by shape alone and added in order.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]

@@ -149,40 +149,51 @@ impl Attend {
             let features = self.feature.map(x.swap_dims(1, 2));
             if self.unit { l2_normalize(features) } else { features }
         };
-        let mut writes = Writes {
+        let writes = Writes {
             key: map(x.key),
             value: x.value.swap_dims(1, 2),
             log_decay: x.log_decay.map(|x| x.swap_dims(1, 2)),
             strength: x.strength.map(|x| x.swap_dims(1, 2)),
         };
         let query = map(x.query);
-        let [batch, heads, steps, d] = writes.value.dims();
-        let mut memory = before.as_ref().map_or_else(|| writes.empty_memory(), |before| before.memory.clone());
-        let [_, _, m, _] = memory.dims();
-        let options = (&writes.value.device(), writes.value.dtype());
-        if self.calcium {
-            // The calcium is one more column of the memory: a value that is always 1.
-            let one = Tensor::ones([batch, heads, steps, 1], options);
-            writes.value = Tensor::cat(vec![writes.value, one], 3);
-            let calcium = before.and_then(|before| before.calcium);
-            let calcium = calcium.unwrap_or_else(|| Tensor::zeros([batch, heads, m], options));
-            memory = Tensor::cat(vec![memory, calcium.unsqueeze_dim(3)], 3);
-        }
-        let (mut reads, mut memory) = if self.causal {
-            causal(query, writes, memory, self.plasticity, self.form)
-        } else {
+        let [batch, heads, _, m] = writes.key.dims();
+        let memory = before.as_ref().map_or_else(|| writes.empty_memory(), |before| before.memory.clone());
+        let run = |query: Tensor<4>, writes, memory| {
+            if self.causal {
+                return causal(query, writes, memory, self.plasticity, self.form);
+            }
             let memory = write(writes, memory, self.plasticity, self.form);
             (query.matmul(memory.clone()), memory)
         };
-        let mut calcium = None;
-        if self.calcium {
-            calcium = Some(memory.clone().narrow(3, d, 1).squeeze_dim(3));
-            memory = memory.narrow(3, 0, d);
-            let n = reads.clone().narrow(3, d, 1).clamp_min(CALCIUM_FLOOR);
-            reads = reads.narrow(3, 0, d) / n;
-        }
+        let (reads, memory, calcium) = if self.calcium {
+            let calcium = before.and_then(|before| before.calcium);
+            let options = (&writes.value.device(), writes.value.dtype());
+            let calcium = calcium.unwrap_or_else(|| Tensor::zeros([batch, heads, m], options));
+            let (reads, n, memory, calcium) = with_calcium(query, writes, memory, calcium, run);
+            (reads / n.clamp_min(CALCIUM_FLOOR), memory, Some(calcium))
+        } else {
+            let (reads, memory) = run(query, writes, memory);
+            (reads, memory, None)
+        };
         (reads.swap_dims(1, 2), Some(Remembered { memory, calcium }))
     }
+}
+
+/// Runs a memory whose calcium is one more column of it, a value that is always 1: reads, `φ(q) · g`, memory and calcium.
+pub(crate) fn with_calcium(
+    query: Tensor<4>,
+    mut writes: Writes,
+    memory: Tensor<4>,
+    calcium: Tensor<3>,
+    run: impl FnOnce(Tensor<4>, Writes, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+) -> (Tensor<4>, Tensor<4>, Tensor<4>, Tensor<3>) {
+    let [batch, heads, steps, d] = writes.value.dims();
+    let one = Tensor::ones([batch, heads, steps, 1], (&writes.value.device(), writes.value.dtype()));
+    writes.value = Tensor::cat(vec![writes.value, one], 3);
+    let memory = Tensor::cat(vec![memory, calcium.unsqueeze_dim(3)], 3);
+    let (reads, memory) = run(query, writes, memory);
+    let n = reads.clone().narrow(3, d, 1);
+    (reads.narrow(3, 0, d), n, memory.clone().narrow(3, 0, d), memory.narrow(3, d, 1).squeeze_dim(3))
 }
 
 #[cfg(test)]

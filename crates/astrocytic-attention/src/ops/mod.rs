@@ -22,6 +22,7 @@ mod triangular;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
+pub(crate) use attend::with_calcium;
 pub use attend::{Attend, Attended, Feature, Remembered};
 pub use cross_entropy::cross_entropy;
 pub use gated_silu::gated_silu;

@@ -41,7 +41,7 @@ pub(super) fn measure(
     let started = Instant::now();
     for step in 0.. {
         let begun = Instant::now();
-        learner.step(&batches.batch(step % 4), seq_len);
+        learner = learner.step(&batches.batch(step % 4), seq_len).0;
         if step >= 2 {
             times.push(begun.elapsed().as_secs_f64());
         }

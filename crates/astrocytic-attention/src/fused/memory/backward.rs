@@ -124,8 +124,6 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     if let Some(floor) = floor {
                         for i in 0..count {
                             n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
-                        }
-                        for i in 0..count {
                             scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
                         }
                     }

@@ -23,23 +23,9 @@ impl<'a, T> Scratch<'a, T> {
 
 /// Copies `count` steps from `start` into rows of `pad` numbers; what is left of a chunk and of each row is 0.
 #[inline(always)]
-pub fn load<T: Real, S: Simd>(
-    _simd: S,
-    view: &View<T>,
-    [b, h]: [usize; 2],
-    [start, count]: [usize; 2],
-    to: &mut [T],
-    pad: usize,
-) {
-    let width = view.shape()[3];
-    for (i, to) in to.chunks_exact_mut(pad).enumerate() {
-        if i < count {
-            copy::<T, S>(&mut to[..width], view.row(b, start + i, h));
-            to[width..].fill(T::ZERO);
-        } else {
-            to.fill(T::ZERO);
-        }
-    }
+pub fn load<T: Real, S: Simd>(simd: S, view: &View<T>, place: [usize; 2], span: [usize; 2], to: &mut [T], pad: usize) {
+    let rows = to.len() / pad;
+    load_heads(simd, view, place, span, to, [1, rows, pad]);
 }
 
 /// The same for `group` heads from h on, step by step, each to a chunk of `rows` rows of its own.
