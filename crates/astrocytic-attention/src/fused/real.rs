@@ -239,6 +239,14 @@ pub fn add_scaled<T: Real, S: Simd>(simd: S, y: &mut [T], by: T, x: &[T]) {
     }
 }
 
+/// `y += x`.
+#[inline(always)]
+pub fn plus<T: Real, S: Simd>(simd: S, y: &mut [T], x: &[T]) {
+    for (y, &x) in T::vectors_mut::<S>(y).iter_mut().zip(T::vectors::<S>(x)) {
+        *y = T::plus(simd, x, *y);
+    }
+}
+
 /// `to = from`; a call to copy so few numbers would cost more than the copy.
 #[inline(always)]
 pub fn copy<T: Real, S: Simd>(to: &mut [T], from: &[T]) {

@@ -5,6 +5,7 @@
 //! key was written: no other sum over pairs of steps is needed.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
@@ -13,7 +14,7 @@ use super::super::host::View;
 use super::super::product::{
     BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose,
 };
-use super::super::real::{Real, add_scaled, copy, dot, scale};
+use super::super::real::{Real, add_scaled, copy, dot, plus, scale};
 use super::chunk::{
     Correction, Decay, Scratch, leak, load_heads, load_numbers, map_backward, map_with_slopes, store_heads,
 };
@@ -26,19 +27,33 @@ pub fn scratch(sizes: &Sizes) -> usize {
     let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
     let state = m * d + m;
     let of_heads = state + c * (4 * m + 3 * d);
-    let of_one = 2 * d * m + c * (4 * m + 3 * d + 3 * c + 7);
+    let of_one = 2 * d * m + c * (4 * m + 3 * d + 3 * c + 7) + m;
     group * of_heads + of_one + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
 }
 
-/// Where the gradients of a task's heads go.
-pub struct Found<'b, T> {
-    pub dq: Vec<&'b mut [MaybeUninit<T>]>,
-    pub dk: Vec<&'b mut [MaybeUninit<T>]>,
-    pub dv: Vec<&'b mut [MaybeUninit<T>]>,
-    pub d_decay: &'b mut [T],
-    pub d_strength: &'b mut [T],
-    pub d_memory: &'b mut [T],
-    pub d_calcium: &'b mut [T],
+/// Where the gradients go: of the steps of the chunks.
+pub struct Found<'a, 'b, T> {
+    pub dq: &'a mut [&'b mut [MaybeUninit<T>]],
+    pub dk: &'a mut [&'b mut [MaybeUninit<T>]],
+    pub dv: &'a mut [&'b mut [MaybeUninit<T>]],
+    /// One number a step, head by head.
+    pub d_decay: &'a mut [T],
+    pub d_strength: &'a mut [T],
+    /// Of the state before the first step, where the part is the whole.
+    pub d_memory: &'a mut [T],
+    pub d_calcium: &'a mut [T],
+}
+
+/// What of the work, and what the states are.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Part {
+    /// All of it, for some heads. No states.
+    Whole,
+    /// Of one head, what each chunk's reads add to the gradient of the state before them: one state for each. Where all read
+    /// after the last step, also the gradients of the queries.
+    Reads,
+    /// Of one head, all but that, given the gradients of the states after each chunk.
+    Given,
 }
 
 /// Some heads of a row.
@@ -51,9 +66,13 @@ pub struct Heads<'a, 'b, T: Real> {
     pub after: (&'a [T], &'a [T]),
     /// The heads' states.
     pub kept: &'a [T],
-    /// Which, group by group.
-    pub task: usize,
-    pub found: Found<'b, T>,
+    /// Which row, and the first of the heads.
+    pub place: [usize; 2],
+    pub part: Part,
+    pub states: &'a mut [T],
+    /// Which chunks of steps, or in [`Part::Reads`] where all read after the last step, of reads.
+    pub range: Range<usize>,
+    pub found: Found<'a, 'b, T>,
     pub scratch: &'a mut [T],
 }
 
@@ -62,9 +81,8 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { memory, sizes, inputs, grad, after, kept, task, mut found, scratch } = self;
+        let Self { memory, sizes, inputs, grad, after, kept, place, part, states, range, found, scratch } = self;
         let Sizes { heads, steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
-        let place = [task * group / heads, task * group % heads];
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
         let floor = memory.calcium_floor.map(T::from_f64);
         let delta = memory.plasticity == Plasticity::Delta;
@@ -84,6 +102,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let u_transposed = scratch.take(d * c_pad);
         let [scores, d_scores, d_overlap] = [(); 3].map(|()| scratch.take(c_pad * c_pad));
         let [strength, n, dn, by_log, row_sums] = [(); 5].map(|()| scratch.take(c_pad));
+        let added = scratch.take(m_pad);
         let mut log = vec![0.0; c_pad];
         let mut decay = Decay::new(&sizes, &mut scratch, &mut log);
         let mut correction = Correction::new(&sizes, &mut scratch);
@@ -94,7 +113,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         dh_all.fill(T::ZERO);
         dg_all.fill(T::ZERO);
         for g in 0..group {
-            let head = task * group + g;
+            let head = place[0] * heads + place[1] + g;
             if !after.0.is_empty() {
                 for (i, row) in dh_all[g * m * d_pad..][..m * d_pad].chunks_exact_mut(d_pad).enumerate() {
                     copy::<T, S>(&mut row[..d], &after.0[(head * m + i) * d..][..d]);
@@ -105,8 +124,13 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             }
         }
 
-        if !memory.causal {
-            for start in (0..sizes.reads).step_by(chunk) {
+        let first = range.start * chunk;
+        // What a chunk adds to the gradient of a state is summed first, then added: the same bits, whether or not the chunks
+        // are each on their own.
+        if !memory.causal && part != Part::Given {
+            let (first, end) =
+                if part == Part::Whole { (0, sizes.reads) } else { (first, sizes.reads.min(range.end * chunk)) };
+            for start in (first..end).step_by(chunk) {
                 let span = [start, chunk.min(sizes.reads - start)];
                 let count = span[1];
                 load_heads(simd, query, place, span, q_all, wide);
@@ -117,8 +141,18 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
                     let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
                     let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
-                    let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
-                    let dg = &mut dg_all[head * m_pad..][..m_pad];
+                    let (dh, dg, into) = match part {
+                        Part::Reads => {
+                            let own = &mut states[(start - first) / chunk * sizes.state()..][..sizes.state()];
+                            let (dh, dg) = own.split_at_mut(m * d_pad);
+                            dg.fill(T::ZERO);
+                            (dh, dg, Into::Set)
+                        }
+                        _ => {
+                            let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
+                            (dh, &mut dg_all[head * m_pad..][..m_pad], Into::Add)
+                        }
+                    };
                     transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
                     map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
                     if let Some(floor) = floor {
@@ -135,27 +169,33 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                             dn[i] = slope_of_normalizer(along, n[i], floor);
                         }
                     }
-                    product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
+                    product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), into);
+                    added.fill(T::ZERO);
                     for i in 0..count {
                         let row = &mut dq[i * m_pad..][..m_pad];
                         if floor.is_some() {
                             add_scaled(simd, row, dn[i], g);
-                            add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                            add_scaled(simd, added, dn[i], &q[i * m_pad..][..m_pad]);
                         }
                         let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
                         map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
                     }
+                    plus(simd, dg, added);
                 }
-                store_heads(dq_all, wide, &mut found.dq[start..start + count], m);
+                store_heads(dq_all, wide, &mut found.dq[start - first..][..count], m);
             }
         }
 
-        for c in (0..sizes.chunks).rev() {
+        let only_reads = part == Part::Reads;
+        let scored = !only_reads || floor.is_some();
+        for c in if memory.causal || !only_reads { range.clone() } else { 0..0 }.rev() {
             let start = c * chunk;
             let span = [start, chunk.min(steps - start)];
             let count = span[1];
-            load_heads(simd, key, place, span, k_all, wide);
-            load_heads(simd, value, place, span, x_all, tall);
+            if scored {
+                load_heads(simd, key, place, span, k_all, wide);
+                load_heads(simd, value, place, span, x_all, tall);
+            }
             if memory.causal {
                 load_heads(simd, query, place, span, q_all, wide);
                 load_heads(simd, &grad, place, span, dr_all, tall);
@@ -169,143 +209,174 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 let x = &mut x_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let du = &mut du_all[head * c_pad * d_pad..][..c_pad * d_pad];
-                let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
-                let dg = &mut dg_all[head * m_pad..][..m_pad];
+                let (dh, dg) = match part {
+                    Part::Whole => {
+                        let dh = &mut dh_all[head * m * d_pad..][..m * d_pad];
+                        (dh, &mut dg_all[head * m_pad..][..m_pad])
+                    }
+                    Part::Reads | Part::Given => {
+                        states[(c - range.start) * sizes.state()..][..sizes.state()].split_at_mut(m * d_pad)
+                    }
+                };
                 let own = &kept[head * sizes.kept() + c * sizes.state()..][..2 * sizes.state()];
                 let (now, next) = own.split_at(sizes.state());
                 let (h, g) = now.split_at(m * d_pad);
 
                 // As in the forward pass.
-                map_with_slopes(simd, memory, k, k_slopes, k_inverses, m_pad, m, count);
                 if let Some(view) = &inputs[3] {
                     decay.load(simd, view, place, span);
                 }
                 if let Some(view) = &inputs[4] {
                     load_numbers(view, place, span, strength);
                 }
-                if memory.causal || delta {
-                    transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
-                }
-                // X, what is offered, and U, what is written.
-                if delta {
-                    product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (h, d_pad), (u, d_pad), Into::Set);
-                    for i in 0..chunk {
-                        add_scaled(simd, &mut x[i * d_pad..][..d_pad], -decay.from_start[i], &u[i * d_pad..][..d_pad]);
+                if scored {
+                    map_with_slopes(simd, memory, k, k_slopes, k_inverses, m_pad, m, count);
+                    if memory.causal || delta {
+                        transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
                     }
-                    correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
-                }
-                copy::<T, S>(u, x);
-                if inputs[4].is_some() {
-                    for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
-                        scale(row, by);
+                    // X, what is offered, and U, what is written.
+                    if delta {
+                        product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (h, d_pad), (u, d_pad), Into::Set);
+                        for i in 0..chunk {
+                            add_scaled(
+                                simd,
+                                &mut x[i * d_pad..][..d_pad],
+                                -decay.from_start[i],
+                                &u[i * d_pad..][..d_pad],
+                            );
+                        }
+                        correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
                     }
+                    copy::<T, S>(u, x);
+                    if inputs[4].is_some() {
+                        for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
+                            scale(row, by);
+                        }
+                    }
+                    if delta {
+                        correction.solve(simd, &sizes, u);
+                    }
+                    transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
                 }
-                if delta {
-                    correction.solve(simd, &sizes, u);
-                }
-                transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
-                transpose_padded(m, d, (dh, d_pad), (dh_transposed, m_pad));
 
+                let mut by_whole = T::ZERO;
                 // Through the writes, U to H after the chunk.
-                product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (dh, d_pad), (du, d_pad), Into::Set);
-                let left = Left::plain(u, d_pad);
-                product(simd, [chunk, m_pad, d], left, (dh_transposed, m_pad), (dk_written, m_pad), Into::Set);
-                if floor.is_some() {
-                    for i in 0..chunk {
-                        add_scaled(simd, &mut dk_written[i * m_pad..][..m_pad], strength[i], dg);
+                if !only_reads {
+                    transpose_padded(m, d, (dh, d_pad), (dh_transposed, m_pad));
+                    product(simd, [chunk, d_pad, m], Left::plain(k, m_pad), (dh, d_pad), (du, d_pad), Into::Set);
+                    let left = Left::plain(u, d_pad);
+                    product(simd, [chunk, m_pad, d], left, (dh_transposed, m_pad), (dk_written, m_pad), Into::Set);
+                    if floor.is_some() {
+                        for i in 0..chunk {
+                            add_scaled(simd, &mut dk_written[i * m_pad..][..m_pad], strength[i], dg);
+                        }
                     }
-                }
-                if decays {
-                    for i in 0..chunk {
-                        scale(&mut du[i * d_pad..][..d_pad], decay.to_end[i]);
-                        scale(&mut dk_written[i * m_pad..][..m_pad], decay.to_end[i]);
+                    if decays {
+                        for i in 0..chunk {
+                            scale(&mut du[i * d_pad..][..d_pad], decay.to_end[i]);
+                            scale(&mut dk_written[i * m_pad..][..m_pad], decay.to_end[i]);
+                        }
                     }
-                }
-                // What β has of the calcium: the part of its gradient that does not come by U.
-                if floor.is_some() {
-                    for i in 0..chunk {
-                        row_sums[i] = decay.to_end[i] * dot(simd, &k[i * m_pad..][..m_pad], dg);
+                    // What β has of the calcium: the part of its gradient that does not come by U.
+                    if floor.is_some() {
+                        for i in 0..chunk {
+                            row_sums[i] = decay.to_end[i] * dot(simd, &k[i * m_pad..][..m_pad], dg);
+                        }
                     }
-                }
-                let by_whole = if decays {
-                    dot(simd, dh, &next[..m * d_pad]) + dot(simd, dg, &next[m * d_pad..])
-                } else {
-                    T::ZERO
-                };
-                if decays {
-                    leak(dh, decay.whole, decay.lost);
-                    leak(dg, decay.whole, decay.lost);
+                    if decays {
+                        by_whole = dot(simd, dh, &next[..m * d_pad]) + dot(simd, dg, &next[m * d_pad..]);
+                    }
+                    if decays && part == Part::Whole {
+                        leak(dh, decay.whole, decay.lost);
+                        leak(dg, decay.whole, decay.lost);
+                    }
                 }
 
                 // Through the reads.
                 if memory.causal {
                     map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
-                    let left = Left::plain(q, m_pad);
-                    lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
-                    times_lower(scores, decay.between, chunk, c_pad);
-                    if let Some(floor) = floor {
-                        normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
+                    if scored {
+                        let left = Left::plain(q, m_pad);
+                        lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
+                        times_lower(scores, decay.between, chunk, c_pad);
+                        if let Some(floor) = floor {
+                            normalizers(simd, &sizes, scores, strength, q, decay.from_start, g, n);
+                            for i in 0..count {
+                                scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
+                            }
+                        }
+                        transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
+                        let left = Left::plain(dr, d_pad);
+                        lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_scores, c_pad));
+                        product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                        if let Some(floor) = floor {
+                            for i in 0..chunk {
+                                let whole = ..(i / BLOCK + 1) * BLOCK;
+                                let d_scores = &mut d_scores[i * c_pad..][..c_pad];
+                                let dq = &mut dq[i * m_pad..][..m_pad];
+                                let within = dot(simd, &scores[i * c_pad..][whole], &d_scores[whole]);
+                                let before = decay.from_start[i] * dot(simd, &q[i * m_pad..][..m_pad], dq);
+                                dn[i] = slope_of_normalizer(within + before, n[i], floor);
+                                add_scaled(simd, &mut d_scores[whole], dn[i], strength);
+                                add_scaled(simd, dq, dn[i], g);
+                            }
+                        }
+                    }
+                    if !only_reads {
+                        times_lower(d_scores, decay.between, chunk, c_pad);
+                        if decays {
+                            for (row, &by) in dq.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
+                                scale(row, by);
+                            }
+                        }
+                        lower_times(simd, [chunk, m_pad], (d_scores, c_pad), (k, m_pad), (dq, m_pad), Into::Add);
+                        let to = (&mut *dk_written, m_pad);
+                        lower_transposed_times(simd, [chunk, m_pad], (d_scores, c_pad), (q, m_pad), to, Into::Add);
+                        let to = (&mut *du, d_pad);
+                        lower_transposed_times(simd, [chunk, d_pad], (scores, c_pad), (dr, d_pad), to, Into::Add);
+                        if floor.is_some() {
+                            for i in 0..chunk {
+                                add_scaled(simd, row_sums, dn[i], &scores[i * c_pad..][..(i / BLOCK + 1) * BLOCK]);
+                            }
+                        }
+                        if decays {
+                            for i in 0..chunk {
+                                by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
+                            }
+                        }
                         for i in 0..count {
-                            scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
+                            let row = &mut dq[i * m_pad..][..m_pad];
+                            let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
+                            map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
                         }
                     }
-                    transpose(c_pad, d, (u, d_pad), (u_transposed, c_pad));
-                    let left = Left::plain(dr, d_pad);
-                    lower_of_product(simd, [chunk, d], left, (u_transposed, c_pad), (d_scores, c_pad));
-                    product(simd, [chunk, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
-                    if let Some(floor) = floor {
-                        for i in 0..chunk {
-                            let whole = ..(i / BLOCK + 1) * BLOCK;
-                            let d_scores = &mut d_scores[i * c_pad..][..c_pad];
-                            let dq = &mut dq[i * m_pad..][..m_pad];
-                            let within = dot(simd, &scores[i * c_pad..][whole], &d_scores[whole]);
-                            let before = decay.from_start[i] * dot(simd, &q[i * m_pad..][..m_pad], dq);
-                            dn[i] = slope_of_normalizer(within + before, n[i], floor);
-                            add_scaled(simd, &mut d_scores[whole], dn[i], strength);
-                            add_scaled(simd, dq, dn[i], g);
+                    if part != Part::Given {
+                        if decays {
+                            for (row, &by) in q.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
+                                scale(row, by);
+                            }
                         }
-                    }
-                    times_lower(d_scores, decay.between, chunk, c_pad);
-                    if decays {
-                        for (row, &by) in dq.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
-                            scale(row, by);
+                        let into = if only_reads { Into::Set } else { Into::Add };
+                        product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), into);
+                        added.fill(T::ZERO);
+                        if floor.is_some() {
+                            for i in 0..chunk {
+                                add_scaled(simd, added, dn[i], &q[i * m_pad..][..m_pad]);
+                            }
                         }
-                    }
-                    lower_times(simd, [chunk, m_pad], (d_scores, c_pad), (k, m_pad), (dq, m_pad), Into::Add);
-                    let to = (&mut *dk_written, m_pad);
-                    lower_transposed_times(simd, [chunk, m_pad], (d_scores, c_pad), (q, m_pad), to, Into::Add);
-                    let to = (&mut *du, d_pad);
-                    lower_transposed_times(simd, [chunk, d_pad], (scores, c_pad), (dr, d_pad), to, Into::Add);
-                    if floor.is_some() {
-                        for i in 0..chunk {
-                            add_scaled(simd, row_sums, dn[i], &scores[i * c_pad..][..(i / BLOCK + 1) * BLOCK]);
-                        }
-                    }
-                    if decays {
-                        for i in 0..chunk {
-                            by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
-                        }
-                    }
-                    for i in 0..count {
-                        let row = &mut dq[i * m_pad..][..m_pad];
-                        let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
-                        map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
-                    }
-                    if decays {
-                        for (row, &by) in q.chunks_exact_mut(m_pad).zip(&*decay.from_start) {
-                            scale(row, by);
-                        }
-                    }
-                    product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), Into::Add);
-                    if floor.is_some() {
-                        for i in 0..chunk {
-                            add_scaled(simd, dg, dn[i], &q[i * m_pad..][..m_pad]);
+                        if only_reads {
+                            copy::<T, S>(dg, added);
+                        } else {
+                            plus(simd, dg, added);
                         }
                     }
                 } else {
                     by_log.fill(T::ZERO);
                 }
 
+                if only_reads {
+                    continue;
+                }
                 // Through the correction.
                 if delta {
                     correction.solve_transposed(simd, &sizes, du);
@@ -352,7 +423,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                     }
                 }
-                copy::<T, S>(&mut found.d_strength[head * steps + start..][..count], &row_sums[..count]);
+                copy::<T, S>(&mut found.d_strength[head * steps + start - first..][..count], &row_sums[..count]);
 
                 if decays {
                     for i in 0..chunk {
@@ -366,7 +437,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     let mut sum = by_whole.to_f64();
                     for i in (0..count).rev() {
                         sum += by_log[i].to_f64();
-                        found.d_decay[head * steps + start + i] = T::from_f64(sum);
+                        found.d_decay[head * steps + start - first + i] = T::from_f64(sum);
                     }
                 }
                 for i in 0..count {
@@ -378,13 +449,19 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     map_backward(simd, memory, phi, slopes, k_inverses[i], row, m);
                 }
             }
-            if memory.causal {
-                store_heads(dq_all, wide, &mut found.dq[start..start + count], m);
+            if only_reads {
+                continue;
             }
-            store_heads(dk_all, wide, &mut found.dk[start..start + count], m);
-            store_heads(du_all, tall, &mut found.dv[start..start + count], d);
+            if memory.causal {
+                store_heads(dq_all, wide, &mut found.dq[start - first..][..count], m);
+            }
+            store_heads(dk_all, wide, &mut found.dk[start - first..][..count], m);
+            store_heads(du_all, tall, &mut found.dv[start - first..][..count], d);
         }
 
+        if part != Part::Whole {
+            return;
+        }
         for (to, row) in found.d_memory.chunks_exact_mut(d).zip(dh_all.chunks_exact(d_pad)) {
             copy::<T, S>(to, &row[..d]);
         }

@@ -261,9 +261,14 @@ impl<'a, T: Real> Decay<'a, T> {
             self.from_start[i] = T::from_f64(own).exp::<S>();
             self.to_end[i] = T::from_f64(sum - own).exp::<S>();
         }
-        self.whole = T::from_f64(sum).exp::<S>();
-        self.lost = T::from_f64(sum.exp_m1());
+        (self.whole, self.lost) = kept_and_lost::<T, S>(sum);
     }
+}
+
+/// `e^b` and `e^b − 1` of the decay of a whole chunk.
+#[inline(always)]
+pub fn kept_and_lost<T: Real, S: Simd>(log: f64) -> (T, T) {
+    (T::from_f64(log).exp::<S>(), T::from_f64(log.exp_m1()))
 }
 
 /// The correction of the delta rule in a chunk: from what is offered, `X = V − from_start ⊙ K H`, to what is written,

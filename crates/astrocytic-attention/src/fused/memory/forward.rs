@@ -1,12 +1,13 @@
 //! The forward pass.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use super::super::Views;
 use super::super::product::{BLOCK, Into, Left, lower_of_product, lower_times, product, transpose};
-use super::super::real::{Real, add_scaled, dot, scale, times};
+use super::super::real::{Real, add_scaled, dot, plus, scale, times};
 use super::chunk::{Correction, Decay, Scratch, leak, load_heads, load_numbers, map, store_heads};
 use super::{Memory, Sizes};
 use crate::ops::Plasticity;
@@ -14,7 +15,7 @@ use crate::ops::Plasticity;
 /// Numbers of scratch that a task takes.
 pub fn scratch(sizes: &Sizes) -> usize {
     let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
-    group * c * 2 * (m + d) + c * (m + d + c + 2) + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
+    group * c * 2 * (m + d) + c * (m + d + c + 2) + m + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
 }
 
 /// Some heads of a row.
@@ -22,18 +23,31 @@ pub struct Heads<'a, 'b, T: Real> {
     pub memory: &'a Memory,
     pub sizes: Sizes,
     pub inputs: &'a Views<'a, T>,
-    /// Which, group by group.
-    pub task: usize,
-    pub reads: Vec<&'b mut [MaybeUninit<T>]>,
-    /// For each head all states with `keep`, else the present one.
-    pub states: &'b mut [T],
-    pub keep: bool,
+    /// Which row, and the first of the heads.
+    pub place: [usize; 2],
+    pub part: Part,
+    /// Which chunks of steps, or of reads where all read after the last step.
+    pub range: Range<usize>,
+    /// The rows of the reads from the first chunk on.
+    pub reads: &'a mut [&'b mut [MaybeUninit<T>]],
+    pub states: &'a mut [T],
     pub scratch: &'a mut [T],
+}
+
+/// What of the work, and what the states are.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Part {
+    /// All of it. Of each head the state before each chunk and after the last, or unless they are kept the present one.
+    Whole { keep: bool },
+    /// Of one head, what each chunk adds to the state: one state for each.
+    Writes,
+    /// Of one head, the reads alone: the state before each chunk, or where all read after the last step the last one.
+    Reads,
 }
 
 /// Puts what the memory was before the first step at the start of `state`.
 #[inline(always)]
-fn begin<T: Real>(sizes: &Sizes, inputs: &Views<T>, [b, h]: [usize; 2], state: &mut [T]) {
+pub fn begin<T: Real>(sizes: &Sizes, inputs: &Views<T>, [b, h]: [usize; 2], state: &mut [T]) {
     state.fill(T::ZERO);
     let (memory, calcium) = state.split_at_mut(sizes.m * sizes.d_pad);
     if let Some(before) = &inputs[5] {
@@ -53,14 +67,15 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { memory, sizes, inputs, task, mut reads, states, keep, scratch } = self;
-        let Sizes { heads, steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
-        let place = [task * group / heads, task * group % heads];
+        let Self { memory, sizes, inputs, place, part, range, reads, states, scratch } = self;
+        let Sizes { steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
         let calcium_floor = memory.calcium_floor.map(T::from_f64);
         let delta = memory.plasticity == Plasticity::Delta;
         let decays = inputs[3].is_some();
         let own = states.len() / group;
+        let reading = memory.causal && part != Part::Writes;
+        let writing = part != Part::Reads;
         let mut scratch = Scratch(scratch);
         let [q_all, k_all] = [(); 2].map(|()| scratch.take(group * c_pad * m_pad));
         let [u_all, y_all] = [(); 2].map(|()| scratch.take(group * c_pad * d_pad));
@@ -68,22 +83,27 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let recalled = scratch.take(c_pad * d_pad);
         let scores = scratch.take(c_pad * c_pad);
         let [strength, n] = [(); 2].map(|()| scratch.take(c_pad));
+        let added = scratch.take(m_pad);
         let mut log = vec![0.0; c_pad];
         let mut decay = Decay::new(&sizes, &mut scratch, &mut log);
         let mut correction = Correction::new(&sizes, &mut scratch);
         strength.fill(T::ONE);
+        added.fill(T::ZERO);
         let (wide, tall) = ([group, c_pad, m_pad], [group, c_pad, d_pad]);
 
-        for (g, states) in states.chunks_exact_mut(own).enumerate() {
-            begin(&sizes, inputs, [place[0], place[1] + g], &mut states[..sizes.state()]);
+        if let Part::Whole { .. } = part {
+            for (g, states) in states.chunks_exact_mut(own).enumerate() {
+                begin(&sizes, inputs, [place[0], place[1] + g], &mut states[..sizes.state()]);
+            }
         }
-        for c in 0..sizes.chunks {
+        let first = range.start * chunk;
+        for c in if memory.causal || writing { range.clone() } else { 0..0 } {
             let start = c * chunk;
             let span = [start, chunk.min(steps - start)];
             let count = span[1];
             load_heads(simd, key, place, span, k_all, wide);
             load_heads(simd, value, place, span, u_all, tall);
-            if memory.causal {
+            if reading {
                 load_heads(simd, query, place, span, q_all, wide);
             }
             for g in 0..group {
@@ -101,16 +121,18 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     load_numbers(view, place, span, strength);
                 }
                 // The state before the chunk, and where that after it goes.
-                let after = if keep {
-                    let (before, after) = states[c * sizes.state()..].split_at_mut(sizes.state());
-                    after[..sizes.state()].copy_from_slice(before);
-                    &mut after[..sizes.state()]
-                } else {
-                    &mut *states
+                let after = match part {
+                    Part::Whole { keep: true } => {
+                        let (before, after) = states[c * sizes.state()..].split_at_mut(sizes.state());
+                        after[..sizes.state()].copy_from_slice(before);
+                        &mut after[..sizes.state()]
+                    }
+                    Part::Whole { keep: false } => &mut *states,
+                    Part::Writes | Part::Reads => &mut states[(c - range.start) * sizes.state()..][..sizes.state()],
                 };
                 let (h_next, g_next) = after.split_at_mut(m * d_pad);
 
-                if memory.causal || delta {
+                if reading || delta {
                     transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
                 }
                 if delta {
@@ -130,7 +152,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     correction.solve(simd, &sizes, u);
                 }
 
-                if memory.causal {
+                if reading {
                     map(simd, memory, q, m_pad, m, count);
                     let left = Left::plain(q, m_pad);
                     lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
@@ -150,28 +172,42 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     }
                 }
 
+                if !writing {
+                    continue;
+                }
                 if decays {
-                    leak(h_next, decay.whole, decay.lost);
-                    leak(g_next, decay.whole, decay.lost);
                     for (row, &by) in k.chunks_exact_mut(m_pad).zip(&*decay.to_end) {
                         scale(row, by);
                     }
                 }
+                // First what the chunk adds, then the sum: the same bits, whether or not the chunks are each on their own.
                 let left = Left::transposed(k, m_pad);
-                product(simd, [m, d_pad, chunk], left, (u, d_pad), (h_next, d_pad), Into::Add);
                 if calcium_floor.is_some() {
+                    added.fill(T::ZERO);
                     for i in 0..count {
-                        add_scaled(simd, g_next, strength[i], &k[i * m_pad..][..m_pad]);
+                        add_scaled(simd, added, strength[i], &k[i * m_pad..][..m_pad]);
                     }
                 }
+                if part == Part::Writes {
+                    product(simd, [m, d_pad, chunk], left, (u, d_pad), (h_next, d_pad), Into::Set);
+                    g_next.copy_from_slice(added);
+                } else {
+                    if decays {
+                        leak(h_next, decay.whole, decay.lost);
+                        leak(g_next, decay.whole, decay.lost);
+                    }
+                    product(simd, [m, d_pad, chunk], left, (u, d_pad), (h_next, d_pad), Into::Add);
+                    plus(simd, g_next, added);
+                }
             }
-            if memory.causal {
-                store_heads(y_all, tall, &mut reads[start..start + count], d);
+            if reading {
+                store_heads(y_all, tall, &mut reads[start - first..][..count], d);
             }
         }
 
-        if !memory.causal {
-            for start in (0..sizes.reads).step_by(chunk) {
+        if !memory.causal && part != Part::Writes {
+            let (first, end) = if part == Part::Reads { (first, range.end * chunk) } else { (0, sizes.reads) };
+            for start in (first..end.min(sizes.reads)).step_by(chunk) {
                 let count = chunk.min(sizes.reads - start);
                 load_heads(simd, query, place, [start, count], q_all, wide);
                 for g in 0..group {
@@ -188,7 +224,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                     }
                 }
-                store_heads(y_all, tall, &mut reads[start..start + count], d);
+                store_heads(y_all, tall, &mut reads[start - first..][..count], d);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Attention over a memory as one operation: feature map, writes, reads and calcium, a chunk at a time
 //! (attention.md section 3). A thread takes some heads of a row at a time: as many as leave work for the others, because
-//! memory is read fastest in the order in which it lies, and heads lie side by side.
+//! memory is read fastest in the order in which it lies, and heads lie side by side. Where heads are fewer than threads,
+//! Hebbian writes let the chunks of a head go side by side too.
 //!
 //! Memory is linear in the steps: the backward pass keeps the inputs, the reads and the state before each chunk, and
 //! recomputes the rest.
@@ -8,6 +9,7 @@
 mod backward;
 mod chunk;
 mod forward;
+mod split;
 
 pub(super) use chunk::{Scratch, load};
 
@@ -100,6 +102,12 @@ impl Sizes {
         }
     }
 
+    /// The row of a task, and the first of its heads.
+    fn place(&self, task: usize) -> [usize; 2] {
+        let head = task * self.group;
+        [head / self.heads, head % self.heads]
+    }
+
     /// Numbers in a state as kernels keep it: memory in rows of whole registers, then calcium.
     fn state(&self) -> usize {
         self.m * self.d_pad + self.m_pad
@@ -144,19 +152,27 @@ impl Kernel for Memory {
         let last = if self.state { batch * heads * m * d } else { 0 };
         let last_calcium = if self.state && self.calcium_floor.is_some() { batch * heads * m } else { 0 };
         let mut data = Fresh::new(count + last + last_calcium);
+        let split = split::parts(self, &sizes);
         // Of each head all states, or where nothing is kept the present one alone.
-        let states = if keep { sizes.kept() } else { sizes.state() };
+        let states = if keep || split > 1 { sizes.kept() } else { sizes.state() };
         let mut kept = vec![T::ZERO; batch * heads * states];
 
         let (own, rest) = data.places().split_at_mut(count);
-        let rows = rows_of_heads(own, [batch, reads, heads / group, group * d]);
-        let tasks: Vec<_> = rows.into_iter().zip(kept.chunks_mut(group * states)).enumerate().collect();
-        let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each(|(task, (reads, states))| {
-            with_scratch(forward::scratch(&sizes), |scratch| {
-                arch.dispatch(forward::Heads { memory: self, sizes, inputs, task, reads, states, keep, scratch });
+        let mut rows = rows_of_heads(own, [batch, reads, heads / group, group * d]);
+        if split > 1 {
+            split::forward(self, sizes, inputs, split, &mut rows, &mut kept);
+        } else {
+            let tasks: Vec<_> = rows.iter_mut().zip(kept.chunks_mut(group * states)).enumerate().collect();
+            let (part, range) = (forward::Part::Whole { keep }, 0..sizes.chunks);
+            tasks.into_par_iter().for_each(|(task, (reads, states))| {
+                let (place, range) = (sizes.place(task), range.clone());
+                with_scratch(forward::scratch(&sizes), |scratch| {
+                    let heads =
+                        forward::Heads { memory: self, sizes, inputs, place, part, range, reads, states, scratch };
+                    pulp::Arch::new().dispatch(heads);
+                });
             });
-        });
+        }
 
         if self.state {
             let (memory, calcium) = rest[..last + last_calcium].split_at_mut(last);
@@ -201,22 +217,50 @@ impl Kernel for Memory {
         let [dq, dk, dv] = wide.each_mut().map(Fresh::places);
         let [d_decay, d_strength, d_memory, d_calcium] = &mut small;
         let groups = heads / group;
-        let rows = rows_of_heads(dq, [batch, reads, groups, group * m])
-            .into_iter()
-            .zip(rows_of_heads(dk, [batch, steps, groups, group * m]))
-            .zip(rows_of_heads(dv, [batch, steps, groups, group * d]));
+        let mut rows = [
+            rows_of_heads(dq, [batch, reads, groups, group * m]),
+            rows_of_heads(dk, [batch, steps, groups, group * m]),
+            rows_of_heads(dv, [batch, steps, groups, group * d]),
+        ];
+        let [dq, dk, dv] = rows.each_mut().map(|rows| rows.iter_mut());
         let numbers = d_decay.chunks_mut(group * steps).zip(d_strength.chunks_mut(group * steps));
         let states = d_memory.chunks_mut(group * m * d).zip(d_calcium.chunks_mut(group * m));
-        let tasks: Vec<_> = rows.zip(numbers).zip(states).enumerate().collect();
+        let found = dq.zip(dk).zip(dv).zip(numbers).zip(states);
+        let found = found.map(|((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium))| backward::Found {
+            dq,
+            dk,
+            dv,
+            d_decay,
+            d_strength,
+            d_memory,
+            d_calcium,
+        });
+        let tasks: Vec<_> = found.enumerate().collect();
+        let split = split::parts(self, &sizes);
         let grad = if self.state { View::contiguous(&pass.grad.all()[..count], read_shape) } else { pass.grad };
-        let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each(|(task, ((((dq, dk), dv), (d_decay, d_strength)), (d_memory, d_calcium)))| {
+        tasks.into_par_iter().for_each(|(task, found)| {
+            let (inputs, place) = (&pass.inputs, sizes.place(task));
             let kept = &pass.kept[task * group * sizes.kept()..][..group * sizes.kept()];
-            let found = backward::Found { dq, dk, dv, d_decay, d_strength, d_memory, d_calcium };
-            let inputs = &pass.inputs;
+            if split > 1 {
+                split::backward(self, sizes, inputs, grad, after, kept, place, split, found);
+                return;
+            }
+            let (part, states, range) = (backward::Part::Whole, &mut [][..], 0..sizes.chunks);
             with_scratch(backward::scratch(&sizes), |scratch| {
-                let task = backward::Heads { memory: self, sizes, inputs, grad, after, kept, task, found, scratch };
-                arch.dispatch(task);
+                pulp::Arch::new().dispatch(backward::Heads {
+                    memory: self,
+                    sizes,
+                    inputs,
+                    grad,
+                    after,
+                    kept,
+                    place,
+                    part,
+                    states,
+                    range,
+                    found,
+                    scratch,
+                });
             });
         });
         // SAFETY: every row belongs to one task, which stores the gradients of each of its steps and heads.
