@@ -2,23 +2,31 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::attention::MultiHeadAttention;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{DType, Device, Int, Tensor, activation::sigmoid};
 
 use crate::config::{AstrocyticAttentionConfig, Normalizer};
 use crate::convolution::ShortConvolution;
-use crate::decay::Decay;
+use crate::decay::{Decay, inverse_softplus};
 use crate::error::AttentionError;
-use crate::feature_map::{FeatureMap, Side, l2_normalize};
+use crate::feature_map::{FeatureMap, FeatureMapConfig, Side, l2_normalize};
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes, gated_silu, rms_norm};
 use crate::position::{DistanceKeys, PositionConfig, rotate};
-use crate::softmax::share_heads;
-use crate::state::{AttentionState, full_dtype, full_precision};
+use crate::softmax::{SoftmaxAttention, share_heads};
+use crate::state::{AttentionState, full_dtype, full_precision, own};
+use crate::window::{self, Window};
 
 /// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0. Its square is
 /// a normal f32, so that gradients stay finite.
 pub const CALCIUM_FLOOR: f64 = 1e-18;
+
+/// −log a of an open decay gate: half is left after 7,000 steps.
+const OPEN_DECAY: f64 = 1e-4;
+/// Input of an open write gate: its sigmoid is 0.98.
+const OPEN_WRITE: f64 = 4.0;
+/// Input at which SiLU is 1.
+const OPEN_READ: f64 = 1.278_464_5;
 
 /// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes computes it
 /// (Kozachkov, Kastanenka, Krotov, PNAS 2023).
@@ -58,6 +66,8 @@ pub struct AstrocyticAttention {
     pub norm: Option<RmsNorm>,
     /// Gate on the reads.
     pub gate: Option<Linear>,
+    /// ln γ, how much each head makes of its window, `[heads]`.
+    pub window_scale: Option<Param<Tensor<1>>>,
     #[module(skip)]
     config: AstrocyticAttentionConfig,
 }
@@ -95,6 +105,7 @@ impl AstrocyticAttentionConfig {
             },
             norm: norm.then(|| RmsNormConfig::new(d).with_epsilon(1e-5).init(device)),
             gate: self.output_gate.then(|| linear(d_model)),
+            window_scale: (self.window > 0).then(|| Initializer::Zeros.init([heads], device)),
             config: self.clone(),
         }
     }
@@ -125,33 +136,77 @@ struct Mapped {
 }
 
 impl AstrocyticAttention {
-    /// A layer with the four projections of a trained Burn layer and everything else new from `config`.
+    /// A layer with the four projections of a trained Burn layer and everything else new from `config`, gates open: they
+    /// let everything through until they are trained. The layer's dropout of weights has no counterpart and is dropped.
     ///
     /// # Errors
     /// Where the config's sizes are not the layer's, or its heads are grouped.
     pub fn from_mha(mha: &MultiHeadAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
-        config.validate()?;
-        let config = &config.clone().with_bias(mha.query.bias.is_some());
-        if config.d_model != mha.d_model || config.n_heads != mha.n_heads || config.key_heads() != mha.n_heads {
-            return Err(AttentionError::Config(format!(
-                "d_model = {}, n_heads = {}, kv_heads = {} must be those of the layer to convert: {}, {}, {}",
-                config.d_model,
-                config.n_heads,
-                config.key_heads(),
-                mha.d_model,
-                mha.n_heads,
-                mha.n_heads
-            )));
+        let projections = [&mha.query, &mha.key, &mha.value, &mha.output];
+        Self::from_projections(projections, [mha.d_model, mha.n_heads, mha.n_heads], config)
+    }
+
+    /// The same from a softmax layer of this crate, whose convolution and gate are kept where `config` has them too.
+    ///
+    /// # Errors
+    /// Where the config's sizes are not the layer's.
+    pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
+        let old = layer.config();
+        let sizes = [old.d_model, old.n_heads, old.kv_heads.unwrap_or(old.n_heads)];
+        let mut new = Self::from_projections([&layer.query, &layer.key, &layer.value, &layer.output], sizes, config)?;
+        if let (Some(gate), true) = (&layer.gate, config.output_gate) {
+            new.gate = Some(gate.clone());
         }
-        let weight = mha.query.weight.val();
-        let layer = config.init(&weight.device()).map(&mut ToDtype(weight.dtype()));
-        Ok(Self {
-            query: mha.query.clone(),
-            key: mha.key.clone(),
-            value: mha.value.clone(),
-            output: mha.output.clone(),
-            ..layer
-        })
+        if let (Some(filters), true) = (&layer.convolution, config.convolution == old.convolution) {
+            new.convolution = Some(filters.clone());
+        }
+        Ok(new)
+    }
+
+    fn from_projections(
+        [query, key, value, output]: [&Linear; 4],
+        [d_model, n_heads, kv_heads]: [usize; 3],
+        config: &AstrocyticAttentionConfig,
+    ) -> Result<Self, AttentionError> {
+        config.validate()?;
+        let config = &config.clone().with_bias(query.bias.is_some());
+        config.has_sizes([d_model, n_heads, kv_heads])?;
+        let weight = query.weight.val();
+        let mut layer = config.init(&weight.device());
+        layer.open_gates();
+        let layer = layer.map(&mut ToDtype(weight.dtype()));
+        Ok(Self { query: query.clone(), key: key.clone(), value: value.clone(), output: output.clone(), ..layer })
+    }
+
+    /// Sets gates so that they let everything through: little is forgotten, with Hebbian plasticity everything is written,
+    /// reads pass as they are.
+    fn open_gates(&mut self) {
+        let constant = |gate: &mut Linear, value: f64| {
+            gate.weight = Param::from_tensor(gate.weight.val().zeros_like());
+            let weight = gate.weight.val();
+            let bias = Tensor::full([weight.dims()[1]], value, (&weight.device(), weight.dtype()));
+            gate.bias = Some(Param::from_tensor(bias));
+        };
+        if let (Some(gate), Some(rate)) = (&mut self.decay.gate, &mut self.decay.rate) {
+            *rate = Param::from_tensor(rate.val().zeros_like());
+            constant(gate, inverse_softplus(OPEN_DECAY));
+        }
+        if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, self.config.plasticity) {
+            constant(gate, OPEN_WRITE);
+        }
+        // Without biases it cannot be opened.
+        if let Some(gate) = self.gate.as_mut().filter(|gate| gate.bias.is_some()) {
+            constant(gate, OPEN_READ);
+        }
+    }
+
+    /// Switches the memory off and leaves the window: the control of a hybrid.
+    ///
+    /// # Panics
+    /// For a layer without a window, of which nothing would be left.
+    pub fn forget_memory(&mut self) {
+        assert!(self.config.window > 0, "a layer without a window is nothing without its memory");
+        self.config.memory = false;
     }
 
     /// The configuration it was made with.
@@ -171,6 +226,10 @@ impl AstrocyticAttention {
             calcium: matches!(c.normalizer, Normalizer::Calcium { .. })
                 .then(|| Tensor::zeros([batch, heads, m], options)),
             history: self.convolution.as_ref().map(|[q, k, v]| [q, k, v].map(|f| f.empty_history(batch, &like))),
+            recent: (c.window > 0).then(|| {
+                let zeros = |size| Tensor::zeros([batch, c.key_heads(), c.window, size], options);
+                [zeros(d), zeros(d + 2)]
+            }),
             position: Tensor::zeros([batch], options.0),
         }
     }
@@ -232,7 +291,9 @@ impl AstrocyticAttention {
 
         let sides = [query_compaction, compaction.as_ref()];
         let projected = self.project([&x_query, &x_key, &x_value], sides, state, remember);
-        let (reads, weights) = if input.weights || !self.attends() {
+        let (reads, weights) = if self.config.window > 0 {
+            self.attend_with_window(projected, form, state, remember, input.weights, compaction.as_ref())
+        } else if input.weights || !self.attends() {
             let mapped = self.map(projected);
             let weights = input.weights.then(|| self.weights(&mapped, causal));
             let (reads, n) = self.read(mapped, causal, form, state);
@@ -396,6 +457,112 @@ impl AstrocyticAttention {
             (state.memory, state.calcium) = (memory, calcium);
         }
         reads
+    }
+
+    /// Reads from the window and from the memory behind it, `[batch, steps, heads, d]`, and the weights where asked for.
+    fn attend_with_window(
+        &self,
+        projected: Projected,
+        form: Form,
+        state: &mut AttentionState,
+        remember: bool,
+        with_weights: bool,
+        compaction: Option<&Compaction>,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        let width = self.config.window;
+        let Projected { query, key, value, log_decay, strength, .. } = projected;
+        let [batch, key_heads, steps, d] = key.dims();
+        // Beside each value a one, which counts, and β, which the memory scales it with when the window has passed; all 0
+        // at a padded step.
+        let ones = Tensor::<3>::ones([batch, key_heads, steps], (&key.device(), key.dtype()));
+        let ones = compaction.map_or(ones.clone(), |compaction| compaction.silence(ones));
+        let strength = strength.unwrap_or_else(|| ones.clone()).unsqueeze_dim::<4>(3);
+        let ones = ones.unsqueeze_dim::<4>(3);
+        let value = Tensor::cat(vec![value * ones.clone(), ones.clone(), strength], 3);
+        let [recent_key, recent_value] = state.recent.take().expect("empty_state has a window's steps");
+        let keys = Tensor::cat(vec![recent_key, key], 2);
+        let values = Tensor::cat(vec![recent_value, value], 2);
+        if remember {
+            // The last steps of each row that are not padded.
+            let last = |x: &Tensor<4>| match compaction {
+                None => own(x.clone().narrow(2, steps, width)),
+                Some(compaction) => compaction.window(x.clone(), width),
+            };
+            state.recent = Some([last(&keys), last(&values)]);
+        }
+        let counted = values.clone().narrow(3, 0, d + 1);
+        let shared = |x: Tensor<4>| self.share_heads(x);
+        let Window { sums, largest } =
+            window::attend(query.clone(), shared(keys.clone()), shared(counted.clone()), width);
+        let scale = self.window_scale.as_ref().expect("init gives a window its scale").val().exp();
+        let scale = full_precision(scale).reshape([1, self.config.n_heads, 1, 1]);
+        let (exact, shrunk) = match self.config.feature_map {
+            // The map's kernel imitates e^s: one scale for both.
+            FeatureMapConfig::Taylor => {
+                let common = largest.clone().clamp_min(0.0);
+                ((largest.clone() - common.clone()).exp(), (-common).exp())
+            }
+            _ => (largest.ones_like(), largest.ones_like()),
+        };
+        let mut sums = sums * exact.clone() * scale.clone();
+        let mut weights = with_weights.then(|| {
+            let dense = window::dense(query.clone(), shared(keys.clone()), shared(counted.clone()), &largest, width);
+            dense * exact.clone() * scale.clone()
+        });
+        if self.config.memory {
+            // A step leaves the window as another comes: at a padded one nothing does.
+            let strength = values.narrow(3, d + 1, 1).narrow(2, 0, steps) * ones;
+            let written = counted.narrow(2, 0, steps) * strength;
+            let mapped = self.map(Projected {
+                query,
+                key: keys.narrow(2, 0, steps),
+                value: written,
+                log_decay,
+                strength: None,
+                distance: None,
+            });
+            let calcium = state.calcium.clone().expect("a window goes with calcium").unsqueeze_dim::<4>(3);
+            let before = Tensor::cat(vec![state.memory.clone(), calcium], 3);
+            let attend = Attend {
+                plasticity: Plasticity::Hebbian,
+                feature: Feature::Identity,
+                unit: false,
+                calcium: false,
+                causal: true,
+                form,
+            };
+            weights = weights.map(|weights| {
+                // What is written at a step is what left the window then: `width` steps older.
+                let older =
+                    ops::weights(mapped.query.clone(), &mapped.writes, Plasticity::Hebbian, true) * shrunk.clone();
+                let ones = mapped.writes.value.clone().narrow(3, d, 1).transpose();
+                let older = older * ones;
+                if steps <= width {
+                    return weights;
+                }
+                let newest =
+                    Tensor::zeros([batch, self.config.n_heads, steps, width], (&older.device(), older.dtype()));
+                weights + Tensor::cat(vec![older.narrow(3, width, steps - width), newest], 3)
+            });
+            let last = |x: Tensor<3>| x.swap_dims(1, 2);
+            let x = Attended {
+                query: mapped.query.swap_dims(1, 2),
+                key: mapped.writes.key.swap_dims(1, 2),
+                value: mapped.writes.value.swap_dims(1, 2),
+                log_decay: mapped.writes.log_decay.map(last),
+                strength: None,
+            };
+            let before = remember.then_some(Remembered { memory: before, calcium: None });
+            let (older, after) = attend.run(x, before, remember);
+            if let Some(after) = after {
+                state.memory = after.memory.clone().narrow(3, 0, d);
+                state.calcium = Some(after.memory.narrow(3, d, 1).squeeze_dim(3));
+            }
+            sums = sums + older.swap_dims(1, 2) * shrunk;
+        }
+        let n = sums.clone().narrow(3, d, 1).clamp_min(CALCIUM_FLOOR);
+        let weights = weights.map(|weights| weights / n.clone());
+        ((sums.narrow(3, 0, d) / n).swap_dims(1, 2), weights)
     }
 
     /// β `[batch, key heads, steps]`, or `None` where it is 1 throughout.

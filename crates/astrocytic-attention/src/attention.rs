@@ -2,6 +2,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
 use crate::astrocytic::AstrocyticAttention;
@@ -98,6 +99,41 @@ impl AttentionConfig {
 }
 
 impl Attention {
+    /// The same layer with another attention and its four projections kept; everything else is new, and as near to the
+    /// old as it can be before it is trained.
+    ///
+    /// # Errors
+    /// Where the sizes are not this layer's, or it is not a softmax layer and `config` is not [`AttentionConfig::Off`].
+    pub fn swap(&self, config: &AttentionConfig) -> Result<Self, AttentionError> {
+        match (self, config) {
+            (_, AttentionConfig::Off) => Ok(Self::Off(NoAttention)),
+            (Self::Softmax(layer), AttentionConfig::Astrocytic(config)) => {
+                Ok(Self::Astrocytic(AstrocyticAttention::from_softmax(layer, config)?))
+            }
+            _ => {
+                Err(AttentionError::Config("only a softmax layer can be swapped, for an astrocytic one or none".into()))
+            }
+        }
+    }
+
+    /// The configuration of the layer.
+    pub fn config(&self) -> AttentionConfig {
+        match self {
+            Self::Astrocytic(layer) => AttentionConfig::Astrocytic(layer.config().clone()),
+            Self::Softmax(layer) => AttentionConfig::Softmax(layer.config().clone()),
+            Self::Off(_) => AttentionConfig::Off,
+        }
+    }
+
+    /// The projection from the heads back to `d_model`; a layer that returns 0 has none.
+    pub fn output_mut(&mut self) -> Option<&mut Linear> {
+        match self {
+            Self::Astrocytic(layer) => Some(&mut layer.output),
+            Self::Softmax(layer) => Some(&mut layer.output),
+            Self::Off(_) => None,
+        }
+    }
+
     /// Attends; shapes and panics as in the layer itself.
     pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
         match self {

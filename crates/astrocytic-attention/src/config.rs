@@ -65,6 +65,12 @@ pub struct AstrocyticAttentionConfig {
     /// How steps know their place.
     #[config(default = "PositionConfig::None")]
     pub position: PositionConfig,
+    /// Steps that a softmax window sees exactly, beside the memory of those before: 0 is off.
+    #[config(default = 0)]
+    pub window: usize,
+    /// Whether there is a memory: off leaves the window alone, the control of every hybrid.
+    #[config(default = true)]
+    pub memory: bool,
     /// Steps in a chunk of the chunkwise form; kernels take no more than 128.
     #[config(default = 64)]
     pub chunk: usize,
@@ -138,6 +144,17 @@ impl AstrocyticAttentionConfig {
         self.feature_map.features(self.head_size())
     }
 
+    /// Refuses other sizes than those of a layer whose projections are to be taken over.
+    pub(crate) fn has_sizes(&self, wanted: [usize; 3]) -> Result<(), AttentionError> {
+        let own = [self.d_model, self.n_heads, self.key_heads()];
+        if own == wanted {
+            return Ok(());
+        }
+        Err(AttentionError::Config(format!(
+            "d_model, n_heads, kv_heads = {own:?} must be those of the layer to convert, {wanted:?}"
+        )))
+    }
+
     /// Refuses what makes no sense.
     ///
     /// # Errors
@@ -190,6 +207,18 @@ impl AstrocyticAttentionConfig {
                     self.feature_map
                 ));
             }
+        }
+        let plain = self.normalizer == (Normalizer::Calcium { alpha: 1.0 });
+        let fits = self.causal && plain && !matches!(self.position, PositionConfig::Distance { .. });
+        if self.window > 0 && !fits {
+            return fault(format!(
+                "window = {}: a window shares its normaliser with the memory and looks back; it needs causal = true, a \
+                 calcium normaliser without exponent, and no distance memory",
+                self.window
+            ));
+        }
+        if !self.memory && self.window == 0 {
+            return fault("memory = false leaves nothing without a window; use AttentionConfig::Off".into());
         }
         if self.plasticity == Plasticity::Delta && matches!(self.position, PositionConfig::Distance { .. }) {
             return fault("position: the sum of a key and a distance key is longer than the delta rule bears".into());

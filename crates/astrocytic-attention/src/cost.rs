@@ -73,9 +73,13 @@ impl AstrocyticAttentionConfig {
             * self.d_model as f64
             * key_heads
             * (f64::from(u8::from(self.write_gate)) + f64::from(u8::from(self.decay == DecayConfig::Gated)));
+        let memory = if self.memory { heads * memory + maps } else { 0.0 };
+        // Each block of queries meets its own steps and a window before them.
+        let block = self.window.min(steps) as f64;
+        let window = if self.window > 0 { (block + self.window as f64) * (4.0 * size as f64 + 2.0) } else { 0.0 };
         surroundings(self.d_model, self.key_heads() * size, self.convolution, self.output_gate)
-            + heads * memory
-            + maps
+            + memory
+            + heads * window
             + gates
     }
 
@@ -84,6 +88,7 @@ impl AstrocyticAttentionConfig {
         let d = self.head_size();
         let calcium = usize::from(matches!(self.normalizer, Normalizer::Calcium { .. }));
         FLOAT * (self.n_heads * self.features() * (d + calcium)) as u64
+            + FLOAT * (self.key_heads() * self.window * (2 * d + 2)) as u64
             + history_bytes(self.d_model, self.key_heads() * d, self.convolution)
     }
 }

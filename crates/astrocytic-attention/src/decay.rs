@@ -85,6 +85,6 @@ impl Decay {
     }
 }
 
-fn inverse_softplus(y: f64) -> f64 {
+pub(crate) fn inverse_softplus(y: f64) -> f64 {
     y.exp_m1().ln()
 }

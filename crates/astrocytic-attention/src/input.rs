@@ -178,6 +178,16 @@ impl Compaction {
         weights.gather(axis, self.back.clone().reshape(shape).expand(dims))
     }
 
+    /// Of `[batch, heads, width + steps, size]`, steps compacted, the last `width` of each row up to its last step that is
+    /// not padded.
+    pub(crate) fn window(&self, x: Tensor<4>, width: usize) -> Tensor<4> {
+        let [batch, heads, _, size] = x.dims();
+        let places = Tensor::<1, Int>::arange(0..width as i64, &x.device()).reshape([1, 1, width, 1]);
+        let first = self.kept.clone().reshape([batch, 1, 1, 1]);
+        let shape = [batch, heads, width, size];
+        x.gather(2, first.expand(shape) + places.expand(shape))
+    }
+
     /// 0 in place of values at padded steps, `[batch, heads, steps]`.
     pub(crate) fn silence(&self, x: Tensor<3>) -> Tensor<3> {
         let hidden = self.padded.clone().unsqueeze_dim::<3>(1).expand(x.dims());

@@ -28,6 +28,7 @@ mod config;
 mod convolution;
 mod cost;
 pub mod decay;
+pub mod drop_in;
 mod error;
 pub mod feature_map;
 mod fused;
@@ -37,6 +38,7 @@ pub mod oracle;
 pub mod position;
 mod softmax;
 mod state;
+mod window;
 
 pub use astrocytic::{AstrocyticAttention, CALCIUM_FLOOR};
 pub use attention::{Attention, AttentionCache, AttentionConfig, NoAttention};

@@ -132,6 +132,7 @@ fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
                 Tensor::from_data(values, device)
             })
         }),
+        recent: None,
         position: Tensor::from_data([state.position as i64], device),
     }
 }
@@ -180,6 +181,7 @@ fn hold(case: &Case) {
         memory: leaves.memory.require_grad(),
         calcium: leaves.calcium.map(Tensor::require_grad),
         history: leaves.history.map(|h| h.map(Tensor::require_grad)),
+        recent: None,
         position: leaves.position,
     };
     let mut call = AttentionInput::self_attn(x.clone());
