@@ -22,6 +22,8 @@ use crate::tokens::TokenizedDocument;
 
 /// The token that ends a document, and that a document's first token is predicted from.
 const END: &str = "<|end|>";
+/// The same in tokenizers of others, Llama's and GPT-2's.
+const DELIMITERS: [&str; 3] = [END, "<s>", "<|endoftext|>"];
 /// What a character tokenizer makes of a character that it does not know.
 const UNKNOWN: &str = "<unk>";
 /// Bytes and the end token.
@@ -103,8 +105,9 @@ impl Tokenizer {
     fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, DataError> {
         // A text that happens to spell the end token is text.
         inner.set_encode_special_tokens(true);
-        let end = inner.token_to_id(END);
-        let end = end.ok_or_else(|| DataError::Tokenizer(format!("it has no {END} token; train it here")))?;
+        let end = DELIMITERS.iter().find_map(|token| inner.token_to_id(token));
+        let known = || DataError::Tokenizer(format!("it has none of {}; train it here", DELIMITERS.join(" ")));
+        let end = end.ok_or_else(known)?;
         let size = inner.get_vocab_size(true);
         if let Some((token, id)) = inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= size) {
             return Err(DataError::Tokenizer(format!("token \"{token}\" has the id {id} among {size} tokens")));
@@ -130,6 +133,11 @@ impl Tokenizer {
     pub fn save(&self, path: &Path) -> Result<(), DataError> {
         let text = self.inner.to_string(true).map_err(wrong)?;
         write_atomically(path, text.as_bytes()).map_err(|e| DataError::file(path, e))
+    }
+
+    /// The library's tokenizer.
+    pub fn into_inner(self) -> tokenizers::Tokenizer {
+        self.inner
     }
 
     /// Number of tokens.

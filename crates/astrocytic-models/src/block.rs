@@ -1,31 +1,122 @@
-//! A pre-norm transformer block: attention and a gated feed-forward layer, each added to the stream.
+//! A transformer block: attention and a feed-forward layer, each added to the stream.
 
 use astrocytic_attention::ops::{gated_silu, rms_norm};
 use astrocytic_attention::{Attention, AttentionCache, AttentionConfig, AttentionInput};
+use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{RmsNorm, RmsNormConfig};
+use burn::tensor::activation::{gelu, gelu_approximate};
 use burn::tensor::{Device, Tensor};
 
 /// Standard deviation of initial weights (GPT-2).
 pub(crate) const INITIAL_STD: f64 = 0.02;
 
-/// `(silu(x W_gate) ⊙ x W_up) W_down` (SwiGLU, arXiv 2002.05202).
-#[derive(Module, Debug)]
-pub struct FeedForward {
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+/// What surrounds the attention of a block: which transformer it is of.
+#[derive(Config, Debug, Copy, PartialEq)]
+pub struct BlockConfig {
+    /// Layer norm (arXiv 1607.06450) instead of RMS norm (arXiv 1910.07467).
+    #[config(default = false)]
+    pub layer_norm: bool,
+    /// Added to the variance in norms.
+    #[config(default = 1e-5)]
+    pub norm_epsilon: f64,
+    /// Norms before attention and feed-forward layer, on a branch off the stream; else behind each sum, on the stream.
+    #[config(default = true)]
+    pub norm_first: bool,
+    /// The feed-forward layer.
+    #[config(default = "FeedForwardConfig::GatedSilu")]
+    pub feed_forward: FeedForwardConfig,
+    /// Biases in the feed-forward layer.
+    #[config(default = false)]
+    pub bias: bool,
 }
 
-/// One block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
+/// Which feed-forward layer.
+#[derive(Config, Debug, Copy, PartialEq, Eq)]
+pub enum FeedForwardConfig {
+    /// `(silu(x W_gate) ⊙ x W_up) W_down` (SwiGLU, arXiv 2002.05202).
+    GatedSilu,
+    /// `gelu(x W_up) W_down` (arXiv 1606.08415).
+    Gelu,
+    /// The same with the approximation by tanh, as GPT-2 has it.
+    GeluTanh,
+    /// `relu(x W_up) W_down`.
+    Relu,
+    /// `silu(x W_up) W_down`.
+    Silu,
+}
+
+/// A norm over the last axis.
+#[derive(Module, Debug)]
+pub enum Norm {
+    /// By the root of the mean square.
+    Rms(RmsNorm),
+    /// By mean and standard deviation.
+    Layer(LayerNorm),
+}
+
+/// A feed-forward layer.
+#[derive(Module, Debug)]
+pub struct FeedForward {
+    /// W_gate, where the layer is gated.
+    pub gate: Option<Linear>,
+    /// W_up.
+    pub up: Linear,
+    /// W_down.
+    pub down: Linear,
+    #[module(skip)]
+    config: FeedForwardConfig,
+}
+
+/// One block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`, or with norms behind the sums.
 #[derive(Module, Debug)]
 pub struct Block {
-    attention_norm: RmsNorm,
+    /// Norm of the attention.
+    pub attention_norm: Norm,
     /// The attention layer.
     pub attention: Attention,
-    feed_forward_norm: RmsNorm,
-    feed_forward: FeedForward,
+    /// Norm of the feed-forward layer.
+    pub feed_forward_norm: Norm,
+    /// The feed-forward layer.
+    pub feed_forward: FeedForward,
     dropout: Dropout,
+    norm_first: bool,
+}
+
+impl BlockConfig {
+    /// A norm of vectors of that size.
+    pub(crate) fn norm(&self, size: usize, device: &Device) -> Norm {
+        let epsilon = self.norm_epsilon;
+        match self.layer_norm {
+            true => Norm::Layer(LayerNormConfig::new(size).with_epsilon(epsilon).init(device)),
+            false => Norm::Rms(RmsNormConfig::new(size).with_epsilon(epsilon).init(device)),
+        }
+    }
+}
+
+impl Norm {
+    /// Normalises; any shape.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Rms(norm) => rms_norm(x, norm),
+            Self::Layer(norm) => norm.forward(x),
+        }
+    }
+}
+
+impl FeedForward {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let up = self.up.forward(x.clone());
+        let hidden = match (&self.gate, self.config) {
+            (Some(gate), _) => gated_silu(up, gate.forward(x)),
+            (None, FeedForwardConfig::Gelu) => gelu(up),
+            (None, FeedForwardConfig::GeluTanh) => gelu_approximate(up),
+            (None, FeedForwardConfig::Relu) => burn::tensor::activation::relu(up),
+            (None, _) => burn::tensor::activation::silu(up),
+        };
+        self.down.forward(hidden)
+    }
 }
 
 impl Block {
@@ -38,55 +129,63 @@ impl Block {
         d_hidden: usize,
         layers: usize,
         attention: &AttentionConfig,
+        config: &BlockConfig,
         dropout: f64,
         device: &Device,
     ) -> Self {
-        let linear = |d_input, d_output, std| {
+        let linear = |d_input, d_output, std, bias| {
             let initializer = Initializer::Normal { mean: 0.0, std };
-            LinearConfig::new(d_input, d_output).with_bias(false).with_initializer(initializer).init(device)
+            let mut linear =
+                LinearConfig::new(d_input, d_output).with_bias(false).with_initializer(initializer).init(device);
+            linear.bias = bool::then(bias, || Initializer::Zeros.init([d_output], device));
+            linear
         };
         // What is added to the stream starts smaller, so that its size does not grow with depth (GPT-2).
         let added_std = INITIAL_STD / (2.0 * layers as f64).sqrt();
         let mut attention = attention.init(device);
-        let added = match &mut attention {
-            Attention::Astrocytic(layer) => Some(&mut layer.output),
-            Attention::Softmax(layer) => Some(&mut layer.output),
-            _ => None,
-        };
-        if let Some(output) = added {
+        if let Some(output) = attention.output_mut() {
             let bias = output.bias.take();
-            *output = linear(d_model, d_model, added_std);
+            *output = linear(d_model, d_model, added_std, false);
             output.bias = bias.map(|bias| Param::from_tensor(bias.val().zeros_like()));
         }
+        let gated = config.feed_forward == FeedForwardConfig::GatedSilu;
         Self {
-            attention_norm: RmsNormConfig::new(d_model).init(device),
+            attention_norm: config.norm(d_model, device),
             attention,
-            feed_forward_norm: RmsNormConfig::new(d_model).init(device),
+            feed_forward_norm: config.norm(d_model, device),
             feed_forward: FeedForward {
-                gate: linear(d_model, d_hidden, INITIAL_STD),
-                up: linear(d_model, d_hidden, INITIAL_STD),
-                down: linear(d_hidden, d_model, added_std),
+                gate: gated.then(|| linear(d_model, d_hidden, INITIAL_STD, config.bias)),
+                up: linear(d_model, d_hidden, INITIAL_STD, config.bias),
+                down: linear(d_hidden, d_model, added_std, config.bias),
+                config: config.feed_forward,
             },
             dropout: DropoutConfig::new(dropout).init(),
+            norm_first: config.norm_first,
+        }
+    }
+
+    /// `[batch, steps, d_model]` to the same; `attend` is the attention, or what is to stand in its place.
+    pub fn forward_with(&self, x: Tensor<3>, attend: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+        if self.norm_first {
+            let mixed = attend(self.attention_norm.forward(x.clone()));
+            let x = x + self.dropout.forward(mixed);
+            let added = self.feed_forward.forward(self.feed_forward_norm.forward(x.clone()));
+            x + self.dropout.forward(added)
+        } else {
+            let mixed = attend(x.clone());
+            let x = self.attention_norm.forward(x + self.dropout.forward(mixed));
+            let added = self.feed_forward.forward(x.clone());
+            self.feed_forward_norm.forward(x + self.dropout.forward(added))
         }
     }
 
     /// `[batch, steps, d_model]` to the same; `input` says how the attention is to be run.
     pub(crate) fn forward(&self, x: Tensor<3>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
-        let mixed = self.attention.forward(input(rms_norm(x.clone(), &self.attention_norm))).context;
-        self.feed_forward(x + self.dropout.forward(mixed))
+        self.forward_with(x, |x| self.attention.forward(input(x)).context)
     }
 
     /// The same for new steps after those in the cache.
     pub(crate) fn forward_cache(&self, x: Tensor<3>, cache: &mut AttentionCache) -> Tensor<3> {
-        let mixed = self.attention.forward_cache(rms_norm(x.clone(), &self.attention_norm), cache);
-        self.feed_forward(x + mixed)
-    }
-
-    fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let FeedForward { gate, up, down } = &self.feed_forward;
-        let normed = rms_norm(x.clone(), &self.feed_forward_norm);
-        let hidden = gated_silu(up.forward(normed.clone()), gate.forward(normed));
-        x + self.dropout.forward(down.forward(hidden))
+        self.forward_with(x, |x| self.attention.forward_cache(x, cache))
     }
 }

@@ -1,13 +1,12 @@
 //! A decoder language model over any attention, written once.
 
-use astrocytic_attention::ops::rms_norm;
 use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionError, AttentionInput, Form};
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, RmsNorm, RmsNormConfig};
+use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::block::{Block, INITIAL_STD};
+use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
 
 /// More than any machine that this is for can hold; a number that large is a mistake.
 const MOST_PARAMETERS: f64 = 1e11;
@@ -25,19 +24,51 @@ pub struct DecoderConfig {
     pub d_hidden: usize,
     /// The attention of every block; it must be causal.
     pub attention: AttentionConfig,
+    /// Blocks whose attention is another, in the order of their places.
+    #[config(default = "Vec::new()")]
+    pub swapped: Vec<SwappedLayer>,
+    /// What surrounds the attention.
+    #[config(default = "BlockConfig::new()")]
+    pub block: BlockConfig,
+    /// Learned positions, for as many steps; `None` where the attention knows places by itself.
+    pub positions: Option<usize>,
+    /// The read-out is the embedding, transposed.
+    #[config(default = true)]
+    pub tied: bool,
     /// Dropout of the embedding and of what is added to the stream.
     #[config(default = 0.0)]
     pub dropout: f64,
 }
 
-/// A pre-norm decoder with tied embeddings.
+/// A block whose attention is not that of the others.
+#[derive(Config, Debug, PartialEq)]
+pub struct SwappedLayer {
+    /// Place of the block, from 0.
+    pub layer: usize,
+    /// Its attention.
+    pub attention: AttentionConfig,
+}
+
+/// What a decoder remembers of the tokens it has seen.
+#[derive(Debug, Clone)]
+pub struct DecoderCache {
+    blocks: Vec<AttentionCache>,
+    steps: usize,
+}
+
+/// A decoder: tokens in, logits of the next token out.
 #[derive(Module, Debug)]
 pub struct Decoder {
-    /// Token embedding and, transposed, the read-out.
+    /// Token embedding and, where tied, transposed the read-out.
     pub embedding: Embedding,
+    /// Learned positions.
+    pub positions: Option<Embedding>,
     /// The blocks, first to last.
     pub blocks: Vec<Block>,
-    norm: RmsNorm,
+    /// Norm before the read-out.
+    pub norm: Norm,
+    /// The read-out, where it is not the embedding.
+    pub read_out: Option<Linear>,
     dropout: Dropout,
     #[module(skip)]
     config: DecoderConfig,
@@ -50,11 +81,21 @@ impl DecoderConfig {
     /// [`AttentionError::Config`] with the field and what would do.
     pub fn validate(&self) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Config(text));
-        if let Some(width) = self.attention.d_model().filter(|&width| width != self.d_model) {
-            return fault(format!("the attention's d_model = {width} must be the decoder's, {}", self.d_model));
+        for layer in self.swapped.iter().map(|swapped| swapped.layer) {
+            if layer >= self.layers || self.swapped.iter().filter(|swapped| swapped.layer == layer).count() > 1 {
+                return fault(format!("swapped: layer {layer} is not one of {}, or is there twice", self.layers));
+            }
         }
-        if !self.attention.is_causal() {
-            return fault("a decoder's attention must have causal = true".into());
+        for attention in self.attentions() {
+            if let Some(width) = attention.d_model().filter(|&width| width != self.d_model) {
+                return fault(format!("the attention's d_model = {width} must be the decoder's, {}", self.d_model));
+            }
+            if !attention.is_causal() {
+                return fault("a decoder's attention must have causal = true".into());
+            }
+        }
+        if self.positions == Some(0) {
+            return fault("positions = 0 must be above 0, or none".into());
         }
         if self.vocabulary == 0 || self.layers == 0 || self.d_hidden == 0 {
             let Self { vocabulary, layers, d_hidden, .. } = self;
@@ -74,7 +115,17 @@ impl DecoderConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return fault(format!("dropout = {} must be in [0, 1)", self.dropout));
         }
-        self.attention.validate()
+        self.attentions().try_for_each(AttentionConfig::validate)
+    }
+
+    /// The attention of a block.
+    pub fn attention_of(&self, layer: usize) -> &AttentionConfig {
+        self.swapped.iter().find(|swapped| swapped.layer == layer).map_or(&self.attention, |swapped| &swapped.attention)
+    }
+
+    /// Every attention there is.
+    fn attentions(&self) -> impl Iterator<Item = &AttentionConfig> {
+        std::iter::once(&self.attention).chain(self.swapped.iter().map(|swapped| &swapped.attention))
     }
 
     /// Makes the model.
@@ -83,12 +134,22 @@ impl DecoderConfig {
     /// Where [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> Decoder {
         self.validate().unwrap_or_else(|fault| panic!("{fault}"));
-        let block = |_| Block::new(self.d_model, self.d_hidden, self.layers, &self.attention, self.dropout, device);
+        let (d_model, block) = (self.d_model, &self.block);
+        let new_block = |layer| {
+            Block::new(d_model, self.d_hidden, self.layers, self.attention_of(layer), block, self.dropout, device)
+        };
         let normal = Initializer::Normal { mean: 0.0, std: INITIAL_STD };
+        let embedding = |count| EmbeddingConfig::new(count, d_model).with_initializer(normal.clone()).init(device);
+        let read_out = || {
+            let config = LinearConfig::new(d_model, self.vocabulary).with_bias(false);
+            config.with_initializer(normal.clone()).init(device)
+        };
         Decoder {
-            embedding: EmbeddingConfig::new(self.vocabulary, self.d_model).with_initializer(normal).init(device),
-            blocks: (0..self.layers).map(block).collect(),
-            norm: RmsNormConfig::new(self.d_model).init(device),
+            embedding: embedding(self.vocabulary),
+            positions: self.positions.map(embedding),
+            blocks: (0..self.layers).map(new_block).collect(),
+            norm: block.norm(d_model, device),
+            read_out: (!self.tied).then(read_out),
             dropout: DropoutConfig::new(self.dropout).init(),
             config: self.clone(),
         }
@@ -110,12 +171,14 @@ impl DecoderConfig {
     /// [`AttentionConfig::flops_per_token`] counts.
     pub fn flops_per_token(&self, steps: usize) -> f64 {
         let (d, hidden, vocabulary) = (self.d_model as f64, self.d_hidden as f64, self.vocabulary as f64);
-        self.layers as f64 * (self.attention.flops_per_token(steps) + 6.0 * d * hidden) + 2.0 * d * vocabulary
+        let attention: f64 = (0..self.layers).map(|layer| self.attention_of(layer).flops_per_token(steps)).sum();
+        let products = if self.block.feed_forward == FeedForwardConfig::GatedSilu { 6.0 } else { 4.0 };
+        attention + self.layers as f64 * products * d * hidden + 2.0 * d * vocabulary
     }
 
     /// Bytes of state of one sequence after `steps` tokens, f32.
     pub fn state_bytes(&self, steps: usize) -> u64 {
-        self.layers as u64 * self.attention.state_bytes(steps)
+        (0..self.layers).map(|layer| self.attention_of(layer).state_bytes(steps)).sum()
     }
 }
 
@@ -131,6 +194,25 @@ impl Decoder {
     /// The configuration it was made with.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// Swaps the attention of a block, its projections kept.
+    ///
+    /// # Errors
+    /// As [`Attention::swap`](astrocytic_attention::Attention::swap), and for an attention that is not causal.
+    ///
+    /// # Panics
+    /// For a layer that the model does not have.
+    pub fn swap(&mut self, layer: usize, attention: &AttentionConfig) -> Result<(), AttentionError> {
+        let mut config = self.config.clone();
+        config.swapped.retain(|swapped| swapped.layer != layer);
+        let new = self.blocks[layer].attention.swap(attention)?;
+        config.swapped.push(SwappedLayer { layer, attention: new.config() });
+        config.swapped.sort_by_key(|swapped| swapped.layer);
+        config.validate()?;
+        self.blocks[layer].attention = new;
+        self.config = config;
+        Ok(())
     }
 
     /// Logits of the next token after each step.
@@ -151,34 +233,57 @@ impl Decoder {
     }
 
     fn forward_with(&self, tokens: Tensor<2, Int>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
-        let x = self.dropout.forward(self.embedding.forward(tokens));
+        let x = self.dropout.forward(self.embed(tokens, 0));
         self.logits(self.blocks.iter().fold(x, |x, block| block.forward(x, &input)))
     }
 
-    /// Caches that have seen nothing, one a block.
-    pub fn empty_caches(&self, batch: usize) -> Vec<AttentionCache> {
-        self.blocks.iter().map(|block| block.attention.empty_cache(batch)).collect()
+    /// What goes into the first block, for tokens after `past` others.
+    ///
+    /// # Panics
+    /// For more steps than the model has positions.
+    pub fn embed(&self, tokens: Tensor<2, Int>, past: usize) -> Tensor<3> {
+        let [_, steps] = tokens.dims();
+        let x = self.embedding.forward(tokens);
+        match (&self.positions, self.config.positions) {
+            (Some(positions), Some(most)) => {
+                assert!(past + steps <= most, "{} steps are more than the model's {most} positions", past + steps);
+                let places = Tensor::arange(past as i64..(past + steps) as i64, &x.device());
+                x + positions.forward(places.unsqueeze::<2>())
+            }
+            _ => x,
+        }
     }
 
-    /// Logits for new tokens after those in the caches, which remember them.
+    /// A cache that has seen nothing.
+    pub fn empty_cache(&self, batch: usize) -> DecoderCache {
+        DecoderCache { blocks: self.blocks.iter().map(|block| block.attention.empty_cache(batch)).collect(), steps: 0 }
+    }
+
+    /// Logits for new tokens after those in the cache, which remembers them.
     ///
     /// # Shapes
     /// - tokens: `[batch, new steps]`
     /// - returns `[batch, new steps, vocabulary]`
     ///
     /// # Panics
-    /// For caches of another model or batch size.
-    pub fn forward_cache(&self, tokens: Tensor<2, Int>, caches: &mut [AttentionCache]) -> Tensor<3> {
-        assert_eq!(caches.len(), self.blocks.len(), "caches: one for each block");
-        let x = self.embedding.forward(tokens);
-        let blocks = self.blocks.iter().zip(caches);
+    /// For a cache of another model or batch size, and for more steps than the model has positions.
+    pub fn forward_cache(&self, tokens: Tensor<2, Int>, cache: &mut DecoderCache) -> Tensor<3> {
+        assert_eq!(cache.blocks.len(), self.blocks.len(), "cache: one for each block");
+        let steps = tokens.dims()[1];
+        let x = self.embed(tokens, cache.steps);
+        cache.steps += steps;
+        let blocks = self.blocks.iter().zip(&mut cache.blocks);
         self.logits(blocks.fold(x, |x, (block, cache)| block.forward_cache(x, cache)))
     }
 
-    fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+    /// From what leaves the last block to the logits of the next token.
+    pub fn logits(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, steps, d_model] = x.dims();
-        let read_out = self.embedding.weight.val().transpose();
-        let logits = rms_norm(x, &self.norm).reshape([batch * steps, d_model]).matmul(read_out);
+        let read_out = match &self.read_out {
+            Some(read_out) => read_out.weight.val(),
+            None => self.embedding.weight.val().transpose(),
+        };
+        let logits = self.norm.forward(x).reshape([batch * steps, d_model]).matmul(read_out);
         logits.reshape([batch, steps, self.config.vocabulary])
     }
 }

@@ -1,14 +1,12 @@
 //! An encoder classifier over any attention, written once.
 
-use astrocytic_attention::ops::rms_norm;
 use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
-use burn::nn::{RmsNorm, RmsNormConfig};
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-use crate::block::{Block, INITIAL_STD};
+use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
 
 /// Configuration of an [`Encoder`].
 #[derive(Config, Debug, PartialEq)]
@@ -36,7 +34,7 @@ pub struct Encoder {
     embedding: Embedding,
     /// The blocks, first to last.
     pub blocks: Vec<Block>,
-    norm: RmsNorm,
+    norm: Norm,
     classifier: Linear,
     dropout: Dropout,
 }
@@ -55,12 +53,14 @@ impl EncoderConfig {
                 "the attention's d_model must be the encoder's, sizes above 0 and dropout in [0, 1): {self}"
             )));
         }
-        let block = |_| Block::new(self.d_model, self.d_hidden, self.layers, &self.attention, self.dropout, device);
+        let config = BlockConfig::new();
+        let new_block =
+            |_| Block::new(self.d_model, self.d_hidden, self.layers, &self.attention, &config, self.dropout, device);
         let normal = Initializer::Normal { mean: 0.0, std: INITIAL_STD };
         Ok(Encoder {
             embedding: EmbeddingConfig::new(self.vocabulary, self.d_model).with_initializer(normal).init(device),
-            blocks: (0..self.layers).map(block).collect(),
-            norm: RmsNormConfig::new(self.d_model).init(device),
+            blocks: (0..self.layers).map(new_block).collect(),
+            norm: config.norm(self.d_model, device),
             classifier: LinearConfig::new(self.d_model, self.classes).init(device),
             dropout: DropoutConfig::new(self.dropout).init(),
         })
@@ -83,7 +83,7 @@ impl Encoder {
     pub fn forward(&self, tokens: Tensor<2, Int>, padded: Tensor<2, Bool>) -> Tensor<2> {
         let x = self.dropout.forward(self.embedding.forward(tokens));
         let input = |x: Tensor<3>| AttentionInput::self_attn(x).mask_pad(padded.clone());
-        let x = rms_norm(self.blocks.iter().fold(x, |x, block| block.forward(x, input)), &self.norm);
+        let x = self.norm.forward(self.blocks.iter().fold(x, |x, block| block.forward(x, input)));
         let kept = padded.bool_not().float().cast(x.dtype()).unsqueeze_dim::<3>(2);
         let sum = (x * kept.clone()).sum_dim(1).squeeze_dim::<2>(1);
         let count = kept.sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0);

@@ -1,11 +1,11 @@
 //! Sampling text from a decoder, a token at a time.
 
-use astrocytic_attention::{AttentionCache, Form};
+use astrocytic_attention::Form;
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, DecoderCache};
 
 /// How the next token is drawn from the logits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +33,7 @@ pub struct Generator<'a> {
 /// How the logits of the next token are computed. Both give the same.
 enum Route {
     /// From the state, a step at a time.
-    Recurrent(Vec<AttentionCache>),
+    Recurrent(DecoderCache),
     /// From the whole text, each time anew, with the T×T matrix.
     Parallel(Vec<u32>),
 }
@@ -45,7 +45,7 @@ impl<'a> Generator<'a> {
     /// # Panics
     /// For an empty prompt.
     pub fn recurrent(model: &'a Decoder, prompt: &[u32], sampling: Sampling) -> Self {
-        Self::new(model, prompt, sampling, Route::Recurrent(model.empty_caches(1)))
+        Self::new(model, prompt, sampling, Route::Recurrent(model.empty_cache(1)))
     }
 
     /// The same text by the quadratic form: slow, to check against.
@@ -70,7 +70,7 @@ impl<'a> Generator<'a> {
             Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &device)
         };
         let logits = match &mut self.route {
-            Route::Recurrent(caches) => self.model.forward_cache(tensor(&self.pending), caches),
+            Route::Recurrent(cache) => self.model.forward_cache(tensor(&self.pending), cache),
             Route::Parallel(text) => {
                 text.extend_from_slice(&self.pending);
                 self.model.forward_form(tensor(text), Form::Parallel)
@@ -94,17 +94,24 @@ impl Iterator for Generator<'_> {
 
 impl Sampling {
     /// One token. Every draw takes one number from `random`, so that streams stay aligned.
-    fn draw(&self, logits: &[f64], random: &mut ChaCha8Rng) -> u32 {
+    ///
+    /// # Panics
+    /// For no logits.
+    pub fn draw(&self, logits: &[f64], random: &mut ChaCha8Rng) -> u32 {
         let uniform: f64 = random.random();
         let mut order: Vec<usize> = (0..logits.len()).collect();
-        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        // Where all are kept their order does not matter, and a sort takes longer than the rest.
+        let keeps_all = self.top_k == 0 && self.top_p >= 1.0 && self.temperature > 0.0;
+        if !keeps_all {
+            order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        }
         if self.temperature == 0.0 {
             return order[0] as u32;
         }
         if self.top_k > 0 {
             order.truncate(self.top_k);
         }
-        let largest = logits[order[0]];
+        let largest = order.iter().map(|&i| logits[i]).fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = order.iter().map(|&i| ((logits[i] - largest) / self.temperature).exp()).collect();
         let all: f64 = weights.iter().sum();
         let mut kept = 0;

@@ -16,14 +16,23 @@
 mod block;
 mod decoder;
 mod encoder;
+mod from_pretrained;
 mod generate;
+pub mod pretrained;
 mod store;
+mod text_encoder;
+mod transformer_encoder;
 
-pub use block::{Block, FeedForward};
-pub use decoder::{Decoder, DecoderConfig};
+pub use block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
+pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer};
 pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};
-pub use store::{ModelError, load, save};
+pub use store::{ModelError, is_saved, load, save};
+pub use text_encoder::{TextEncoder, TextEncoderConfig, mean};
+pub use transformer_encoder::{
+    TransformerEncoder, TransformerEncoderAutoregressiveCache, TransformerEncoderConfig, TransformerEncoderInput,
+    TransformerEncoderLayer,
+};
 
 /// The README's examples.
 #[cfg(doctest)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::decoder::{Decoder, DecoderConfig};
 
 /// Version of the folder's format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a model could not be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,12 @@ pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
     let stored = StoredConfig { version: VERSION, decoder: model.config().clone() };
     let text = serde_json::to_string_pretty(&stored).expect("a config is plain data");
     write_atomically(&folder.join("config.json"), text.as_bytes())
+}
+
+/// Whether a folder is one that [`save`] wrote, of whatever version.
+pub fn is_saved(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join("config.json"));
+    text.is_ok_and(|text| serde_json::from_str::<Version>(&text).is_ok())
 }
 
 /// Loads a decoder from the folder that [`save`] wrote.

@@ -1,0 +1,111 @@
+//! Fields of a configuration that anybody may have written, each refused by name where it makes no sense.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::config::Activation;
+use super::error::PretrainedError;
+
+/// More than any size of a real model; products of a few still fit.
+const MOST: u64 = 1 << 28;
+
+/// A configuration's fields; one that is `null` is as one that is not there.
+pub(super) struct Fields<'a> {
+    pub(super) path: &'a Path,
+    pub(super) map: Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn from_json(path: &'a Path, bytes: &[u8]) -> Result<Self, PretrainedError> {
+        let map = serde_json::from_slice(bytes).map_err(|e| PretrainedError::config(path, e))?;
+        Ok(Self { path, map })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn error(&self, reason: impl std::fmt::Display) -> PretrainedError {
+        PretrainedError::config(self.path, reason)
+    }
+
+    fn must_be<T>(&self, name: &str, found: Option<T>, what: &str) -> Result<T, PretrainedError> {
+        found.ok_or_else(|| match self.get(name) {
+            Some(value) => self.error(format!("{name} = {value} must be {what}")),
+            None => self.error(format!("{name} is missing; it must be {what}")),
+        })
+    }
+
+    /// A size that must be there and above 0.
+    pub(super) fn size(&self, name: &str) -> Result<usize, PretrainedError> {
+        let size = self.get(name).and_then(Value::as_u64).filter(|size| (1..=MOST).contains(size));
+        self.must_be(name, size.map(|size| size as usize), &format!("a whole number from 1 to {MOST}"))
+    }
+
+    pub(super) fn size_or(&self, name: &str, default: usize) -> Result<usize, PretrainedError> {
+        if self.get(name).is_some() { self.size(name) } else { Ok(default) }
+    }
+
+    /// A number that must be there and above 0.
+    pub(super) fn number(&self, name: &str) -> Result<f64, PretrainedError> {
+        let number = self.get(name).and_then(Value::as_f64).filter(|number| number.is_finite() && *number > 0.0);
+        self.must_be(name, number, "a number above 0")
+    }
+
+    pub(super) fn number_or(&self, name: &str, default: f64) -> Result<f64, PretrainedError> {
+        if self.get(name).is_some() { self.number(name) } else { Ok(default) }
+    }
+
+    pub(super) fn flag_or(&self, name: &str, default: bool) -> Result<bool, PretrainedError> {
+        self.get(name).map_or(Ok(default), |value| self.must_be(name, value.as_bool(), "true or false"))
+    }
+
+    pub(super) fn text_or<'b>(&'b self, name: &str, default: &'b str) -> Result<&'b str, PretrainedError> {
+        self.get(name).map_or(Ok(default), |value| self.must_be(name, value.as_str(), "text"))
+    }
+
+    /// A token's number, the first where there is a list of them.
+    pub(super) fn token(&self, name: &str, vocabulary: usize) -> Result<Option<u32>, PretrainedError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let value = value.as_array().map_or(Some(value), |list| list.first());
+        let token = value.and_then(Value::as_u64).filter(|&token| token < vocabulary as u64);
+        self.must_be(name, token.map(|token| Some(token as u32)), &format!("a token below {vocabulary}"))
+    }
+
+    pub(super) fn activation_or(&self, name: &str, default: Activation) -> Result<Activation, PretrainedError> {
+        let activation = match self.text_or(name, "")? {
+            "" => Some(default),
+            "gelu" => Some(Activation::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
+            "relu" => Some(Activation::Relu),
+            "silu" | "swish" => Some(Activation::Silu),
+            _ => None,
+        };
+        self.must_be(name, activation, "gelu, gelu_new, relu or silu; no other is supported")
+    }
+
+    /// Refuses a field that changes the computation unless it is not there or has the one value that is supported.
+    pub(super) fn only(&self, name: &str, supported: impl Into<Value>) -> Result<(), PretrainedError> {
+        let supported = supported.into();
+        match self.get(name) {
+            Some(value) if !same(value, &supported) => {
+                Err(self.error(format!("{name} = {value} is not supported; only {supported} is")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a field that changes the computation.
+    pub(super) fn absent(&self, name: &str) -> Result<(), PretrainedError> {
+        match self.get(name) {
+            Some(value) => Err(self.error(format!("{name} = {value} is not supported; only a model without it is"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Equality, of numbers by value: 1 is 1.0.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().is_some_and(|a| Some(a) == b.as_f64())
+}

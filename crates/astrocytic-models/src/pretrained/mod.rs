@@ -1,0 +1,115 @@
+//! Pretrained models from the files that others publish: Hugging Face folders, safetensors, GGUF and llama2.c.
+//!
+//! Every format is read to one neutral form: a configuration, tensors under Hugging Face's names and layouts, and a
+//! tokenizer. Files are taken to be hostile: whatever is wrong with them is an error of one line, never a panic, and
+//! memory stays within the files' size times a small constant.
+//!
+//! - Families: Llama, GPT-2 and BERT. A configuration that asks for a computation that is not supported is refused.
+//! - Numbers: F64, F32, F16 and BF16; in GGUF also Q8_0, Q4_0 and Q4_1. All are given as f32.
+//! - Rotary positions pair the first half of a head's rows of q and k with the second, as Hugging Face has them; rows
+//!   that GGUF and llama2.c store pair by pair are put in that order.
+//! - Matrices are `[out, in]`, but those of GPT-2's blocks are `[in, out]`, as they are stored.
+//!
+//! ```no_run
+//! use astrocytic_models::pretrained::{self, PretrainedConfig};
+//!
+//! let mut model = pretrained::open("SmolLM2-135M-Instruct.gguf".as_ref())?;
+//! if let PretrainedConfig::Llama(config) = &model.config {
+//!     let shape = [config.vocabulary, config.d_model];
+//!     let embedding: Vec<f32> = model.tensors.take("model.embed_tokens.weight", &shape)?;
+//! }
+//! # Ok::<(), pretrained::PretrainedError>(())
+//! ```
+
+mod byte_level;
+mod config;
+mod dtype;
+mod error;
+mod fields;
+mod find;
+mod gguf;
+mod huggingface;
+mod llama2c;
+mod pieces;
+mod reader;
+mod scored;
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::Tokenizer;
+
+pub use config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
+pub use error::PretrainedError;
+pub use tensors::{File, Tensors};
+
+/// What the files of a pretrained model hold.
+#[derive(Debug)]
+pub struct Pretrained {
+    /// Family and sizes.
+    pub config: PretrainedConfig,
+    /// Tensors under Hugging Face's names and layouts: just those of [`PretrainedConfig::shapes`].
+    pub tensors: Tensors,
+    /// The tokenizer, where there is one; its tokens are all in the vocabulary.
+    pub tokenizer: Option<Tokenizer>,
+    /// Where it is from.
+    pub path: PathBuf,
+}
+
+/// The files of a model, in memory.
+#[derive(Debug, Clone)]
+pub enum Files {
+    /// config.json, one safetensors file or more, and tokenizer.json.
+    HuggingFace {
+        /// config.json.
+        config: File,
+        /// The safetensors files that share the tensors.
+        weights: Vec<File>,
+        /// tokenizer.json.
+        tokenizer: Option<File>,
+    },
+    /// A GGUF file, which holds everything.
+    Gguf(File),
+    /// llama2.c's weights, and its tokenizer.
+    Llama2c {
+        /// The weights.
+        model: File,
+        /// The tokenizer.
+        tokenizer: Option<File>,
+    },
+}
+
+/// Reads a model from a folder of Hugging Face's files (config.json, model.safetensors or its parts, tokenizer.json), a
+/// `.safetensors` file with config.json beside it, a `.gguf` file, or llama2.c's `.bin` file with tokenizer.bin beside
+/// it.
+///
+/// # Errors
+/// For files that cannot be read, are malformed, do not fit each other, or hold what is not supported.
+pub fn open(path: &Path) -> Result<Pretrained, PretrainedError> {
+    let read = read(find::find(path)?)?;
+    Ok(Pretrained { path: path.into(), ..read })
+}
+
+/// As [`open`], from bytes.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(files: Files) -> Result<Pretrained, PretrainedError> {
+    let read = match files {
+        Files::HuggingFace { config, weights, tokenizer } => huggingface::read(config, weights, tokenizer),
+        Files::Gguf(file) => gguf::read(file),
+        Files::Llama2c { model, tokenizer } => llama2c::read(model, tokenizer),
+    }?;
+    read.tensors.check(read.config.shapes())?;
+    // A token beyond the vocabulary would have no embedding.
+    let vocabulary = read.config.vocabulary();
+    let tokens = read.tokenizer.iter().flat_map(|tokenizer| tokenizer.get_vocab(true));
+    match tokens.max_by_key(|&(_, token)| token) {
+        Some((text, token)) if token as usize >= vocabulary => {
+            let reason =
+                format!("its token {token}, {text:?}, is beyond the model's {vocabulary}; get the model's own");
+            Err(PretrainedError::tokenizer(&read.path, reason))
+        }
+        _ => Ok(read),
+    }
+}

@@ -1,0 +1,149 @@
+//! An encoder of texts over any attention: BERT's (arXiv 1810.04805), whose mean over the steps is a sentence's embedding
+//! (Sentence-BERT, arXiv 1908.10084).
+
+use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Initializer};
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
+use crate::decoder::SwappedLayer;
+
+/// Configuration of a [`TextEncoder`].
+#[derive(Config, Debug, PartialEq)]
+pub struct TextEncoderConfig {
+    /// Number of tokens known.
+    pub vocabulary: usize,
+    /// Width of the stream.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Hidden width of the feed-forward layers.
+    pub d_hidden: usize,
+    /// Learned positions.
+    pub positions: usize,
+    /// Kinds of segments.
+    pub token_types: usize,
+    /// The attention of every block.
+    pub attention: AttentionConfig,
+    /// Blocks whose attention is another.
+    #[config(default = "Vec::new()")]
+    pub swapped: Vec<SwappedLayer>,
+    /// What surrounds the attention.
+    #[config(default = "BlockConfig::new().with_layer_norm(true).with_norm_first(false)")]
+    pub block: BlockConfig,
+}
+
+/// A post-norm encoder of texts.
+#[derive(Module, Debug)]
+pub struct TextEncoder {
+    /// Token embedding.
+    pub words: Embedding,
+    /// Learned positions.
+    pub positions: Embedding,
+    /// Embedding of the kinds of segments; all tokens are of the first.
+    pub types: Embedding,
+    /// Norm of their sum.
+    pub norm: Norm,
+    /// The blocks, first to last.
+    pub blocks: Vec<Block>,
+    #[module(skip)]
+    config: TextEncoderConfig,
+}
+
+impl TextEncoderConfig {
+    /// Makes the model.
+    ///
+    /// # Panics
+    /// For an attention config that does not hold.
+    pub fn init(&self, device: &Device) -> TextEncoder {
+        let normal = Initializer::Normal { mean: 0.0, std: INITIAL_STD };
+        let embedding = |count| EmbeddingConfig::new(count, self.d_model).with_initializer(normal.clone()).init(device);
+        let block = |layer| {
+            let swapped = self.swapped.iter().find(|swapped| swapped.layer == layer);
+            let attention = swapped.map_or(&self.attention, |swapped| &swapped.attention);
+            Block::new(self.d_model, self.d_hidden, self.layers, attention, &self.block, 0.0, device)
+        };
+        TextEncoder {
+            words: embedding(self.vocabulary),
+            positions: embedding(self.positions),
+            types: embedding(self.token_types),
+            norm: self.block.norm(self.d_model, device),
+            blocks: (0..self.layers).map(block).collect(),
+            config: self.clone(),
+        }
+    }
+}
+
+impl TextEncoder {
+    /// The configuration it was made with, and what was swapped since.
+    pub fn config(&self) -> &TextEncoderConfig {
+        &self.config
+    }
+
+    /// Swaps the attention of a block, its projections kept.
+    ///
+    /// # Errors
+    /// As [`Attention::swap`](astrocytic_attention::Attention::swap).
+    ///
+    /// # Panics
+    /// For a layer that the model does not have.
+    pub fn swap(&mut self, layer: usize, attention: &AttentionConfig) -> Result<(), AttentionError> {
+        self.blocks[layer].attention = self.blocks[layer].attention.swap(attention)?;
+        self.config.swapped.retain(|swapped| swapped.layer != layer);
+        let attention = self.blocks[layer].attention.config();
+        self.config.swapped.push(SwappedLayer { layer, attention });
+        self.config.swapped.sort_by_key(|swapped| swapped.layer);
+        Ok(())
+    }
+
+    /// What goes into the first block.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, steps]`
+    /// - returns `[batch, steps, d_model]`
+    ///
+    /// # Panics
+    /// For more steps than the model has positions.
+    pub fn embed_tokens(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [_, steps] = tokens.dims();
+        let most = self.config.positions;
+        assert!(steps <= most, "{steps} steps are more than the model's {most} positions");
+        let device = tokens.device();
+        let places = Tensor::<1, Int>::arange(0..steps as i64, &device).unsqueeze::<2>();
+        let first_kind = Tensor::<2, Int>::zeros([1, 1], &device);
+        let x = self.words.forward(tokens) + self.positions.forward(places);
+        self.norm.forward(x + self.types.forward(first_kind))
+    }
+
+    /// What each step became.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, steps]`; padded: `[batch, steps]`, true where padded
+    /// - returns `[batch, steps, d_model]`
+    ///
+    /// # Panics
+    /// For more steps than the model has positions.
+    pub fn forward(&self, tokens: Tensor<2, Int>, padded: &Tensor<2, Bool>) -> Tensor<3> {
+        let input = |x: Tensor<3>| AttentionInput::self_attn(x).mask_pad(padded.clone());
+        self.blocks.iter().fold(self.embed_tokens(tokens), |x, block| block.forward(x, input))
+    }
+
+    /// A vector of length 1 for each text: the mean over its steps.
+    ///
+    /// # Shapes
+    /// - as [`forward`](Self::forward); returns `[batch, d_model]`
+    pub fn embed(&self, tokens: Tensor<2, Int>, padded: &Tensor<2, Bool>) -> Tensor<2> {
+        mean(self.forward(tokens, padded), padded)
+    }
+}
+
+/// The mean over steps that are not padded, brought to length 1: `[batch, steps, d_model]` to `[batch, d_model]`.
+pub fn mean(x: Tensor<3>, padded: &Tensor<2, Bool>) -> Tensor<2> {
+    let kept = padded.clone().bool_not().float().cast(x.dtype()).unsqueeze_dim::<3>(2);
+    // The mean's direction is the sum's.
+    let sum = (x * kept).sum_dim(1).squeeze_dim::<2>(1);
+    let length = sum.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+    sum / length
+}
