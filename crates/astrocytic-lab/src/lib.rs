@@ -16,5 +16,6 @@ pub mod report;
 pub mod results;
 pub mod session;
 pub mod statistics;
+pub mod swap;
 pub mod train;
 pub mod worker;

@@ -30,6 +30,11 @@ impl Progress {
         Self::new(steps, "{bar:30} {pos}/{len} steps, {eta} left  {msg}")
     }
 
+    /// For a number of rows of text.
+    pub fn rows(rows: u64) -> Self {
+        Self::new(rows, "{bar:30} {pos}/{len} rows, {eta} left  {msg}")
+    }
+
     fn new(length: u64, template: &str) -> Self {
         let plain = (!std::io::stderr().is_terminal()).then(|| std::cell::Cell::new(None));
         let bar = if plain.is_some() { ProgressBar::hidden() } else { ProgressBar::new(length) };

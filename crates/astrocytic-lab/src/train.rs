@@ -254,7 +254,7 @@ fn loss(model: &Decoder, batch: &Batch, context: usize, device: &Device) -> Tens
 }
 
 /// AdamW (arXiv 1711.05101) whose weight decay spares vectors: norms, biases and decay rates.
-fn optimizer(model: &Decoder, weight_decay: f64) -> ModuleOptimizer {
+pub(crate) fn optimizer<M: Module>(model: &M, weight_decay: f64) -> ModuleOptimizer {
     let adam = AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8);
     let mut vectors = Vectors(Vec::new());
     model.visit(&mut vectors);
@@ -273,7 +273,7 @@ impl ModuleVisitor for Vectors {
     }
 }
 
-fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
+pub(crate) fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
     let peak = config.learning_rate;
     let steps = config.steps as usize;
     let warmup = ((steps as f64 * config.warmup) as usize).max(1);
@@ -286,7 +286,7 @@ fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
 
 /// Scales all gradients so that their joint norm is at most `largest`; returns the norm before. Burn's clipping is a
 /// norm for each tensor.
-fn clip(model: &Decoder, grads: &mut GradientsParams, largest: f64) -> f64 {
+pub(crate) fn clip<M: Module>(model: &M, grads: &mut GradientsParams, largest: f64) -> f64 {
     let mut squares = Squares { grads, sum: 0.0 };
     model.visit(&mut squares);
     let norm = squares.sum.sqrt();

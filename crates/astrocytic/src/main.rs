@@ -5,6 +5,7 @@ mod compare;
 mod data;
 mod generate;
 mod report;
+mod swap;
 mod train;
 
 use std::fmt::Display;
@@ -37,6 +38,8 @@ enum Command {
     Train(train::Arguments),
     /// Continue a text with a trained model.
     Generate(generate::Arguments),
+    /// Swap the attention of a trained model, recover it, measure what it cost.
+    Swap(swap::Arguments),
     /// List, fetch or show the corpora.
     Data(data::Arguments),
     /// Rebuild a comparison's report from its stored lines; trains nothing.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Swap(arguments) => swap::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, anyhow};
 use astrocytic_data::write_atomically;
 
 pub use figures::{loss_svg, ratio_svg};
+pub(crate) use page::{STYLE, escape};
 pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary, summarize};
 
 use crate::results::{Experiment, Line};

@@ -9,7 +9,7 @@ use super::plot::colour;
 use super::summary::{Ratio, Summary, level, mean, tokens};
 use crate::results::{Experiment, Line, Phase, Role, Status, Trial};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:1152px;margin:24px auto;\
+pub(crate) const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:1152px;margin:24px auto;\
 padding:0 16px}h1{font-size:28px;margin:0 0 4px}h2{font-size:20px;margin:36px 0 8px}p{margin:6px 0}.facts,.note{color:#555}\
 .note{font-size:14px}.headline{font-size:19px;border-left:5px solid #0072b2;padding:6px 14px;margin:16px 0;background:#f3f7fa}\
 .partial{border-left:5px solid #d55e00;padding:4px 14px;background:#fdf3ec}.panels{display:flex;flex-wrap:wrap;gap:12px 16px}\
@@ -362,6 +362,6 @@ fn thousands(count: u64) -> String {
     text
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,0 +1,82 @@
+//! Which layers of a model: "all", "0,2,4-6" or "last:N".
+
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+/// A choice of layers, before the model is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum LayerChoice {
+    /// All of them.
+    All,
+    /// The last so many.
+    Last(usize),
+    /// These, from 0.
+    These(Vec<usize>),
+}
+
+impl FromStr for LayerChoice {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || anyhow!("layers \"{text}\" are not \"all\", \"last:N\" or a list such as 0,2,4-6");
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        if let Some(count) = text.strip_prefix("last:") {
+            return Ok(Self::Last(count.parse().map_err(|_| wrong())?));
+        }
+        let mut layers = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let [first, last] = [first, last].map(|number| number.trim().parse::<usize>());
+            let (first, last) = (first.map_err(|_| wrong())?, last.map_err(|_| wrong())?);
+            // No model has more layers than that; a range of billions is a slip.
+            if first > last || last > 100_000 {
+                return Err(wrong());
+            }
+            layers.extend(first..=last);
+        }
+        layers.sort_unstable();
+        layers.dedup();
+        Ok(Self::These(layers))
+    }
+}
+
+impl LayerChoice {
+    /// The layers of a model with `count`.
+    ///
+    /// # Errors
+    /// For a layer that it does not have, or none.
+    pub fn of(&self, count: usize) -> Result<Vec<usize>> {
+        let layers = match self {
+            Self::All => (0..count).collect(),
+            Self::Last(last) if *last <= count => (count - last..count).collect(),
+            Self::Last(last) => bail!("layers: the last {last} of {count} is more than there are"),
+            Self::These(layers) => layers.clone(),
+        };
+        match layers.last() {
+            Some(&last) if last < count => Ok(layers),
+            Some(last) => bail!("layers: there is no layer {last}; the model has 0 to {}", count - 1),
+            None => bail!("layers: there is nothing to swap"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_ranges_and_ends() {
+        let layers = |text: &str| text.parse::<LayerChoice>().and_then(|choice| choice.of(6));
+        assert_eq!(layers("all").unwrap(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(layers("last:2").unwrap(), [4, 5]);
+        assert_eq!(layers("4-5,0,2,4").unwrap(), [0, 2, 4, 5]);
+        for wrong in ["", "x", "3-1", "6", "last:7", "last:0", "0,,1", "0-99999999999"] {
+            let fault = layers(wrong).unwrap_err().to_string();
+            assert!(fault.starts_with("layers") && !fault.contains('\n'), "{wrong}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a conversion did: losses, errors of each layer, speed and state.
+
+use std::time::Instant;
+
+use astrocytic_attention::AttentionInput;
+use astrocytic_attention::ops::cross_entropy;
+use astrocytic_models::Decoder;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::rows::Rows;
+use super::transfer::attention_of_original;
+
+/// Rows of a batch of measurements.
+const BATCH: usize = 16;
+/// Rows that the errors of layers are measured on: their matrices of weights are quadratic.
+const LAYER_ROWS: usize = 16;
+
+/// A layer against the original's, with the original's inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LayerError {
+    /// Place of the block.
+    pub layer: usize,
+    /// Root mean square of the output's difference, relative to the original's output.
+    pub output: f64,
+    /// Total variation between the rows of weights, from 0 to 1.
+    pub weights: f64,
+    /// Mean entropy of the rows of weights, nats.
+    pub entropy: f64,
+    /// The original's.
+    pub original_entropy: f64,
+}
+
+/// Cost of a token at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Tokens before it.
+    pub position: usize,
+    /// Tokens a second in generation, one sequence.
+    pub tokens_per_s: f64,
+    /// Bytes of state.
+    pub state_bytes: u64,
+}
+
+/// Mean −ln p of the rows' tokens.
+pub(super) fn loss(model: &Decoder, rows: &Rows, device: &Device) -> f64 {
+    let all: Vec<usize> = (0..rows.count()).collect();
+    let sums = all.chunks(BATCH).map(|part| {
+        let batch = rows.batch(part, device);
+        let logits = model.forward(batch.inputs);
+        let [count, steps, vocabulary] = logits.dims();
+        let loss = cross_entropy(logits.reshape([count * steps, vocabulary]), &batch.targets);
+        f64::from(loss.into_scalar::<f32>()) * part.len() as f64
+    });
+    sums.sum::<f64>() / rows.count() as f64
+}
+
+/// How far each of the layers is from the original's.
+pub(super) fn layers(
+    original: &Decoder,
+    model: &Decoder,
+    layers: &[usize],
+    rows: &Rows,
+    device: &Device,
+) -> Vec<LayerError> {
+    let some: Vec<usize> = (0..rows.count().min(LAYER_ROWS)).collect();
+    let seen = attention_of_original(original, rows.batch(&some, device).inputs);
+    let number = |x: Tensor<1>| f64::from(x.into_scalar::<f32>());
+    layers
+        .iter()
+        .map(|&layer| {
+            let [x, expected] = seen[layer].clone();
+            let input = || AttentionInput::self_attn(x.clone()).with_weights();
+            let found = model.blocks[layer].attention.forward(input());
+            let weights = original.blocks[layer].attention.forward(input()).weights.expect("asked for");
+            let error = (found.context - expected.clone()).square().mean();
+            let entropy = |weights: &Tensor<4>| {
+                let [batch, heads, steps, _] = weights.dims();
+                let sum = (weights.clone() * weights.clone().clamp_min(1e-12).log()).sum();
+                -number(sum) / (batch * heads * steps) as f64
+            };
+            let found_weights = found.weights.unwrap_or_else(|| weights.zeros_like());
+            let [batch, heads, steps, _] = weights.dims();
+            let variation = (found_weights.clone() - weights.clone()).abs().sum().mul_scalar(0.5);
+            LayerError {
+                layer,
+                output: (number(error) / number(expected.square().mean()).max(1e-30)).sqrt(),
+                weights: number(variation) / (batch * heads * steps) as f64,
+                entropy: entropy(&found_weights),
+                original_entropy: entropy(&weights),
+            }
+        })
+        .collect()
+}
+
+/// Attention weights of a layer for the first steps of a row, mean over heads, the original's and the model's with the
+/// original's input: `steps × steps` numbers each.
+pub(super) fn maps(
+    original: &Decoder,
+    model: &Decoder,
+    layer: usize,
+    rows: &Rows,
+    steps: usize,
+    device: &Device,
+) -> [Vec<f32>; 2] {
+    let steps = steps.min(rows.steps());
+    let inputs = rows.batch(&[0], device).inputs.narrow(1, 0, steps);
+    let [x, _] = attention_of_original(original, inputs)[layer].clone();
+    [original, model].map(|model| {
+        let input = AttentionInput::self_attn(x.clone()).with_weights();
+        let weights = model.blocks[layer].attention.forward(input).weights;
+        weights.map_or_else(Vec::new, |weights| weights.mean_dim(1).into_data().iter::<f32>().collect())
+    })
+}
+
+/// Tokens a second after each of those positions, one sequence.
+pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Vec<Speed> {
+    positions
+        .iter()
+        .map(|&position| {
+            let vocabulary = model.config().vocabulary;
+            let tokens = |start: usize, count: usize| {
+                let ids: Vec<i32> = (start..start + count).map(|i| (i * 7919 % vocabulary) as i32).collect();
+                Tensor::<2, Int>::from_data(TensorData::new(ids, [1, count]), device)
+            };
+            let mut cache = model.empty_cache(1);
+            model.forward_cache(tokens(0, position), &mut cache);
+            let mut step = |i: usize| model.forward_cache(tokens(position + i, 1), &mut cache).into_data();
+            step(0);
+            let mut times: Vec<f64> = (1..=MEASURED)
+                .map(|i| {
+                    let started = Instant::now();
+                    step(i);
+                    started.elapsed().as_secs_f64()
+                })
+                .collect();
+            times.sort_by(f64::total_cmp);
+            Speed {
+                position,
+                tokens_per_s: 1.0 / times[MEASURED / 2],
+                state_bytes: model.config().state_bytes(position),
+            }
+        })
+        .collect()
+}
+
+/// Tokens whose time is taken.
+const MEASURED: usize = 41;

@@ -1,0 +1,193 @@
+//! The report of a conversion: one HTML file that needs nothing else.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use base64::Engine;
+
+use super::SwapReport;
+use super::measure::{LayerError, Speed};
+use crate::report::{STYLE, escape};
+
+/// Steps of the attention maps.
+pub(super) const MAP_STEPS: usize = 64;
+/// Pixels of a map's cell.
+const CELL: usize = 3;
+
+/// The page; `maps` are each layer's weights, the original's and the model's.
+pub(super) fn page(report: &SwapReport, maps: &[[Vec<f32>; 2]]) -> Result<String> {
+    let mut page = String::new();
+    let config = &report.config;
+    let name = config
+        .model
+        .file_name()
+        .map_or_else(|| config.model.display().to_string(), |name| name.to_string_lossy().into());
+    let title = escape(&format!("{name}: attention swapped for {}", config.preset));
+    write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{title}</title><style>{STYLE}.maps{{display:flex;flex-wrap:wrap;gap:16px 28px}}\
+         .maps figure{{margin:0}}.maps img{{image-rendering:pixelated;border:1px solid #ddd;margin-right:6px}}\
+         figcaption{{font-size:14px;color:#555}}</style></head><body>\n<h1>{title}</h1>\n"
+    )?;
+    let layers: Vec<String> = report.layers.iter().map(usize::to_string).collect();
+    let text = config.corpus.as_deref().unwrap_or("text that the original samples");
+    writeln!(
+        page,
+        "<p class=\"facts\">Layers {} of 0 to {}; window {}; {} rows of {} tokens of {} to train on, {} to measure on; seed {}. \
+         Commit {}, {}; {:.0} s.</p>",
+        layers.join(", "),
+        report.model_layers - 1,
+        if config.window == 0 { "none".into() } else { format!("{} steps", config.window) },
+        config.rows,
+        config.context,
+        escape(text),
+        config.held_out,
+        config.seed,
+        escape(&report.commit),
+        escape(&report.machine),
+        report.seconds
+    )?;
+    writeln!(page, "<p class=\"headline\">{}</p>", escape(&headline(report)))?;
+
+    writeln!(page, "<h2>Loss</h2><table><tr><th>model</th><th>nats per token</th><th>over the original</th></tr>")?;
+    let row = |page: &mut String, name: &str, loss: Option<f64>| match loss {
+        Some(loss) => {
+            writeln!(page, "<tr><td>{name}</td><td>{loss:.4}</td><td>{:+.4}</td></tr>", loss - report.original_loss)
+        }
+        None => Ok(()),
+    };
+    row(&mut page, "original", Some(report.original_loss))?;
+    row(&mut page, "converted, nothing trained", Some(report.converted_loss))?;
+    row(&mut page, "after attention transfer", Some(report.after_transfer_loss))?;
+    row(&mut page, "after recovery", Some(report.after_recovery_loss))?;
+    row(&mut page, "control: its windows alone, memories off", report.window_only_loss)?;
+    row(&mut page, "control: windows alone from the start, trained alike", report.window_only_recovered_loss)?;
+    row(&mut page, "control: original without attention there", Some(report.no_attention_loss))?;
+    row(&mut page, "control: the same, recovered alike", report.no_attention_recovered_loss)?;
+    let stage = |stage: &super::StageConfig| match stage.steps {
+        0 => "left out".to_string(),
+        steps => format!("{steps} steps of {} rows, learning rate {}", config.batch, stage.learning_rate),
+    };
+    writeln!(
+        page,
+        "</table><p class=\"note\">Transfer (feature maps and gates, matching {}): {}. Recovery ({}): {}. Parameters: {} \
+         before, {} after.</p>",
+        if config.matched == super::Match::Output { "each layer's output" } else { "each layer's weights" },
+        stage(&config.transfer),
+        if config.adapters > 0 { format!("adapters of rank {}", config.adapters) } else { "all weights".into() },
+        stage(&config.recovery),
+        report.parameters[0],
+        report.parameters[1]
+    )?;
+
+    writeln!(
+        page,
+        "<h2>Layers</h2><div class=\"wide\"><table><tr><th>layer</th><th colspan=\"3\">error of the output</th>\
+         <th colspan=\"3\">error of the weights</th><th colspan=\"4\">entropy of the weights, nats</th></tr>\
+         <tr><th></th><th>converted</th><th>transfer</th><th>recovery</th><th>converted</th><th>transfer</th><th>recovery</th>\
+         <th>original</th><th>converted</th><th>transfer</th><th>recovery</th></tr>"
+    )?;
+    for (i, converted) in report.converted.iter().enumerate() {
+        let stages = [converted, &report.after_transfer[i], &report.after_recovery[i]];
+        let cells = |of: fn(&LayerError) -> f64| {
+            stages.iter().map(|error| format!("<td>{:.3}</td>", of(error))).collect::<String>()
+        };
+        writeln!(
+            page,
+            "<tr><td>{}</td>{}{}<td>{:.3}</td>{}</tr>",
+            converted.layer,
+            cells(|error| error.output),
+            cells(|error| error.weights),
+            converted.original_entropy,
+            cells(|error| error.entropy)
+        )?;
+    }
+    writeln!(
+        page,
+        "</table></div><p class=\"note\">Each layer is given the original's input. Error of the output: root mean square of the \
+         difference over that of the original's output. Error of the weights: total variation between the rows, 0 to 1. After \
+         recovery a layer need not imitate the original's any more: the model as a whole does.</p>"
+    )?;
+
+    writeln!(
+        page,
+        "<h2>Generation</h2><table><tr><th>position</th><th colspan=\"2\">tokens/s</th><th colspan=\"2\">state, KB</th></tr>\
+         <tr><th></th><th>original</th><th>swapped</th><th>original</th><th>swapped</th></tr>"
+    )?;
+    for (old, new) in report.original_speed.iter().zip(&report.speed) {
+        let kilobytes = |speed: &Speed| speed.state_bytes as f64 / 1e3;
+        writeln!(
+            page,
+            "<tr><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.1}</td><td>{:.1}</td></tr>",
+            old.position,
+            old.tokens_per_s,
+            new.tokens_per_s,
+            kilobytes(old),
+            kilobytes(new)
+        )?;
+    }
+    writeln!(page, "</table><p class=\"note\">One sequence, a token at a time; medians.</p>")?;
+
+    writeln!(page, "<h2>Attention maps</h2><div class=\"maps\">")?;
+    for (layer, [old, new]) in report.layers.iter().zip(maps) {
+        writeln!(
+            page,
+            "<figure>{}{}<figcaption>layer {layer}: original, swapped</figcaption></figure>",
+            picture(old)?,
+            picture(new)?
+        )?;
+    }
+    writeln!(
+        page,
+        "</div><p class=\"note\">Weights of the first {MAP_STEPS} steps of a held-out row, mean over heads; a row is a query, its \
+         darkest cell the largest weight of the row. With the original's inputs.</p></body></html>"
+    )?;
+    Ok(page)
+}
+
+fn headline(report: &SwapReport) -> String {
+    let gap = report.after_recovery_loss - report.original_loss;
+    let attention = report.no_attention_recovered_loss.unwrap_or(report.no_attention_loss) - report.original_loss;
+    let share = 100.0 * (1.0 - gap / attention);
+    let mut text = format!(
+        "With {} of {} attention layers swapped the model is {gap:+.4} nats per token from the original ({:.4}); without \
+         attention there it is {attention:+.4}, so the swapped layers do {share:.0} % of what attention did.",
+        report.layers.len(),
+        report.model_layers,
+        report.original_loss
+    );
+    if let Some(window) = report.window_only_recovered_loss.or(report.window_only_loss) {
+        let window = window - report.original_loss;
+        write!(text, " The window alone is at {window:+.4}.").expect("strings take all");
+    }
+    text
+}
+
+/// A square of weights as a picture, dark where a row has its largest.
+fn picture(weights: &[f32]) -> Result<String> {
+    let side = weights.len().isqrt();
+    if side == 0 {
+        return Ok(String::new());
+    }
+    let pixels = side * CELL;
+    let mut grey = vec![255u8; pixels * pixels];
+    for (i, row) in weights.chunks_exact(side).enumerate() {
+        let largest = row.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        for (j, &weight) in row.iter().enumerate() {
+            // The root shows small weights too.
+            let shade = 255.0 * (1.0 - (weight.max(0.0) / largest).sqrt());
+            for y in 0..CELL {
+                grey[(i * CELL + y) * pixels + j * CELL..][..CELL].fill(shade as u8);
+            }
+        }
+    }
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, pixels as u32, pixels as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header()?.write_image_data(&grey)?;
+    let data = base64::engine::general_purpose::STANDARD.encode(file);
+    Ok(format!(
+        "<img alt=\"attention weights\" width=\"{pixels}\" height=\"{pixels}\" src=\"data:image/png;base64,{data}\">"
+    ))
+}

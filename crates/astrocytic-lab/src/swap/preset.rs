@@ -1,0 +1,83 @@
+//! Astrocytic attentions that take a softmax layer's place, by name.
+
+use anyhow::{Result, bail};
+use astrocytic_attention::{
+    AstrocyticAttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity, PositionConfig,
+    SoftmaxAttentionConfig,
+};
+
+/// A preset: its name, what it is, and what it makes of the plain config with the layer's sizes.
+pub struct Preset {
+    /// Short name.
+    pub name: &'static str,
+    /// One line.
+    pub description: &'static str,
+    make: fn(AstrocyticAttentionConfig) -> AstrocyticAttentionConfig,
+}
+
+/// All presets, the default first.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "hedgehog",
+        description: "learned softmax-like feature map, Hebbian writes, calcium, gated decay and write strength",
+        make: |config| gated(config.with_feature_map(FeatureMapConfig::Hedgehog)),
+    },
+    Preset {
+        name: "taylor",
+        description: "second-order Taylor features of the softmax kernel, Hebbian writes, calcium, gated decay and write \
+                      strength",
+        make: |config| gated(config.with_feature_map(FeatureMapConfig::Taylor)),
+    },
+    Preset {
+        name: "kozachkov2023",
+        description: "positive random features of the softmax kernel, Hebbian writes, calcium",
+        make: |config| {
+            let features = 8 * config.head_size();
+            config.with_feature_map(FeatureMapConfig::PositiveRandom { features, seed: 0 })
+        },
+    },
+    Preset { name: "linear", description: "elu + 1, Hebbian writes, calcium", make: |config| config },
+    Preset {
+        name: "tripartite",
+        description: "delta rule, gated decay and write strength, short convolution, norm for each head",
+        make: |config| {
+            config
+                .with_feature_map(FeatureMapConfig::Silu)
+                .with_plasticity(Plasticity::Delta)
+                .with_normalizer(Normalizer::Rms)
+                .with_decay(DecayConfig::Gated)
+                .with_write_gate(true)
+                .with_convolution(4)
+                .with_chunk(32)
+        },
+    },
+];
+
+fn gated(config: AstrocyticAttentionConfig) -> AstrocyticAttentionConfig {
+    config.with_decay(DecayConfig::Gated).with_write_gate(true)
+}
+
+/// The named preset for a softmax layer: its sizes, its heads, its positions; with a window where asked for.
+///
+/// # Errors
+/// For an unknown name, or a layer or window that the preset cannot have.
+pub fn preset(name: &str, layer: &SoftmaxAttentionConfig, window: usize) -> Result<AstrocyticAttentionConfig> {
+    let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
+        let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+        bail!("unknown preset \"{name}\"; choose from {}", names.join(", "));
+    };
+    let config = AstrocyticAttentionConfig::new(layer.d_model, layer.n_heads)
+        .with_kv_heads(layer.kv_heads)
+        .with_causal(layer.causal)
+        .with_bias(layer.bias)
+        .with_position(layer.rotary_theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta }))
+        .with_window(window);
+    let mut config = (preset.make)(config);
+    // A bidirectional layer sees every step alike: nothing leaks.
+    if !layer.causal {
+        config.decay = DecayConfig::None;
+        config.convolution = 0;
+    }
+    config.validate()?;
+    Ok(config)
+}

@@ -1,0 +1,116 @@
+//! A stage of a conversion: some parameters trained against some loss, kept at every checkpoint, and gone on with after an
+//! interruption to the same bits.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, bail};
+use astrocytic_models::Decoder;
+use burn::module::{Module, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::progress::Progress;
+use crate::train::{self, Standing, TrainingConfig};
+
+/// Steps between checkpoints.
+const CHECKPOINT_EVERY: u64 = 200;
+/// Weight decay: what is trained starts from something trained.
+const WEIGHT_DECAY: f64 = 0.0;
+
+/// How long and how fast a stage trains; 0 steps leave it out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StageConfig {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+}
+
+/// Trains the parameters of `model` (on an autodiff device, all others frozen) that `loss` depends on; `loss` is given the
+/// model and the step.
+///
+/// # Errors
+/// For a loss that is not finite, or a checkpoint that cannot be read or written.
+pub(super) fn run(
+    mut model: Decoder,
+    name: &str,
+    config: &StageConfig,
+    folder: &Path,
+    mut loss: impl FnMut(&Decoder, u64) -> Tensor<1>,
+) -> Result<Decoder> {
+    let checkpoint = Checkpoint::new(&folder.join(name));
+    let training = TrainingConfig {
+        learning_rate: config.learning_rate,
+        weight_decay: WEIGHT_DECAY,
+        steps: config.steps,
+        warmup: 0.05,
+        clip: 1.0,
+        evaluate_every: CHECKPOINT_EVERY,
+        patience: 0,
+        seed: 0,
+    };
+    training.validate()?;
+    let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::NAN, since_best: 0, seconds: 0.0 };
+    let mut moments = None;
+    if let Some(stored) = checkpoint.load(&model)? {
+        (model, standing, moments) = (stored.model, stored.standing, Some(stored.optimizer));
+    }
+    let mut optimizer = train::optimizer(&model, WEIGHT_DECAY);
+    if let Some(moments) = moments {
+        let broken = "the checkpoint's optimizer.bpk is broken; remove the folder to start anew";
+        optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
+    }
+    let mut schedule = train::schedule(&training)?;
+    for _ in 0..standing.step {
+        schedule.step();
+    }
+    let progress = Progress::steps(config.steps);
+    progress.skip(standing.step);
+    while standing.step < config.steps {
+        let started = Instant::now();
+        let value = loss(&model, standing.step);
+        let number = f64::from(value.clone().into_scalar::<f32>());
+        let mut grads = GradientsParams::from_grads(value.backward(), &model);
+        let norm = train::clip(&model, &mut grads, training.clip);
+        if !norm.is_finite() || !number.is_finite() {
+            bail!("{name}: the loss is no longer finite at step {}; use a lower learning rate", standing.step);
+        }
+        model = optimizer.step(schedule.step(), model, grads);
+        standing.step += 1;
+        standing.seconds += started.elapsed().as_secs_f64();
+        progress.advance(1, format!("{name}: loss {number:.4}"));
+        if standing.step.is_multiple_of(CHECKPOINT_EVERY) || standing.step == config.steps {
+            let bytes = optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
+            checkpoint.save(&model, &model.valid(), &bytes, &standing)?;
+        }
+    }
+    progress.finish();
+    Ok(model)
+}
+
+/// Draws what is not drawn yet: Burn does so when a parameter is first used.
+pub(super) fn materialize<M: Module>(module: &M) {
+    struct Materialize;
+    impl burn::module::ModuleVisitor for Materialize {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            param.val();
+        }
+    }
+    module.visit(&mut Materialize);
+}
+
+/// The identities of a module's parameters.
+pub(super) fn parameters<M: Module>(module: &M) -> Vec<ParamId> {
+    struct Ids(Vec<ParamId>);
+    impl burn::module::ModuleVisitor for Ids {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.id);
+        }
+    }
+    let mut ids = Ids(Vec::new());
+    module.visit(&mut ids);
+    ids.0
+}

@@ -1,0 +1,121 @@
+//! `astrocytic swap`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use astrocytic_lab::swap::{self, LayerChoice, Match, StageConfig, SwapConfig, SwapReport};
+use clap::{Args, ValueEnum};
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic swap --model stories260K --layers all --out runs/stories\n\n\
+                  An interrupted conversion goes on where it was when it is started again with the same options.")]
+pub(crate) struct Arguments {
+    /// A folder with config.json and model.safetensors, a .safetensors, .gguf or llama2.c .bin file, or a folder with one.
+    #[arg(long)]
+    model: PathBuf,
+    /// Layers to swap: "all", a list such as 0,2,4-6, or "last:N".
+    #[arg(long, default_value = "all")]
+    layers: LayerChoice,
+    /// The attention that takes their place: hedgehog, taylor, kozachkov2023, linear or tripartite.
+    #[arg(long, default_value = "hedgehog")]
+    preset: String,
+    /// Steps of a softmax window beside the memory; 0 is none.
+    #[arg(long, default_value_t = 0)]
+    window: usize,
+    /// A corpus (see `astrocytic data list`) or a text file, instead of text that the model itself samples.
+    #[arg(long)]
+    corpus: Option<String>,
+    /// Tokens of a row.
+    #[arg(long, default_value_t = 256)]
+    context: usize,
+    /// Rows to train on.
+    #[arg(long, default_value_t = 4096)]
+    rows: usize,
+    /// Rows to measure on.
+    #[arg(long, default_value_t = 256)]
+    held_out: usize,
+    /// Rows of a training step.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// What attention transfer matches: each layer's output, or its weights.
+    #[arg(long, value_enum, default_value = "output")]
+    transfer: MatchName,
+    /// Steps of attention transfer; 0 leaves it out.
+    #[arg(long, default_value_t = 400)]
+    transfer_steps: u64,
+    /// Its learning rate.
+    #[arg(long, default_value_t = 1e-2)]
+    transfer_rate: f64,
+    /// Steps of recovery; 0 leaves it out.
+    #[arg(long, default_value_t = 1200)]
+    recovery_steps: u64,
+    /// Its learning rate.
+    #[arg(long, default_value_t = 2e-3)]
+    recovery_rate: f64,
+    /// Rank of the recovery's adapters on the projections; 0 trains all weights.
+    #[arg(long, default_value_t = 0)]
+    adapters: usize,
+    /// Leave the controls untrained: faster.
+    #[arg(long)]
+    untrained_controls: bool,
+    /// Seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Folder for the converted model, the figures and the page.
+    #[arg(long, default_value = "runs/swap")]
+    out: PathBuf,
+    /// Device: flex, ndarray, or wgpu where built in.
+    #[arg(long, default_value = "flex")]
+    device: String,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MatchName {
+    /// The output of the layer.
+    Output,
+    /// The attention weights.
+    Weights,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let a = arguments;
+    if [a.context, a.rows, a.held_out, a.batch].contains(&0) {
+        bail!("--context, --rows, --held-out and --batch must be at least 1");
+    }
+    let device = astrocytic_lab::device::parse(&a.device)?;
+    let config = SwapConfig {
+        model: a.model.clone(),
+        layers: a.layers.clone(),
+        preset: a.preset.clone(),
+        window: a.window,
+        corpus: a.corpus.clone(),
+        context: a.context,
+        rows: a.rows,
+        held_out: a.held_out,
+        batch: a.batch,
+        matched: match a.transfer {
+            MatchName::Output => Match::Output,
+            MatchName::Weights => Match::Weights,
+        },
+        transfer: StageConfig { steps: a.transfer_steps, learning_rate: a.transfer_rate },
+        recovery: StageConfig { steps: a.recovery_steps, learning_rate: a.recovery_rate },
+        adapters: a.adapters,
+        controls: !a.untrained_controls,
+        seed: a.seed,
+    };
+    let report = swap::run(&config, &a.out, &device)?;
+    if a.json {
+        return crate::say(serde_json::to_string(&report)?);
+    }
+    let SwapReport { original_loss, converted_loss, after_transfer_loss, after_recovery_loss, .. } = report;
+    crate::say(format_args!(
+        "original {original_loss:.4}, converted {converted_loss:.4}, after transfer {after_transfer_loss:.4}, after recovery \
+         {after_recovery_loss:.4} nats per token\nmodel and {} in {}; try: astrocytic generate --model {}",
+        "report.html",
+        a.out.display(),
+        a.out.display()
+    ))
+}
