@@ -20,9 +20,10 @@ fn trained(out: &Path) {
 }
 
 fn swap(model: &Path, out: &Path, more: &[&str]) -> Command {
-    let arguments = "--context 32 --rows 256 --held-out 64 --batch 8 --transfer-steps 60 --recovery-steps 250 --json";
+    let arguments = "--context 32 --rows 256 --held-out 64 --batch 8 --transfer-steps 60 --recovery-steps 250 \
+                     --preset hedgehog --json";
     let mut command = astrocytic(&["swap", "--model", text(model), "--out", text(out)]);
-    command.args(arguments.split(' ')).args(more);
+    command.args(arguments.split_whitespace()).args(more);
     command
 }
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use astrocytic_models::Decoder;
 use burn::module::Module;
 use burn::store::{BurnpackStore, ModuleSnapshot};
 use burn::tensor::Bytes;
@@ -16,9 +15,9 @@ pub struct Checkpoint {
 }
 
 /// What a checkpoint held.
-pub(crate) struct Stored {
-    pub(crate) model: Decoder,
-    pub(crate) best: Decoder,
+pub(crate) struct Stored<M> {
+    pub(crate) model: M,
+    pub(crate) best: M,
     pub(crate) optimizer: Bytes,
     pub(crate) standing: Standing,
 }
@@ -33,7 +32,13 @@ impl Checkpoint {
         self.folder.with_extension("old")
     }
 
-    pub(crate) fn save(&self, model: &Decoder, best: &Decoder, optimizer: &[u8], standing: &Standing) -> Result<()> {
+    pub(crate) fn save<M: ModuleSnapshot>(
+        &self,
+        model: &M,
+        best: &M,
+        optimizer: &[u8],
+        standing: &Standing,
+    ) -> Result<()> {
         let parent = self.folder.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent)?;
         let next = tempfile::Builder::new().prefix("checkpoint-").tempdir_in(parent)?;
@@ -61,7 +66,7 @@ impl Checkpoint {
     }
 
     /// The stored state, if there is one; `like` gives the architecture.
-    pub(crate) fn load(&self, like: &Decoder) -> Result<Option<Stored>> {
+    pub(crate) fn load<M: Module + ModuleSnapshot>(&self, like: &M) -> Result<Option<Stored<M>>> {
         let folder = match (self.folder.exists(), self.old().exists()) {
             (true, _) => self.folder.clone(),
             (false, true) => self.old(),
@@ -71,7 +76,7 @@ impl Checkpoint {
             let path = folder.join(name);
             std::fs::read(&path).with_context(|| format!("{}: remove the folder to start anew", path.display()))
         };
-        let fill = |name: &str, mut model: Decoder| -> Result<Decoder> {
+        let fill = |name: &str, mut model: M| -> Result<M> {
             let mut store = BurnpackStore::from_file(folder.join(name));
             let result = model.load_from(&mut store);
             result.map_err(|e| anyhow!("{}/{name}: {e}; remove the folder to start anew", folder.display()))?;

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
 
 /// More than any machine that this is for can hold; a number that large is a mistake.
-const MOST_PARAMETERS: f64 = 1e11;
+pub(crate) const MOST_PARAMETERS: f64 = 1e11;
 
 /// Configuration of a [`Decoder`].
 #[derive(Config, Debug, PartialEq)]

@@ -27,7 +27,7 @@ pub use block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
 pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer};
 pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};
-pub use store::{ModelError, is_saved, load, save};
+pub use store::{ModelError, Saved, load, save, saved};
 pub use text_encoder::{TextEncoder, TextEncoderConfig, mean};
 pub use transformer_encoder::{
     TransformerEncoder, TransformerEncoderAutoregressiveCache, TransformerEncoderConfig, TransformerEncoderInput,

@@ -8,7 +8,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Initializer};
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
-use crate::decoder::SwappedLayer;
+use crate::decoder::{MOST_PARAMETERS, SwappedLayer};
 
 /// Configuration of a [`TextEncoder`].
 #[derive(Config, Debug, PartialEq)]
@@ -53,11 +53,39 @@ pub struct TextEncoder {
 }
 
 impl TextEncoderConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// [`AttentionError::Config`] with the field and what would do.
+    pub fn validate(&self) -> Result<(), AttentionError> {
+        let fault = |text: String| Err(AttentionError::Config(text));
+        let Self { vocabulary, d_model, layers, d_hidden, positions, token_types, .. } = *self;
+        let sizes = [vocabulary, d_model, layers, d_hidden, positions, token_types];
+        let parameters = layers as f64 * d_model as f64 * (d_model as f64 + d_hidden as f64)
+            + (vocabulary as f64 + positions as f64 + token_types as f64) * d_model as f64;
+        if sizes.contains(&0) || parameters > MOST_PARAMETERS {
+            return fault(format!(
+                "sizes {sizes:?} make a model of no size or of more than {MOST_PARAMETERS:e} parameters"
+            ));
+        }
+        if self.swapped.iter().any(|swapped| swapped.layer >= layers) {
+            return fault(format!("swapped: a layer is not one of {layers}"));
+        }
+        for attention in std::iter::once(&self.attention).chain(self.swapped.iter().map(|swapped| &swapped.attention)) {
+            if let Some(width) = attention.d_model().filter(|&width| width != d_model) {
+                return fault(format!("the attention's d_model = {width} must be the encoder's, {d_model}"));
+            }
+            attention.validate()?;
+        }
+        Ok(())
+    }
+
     /// Makes the model.
     ///
     /// # Panics
-    /// For an attention config that does not hold.
+    /// Where [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> TextEncoder {
+        self.validate().unwrap_or_else(|fault| panic!("{fault}"));
         let normal = Initializer::Normal { mean: 0.0, std: INITIAL_STD };
         let embedding = |count| EmbeddingConfig::new(count, self.d_model).with_initializer(normal.clone()).init(device);
         let block = |layer| {

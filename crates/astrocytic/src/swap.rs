@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::swap::{self, LayerChoice, Match, StageConfig, SwapConfig, SwapReport};
+use astrocytic_lab::swap::{self, LayerChoice, Match, Report, StageConfig, SwapConfig, SwapReport};
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
@@ -16,15 +16,19 @@ pub(crate) struct Arguments {
     /// Layers to swap: "all", a list such as 0,2,4-6, or "last:N".
     #[arg(long, default_value = "all")]
     layers: LayerChoice,
-    /// The attention that takes their place: hedgehog, taylor, kozachkov2023, linear or tripartite.
-    #[arg(long, default_value = "hedgehog")]
-    preset: String,
+    /// The attention that takes their place: hedgehog, taylor, kozachkov2023, linear or tripartite. Where it is not given:
+    /// taylor, the nearest to softmax, for heads of up to 16, else hedgehog.
+    #[arg(long)]
+    preset: Option<String>,
     /// Steps of a softmax window beside the memory; 0 is none.
     #[arg(long, default_value_t = 0)]
     window: usize,
     /// A corpus (see `astrocytic data list`) or a text file, instead of text that the model itself samples.
     #[arg(long)]
     corpus: Option<String>,
+    /// Labelled texts, lines of a class, a space and a text, to probe an encoder's embeddings with; can be given again.
+    #[arg(long = "probe")]
+    probes: Vec<PathBuf>,
     /// Tokens of a row.
     #[arg(long, default_value_t = 256)]
     context: usize,
@@ -92,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         preset: a.preset.clone(),
         window: a.window,
         corpus: a.corpus.clone(),
+        probes: a.probes.clone(),
         context: a.context,
         rows: a.rows,
         held_out: a.held_out,
@@ -110,12 +115,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if a.json {
         return crate::say(serde_json::to_string(&report)?);
     }
-    let SwapReport { original_loss, converted_loss, after_transfer_loss, after_recovery_loss, .. } = report;
-    crate::say(format_args!(
-        "original {original_loss:.4}, converted {converted_loss:.4}, after transfer {after_transfer_loss:.4}, after recovery \
-         {after_recovery_loss:.4} nats per token\nmodel and {} in {}; try: astrocytic generate --model {}",
-        "report.html",
-        a.out.display(),
-        a.out.display()
-    ))
+    let out = a.out.display();
+    match report {
+        Report::Decoder(report) => {
+            let SwapReport { original_loss, converted_loss, after_transfer_loss, after_recovery_loss, .. } = *report;
+            crate::say(format_args!(
+                "original {original_loss:.4}, converted {converted_loss:.4}, after transfer {after_transfer_loss:.4}, after \
+                 recovery {after_recovery_loss:.4} nats per token\nmodel and report.html in {out}; try: astrocytic generate \
+                 --model {out}"
+            ))
+        }
+        Report::Encoder(report) => crate::say(format_args!(
+            "cosine with the original's embeddings: converted {:.4}, after transfer {:.4}, after recovery {:.4}\nmodel and \
+             report.html in {out}",
+            report.converted_cosine, report.after_transfer_cosine, report.after_recovery_cosine
+        )),
+    }
 }

@@ -68,7 +68,7 @@ impl Kernel for Softmax {
         let few = queries < BLOCK;
         let room = if few { keys + 3 * d_pad } else { d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2) };
         let arch = pulp::Arch::new();
-        let little = queries * keys * d * heads < LITTLE;
+        let little = batch * heads * queries * keys * d < LITTLE;
         let together = if little { tasks.len() } else { 1 };
         tasks.into_par_iter().with_min_len(together).for_each(|(head, (reads, log_sums))| {
             with_scratch(room, |scratch| {

@@ -2,19 +2,16 @@
 
 use std::time::Instant;
 
-use astrocytic_attention::AttentionInput;
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::Decoder;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::model::{Inputs, Swappable, seen_by_attention};
 use super::rows::Rows;
-use super::transfer::attention_of_original;
 
 /// Rows of a batch of measurements.
 const BATCH: usize = 16;
-/// Rows that the errors of layers are measured on: their matrices of weights are quadratic.
-const LAYER_ROWS: usize = 16;
 
 /// A layer against the original's, with the original's inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -56,59 +53,38 @@ pub(super) fn loss(model: &Decoder, rows: &Rows, device: &Device) -> f64 {
 }
 
 /// How far each of the layers is from the original's.
-pub(super) fn layers(
-    original: &Decoder,
-    model: &Decoder,
-    layers: &[usize],
-    rows: &Rows,
-    device: &Device,
-) -> Vec<LayerError> {
-    let some: Vec<usize> = (0..rows.count().min(LAYER_ROWS)).collect();
-    let seen = attention_of_original(original, rows.batch(&some, device).inputs);
+pub(super) fn layers<M: Swappable>(original: &M, model: &M, layers: &[usize], inputs: &Inputs) -> Vec<LayerError> {
+    let seen = seen_by_attention(original, inputs);
     let number = |x: Tensor<1>| f64::from(x.into_scalar::<f32>());
-    layers
-        .iter()
-        .map(|&layer| {
-            let [x, expected] = seen[layer].clone();
-            let input = || AttentionInput::self_attn(x.clone()).with_weights();
-            let found = model.blocks[layer].attention.forward(input());
-            let weights = original.blocks[layer].attention.forward(input()).weights.expect("asked for");
-            let error = (found.context - expected.clone()).square().mean();
-            let entropy = |weights: &Tensor<4>| {
-                let [batch, heads, steps, _] = weights.dims();
-                let sum = (weights.clone() * weights.clone().clamp_min(1e-12).log()).sum();
-                -number(sum) / (batch * heads * steps) as f64
-            };
-            let found_weights = found.weights.unwrap_or_else(|| weights.zeros_like());
-            let [batch, heads, steps, _] = weights.dims();
-            let variation = (found_weights.clone() - weights.clone()).abs().sum().mul_scalar(0.5);
-            LayerError {
-                layer,
-                output: (number(error) / number(expected.square().mean()).max(1e-30)).sqrt(),
-                weights: number(variation) / (batch * heads * steps) as f64,
-                entropy: entropy(&found_weights),
-                original_entropy: entropy(&weights),
-            }
-        })
-        .collect()
+    let measure = |&layer: &usize| {
+        let [x, expected] = seen[layer].clone();
+        let input = || inputs.attention(x.clone()).with_weights();
+        let found = model.blocks()[layer].attention.forward(input());
+        let weights = original.blocks()[layer].attention.forward(input()).weights.expect("asked for");
+        let error = (found.context - expected.clone()).square().mean();
+        let found_weights = found.weights.unwrap_or_else(|| weights.zeros_like());
+        // Rows of padded steps are 0.
+        let rows = number(weights.clone().sum()).max(1.0);
+        let entropy =
+            |weights: &Tensor<4>| -number((weights.clone() * weights.clone().clamp_min(1e-12).log()).sum()) / rows;
+        let variation = (found_weights.clone() - weights.clone()).abs().sum().mul_scalar(0.5);
+        LayerError {
+            layer,
+            output: (number(error) / number(expected.square().mean()).max(1e-30)).sqrt(),
+            weights: number(variation) / rows,
+            entropy: entropy(&found_weights),
+            original_entropy: entropy(&weights),
+        }
+    };
+    layers.iter().map(measure).collect()
 }
 
-/// Attention weights of a layer for the first steps of a row, mean over heads, the original's and the model's with the
-/// original's input: `steps × steps` numbers each.
-pub(super) fn maps(
-    original: &Decoder,
-    model: &Decoder,
-    layer: usize,
-    rows: &Rows,
-    steps: usize,
-    device: &Device,
-) -> [Vec<f32>; 2] {
-    let steps = steps.min(rows.steps());
-    let inputs = rows.batch(&[0], device).inputs.narrow(1, 0, steps);
-    let [x, _] = attention_of_original(original, inputs)[layer].clone();
+/// Attention weights of a layer, mean over heads, the original's and the model's with the original's input, of one row:
+/// `steps × steps` numbers each.
+pub(super) fn maps<M: Swappable>(original: &M, model: &M, layer: usize, row: &Inputs) -> [Vec<f32>; 2] {
+    let [x, _] = seen_by_attention(original, row)[layer].clone();
     [original, model].map(|model| {
-        let input = AttentionInput::self_attn(x.clone()).with_weights();
-        let weights = model.blocks[layer].attention.forward(input).weights;
+        let weights = model.blocks()[layer].attention.forward(row.attention(x.clone()).with_weights()).weights;
         weights.map_or_else(Vec::new, |weights| weights.mean_dim(1).into_data().iter::<f32>().collect())
     })
 }

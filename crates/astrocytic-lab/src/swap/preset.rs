@@ -15,7 +15,7 @@ pub struct Preset {
     make: fn(AstrocyticAttentionConfig) -> AstrocyticAttentionConfig,
 }
 
-/// All presets, the default first.
+/// All presets.
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "hedgehog",
@@ -55,6 +55,14 @@ pub const PRESETS: &[Preset] = &[
 
 fn gated(config: AstrocyticAttentionConfig) -> AstrocyticAttentionConfig {
     config.with_decay(DecayConfig::Gated).with_write_gate(true)
+}
+
+/// Largest head whose d² second-order features are few enough.
+const SMALL_HEAD: usize = 16;
+
+/// The preset for a layer where none is named: `taylor`, nearest to softmax, where heads are small, else `hedgehog`.
+pub fn default_preset(layer: &SoftmaxAttentionConfig) -> &'static str {
+    if layer.d_model / layer.n_heads <= SMALL_HEAD { "taylor" } else { "hedgehog" }
 }
 
 /// The named preset for a softmax layer: its sizes, its heads, its positions; with a window where asked for.

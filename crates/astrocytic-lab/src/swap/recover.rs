@@ -6,12 +6,13 @@ use std::path::Path;
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
-use astrocytic_models::Decoder;
-use burn::module::{Lora, Module, ParamGroup, ParamId};
+use astrocytic_models::{Decoder, TextEncoder, mean};
+use burn::module::{Lora, ParamGroup, ParamId};
+use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Device, Tensor};
 
-use super::rows::Rows;
+use super::model::{Inputs, Swappable};
+use super::rows::RowBatch;
 use super::stage::{self, StageConfig};
 use super::transfer::new_parts_of;
 
@@ -28,46 +29,57 @@ fn projections(attention: &Attention) -> Vec<ParamId> {
     linears.iter().map(|linear| linear.weight.id).collect()
 }
 
-/// Trains `model` towards `original`; with a rank by adapters, which are merged in the end, else in all weights.
-#[expect(clippy::too_many_arguments, reason = "one caller, and a struct would only rename them")]
-pub(super) fn run(
-    original: &Decoder,
-    model: Decoder,
+/// Trains `model` by `loss`, which is given the model and the step; with a rank by adapters, which are merged in the end,
+/// else in all weights.
+pub(super) fn run<M: Swappable>(
+    model: M,
     layers: &[usize],
-    rows: &Rows,
     rank: usize,
-    batch: usize,
     config: &StageConfig,
-    seed: u64,
-    device: &Device,
-    name: &str,
     folder: &Path,
-) -> Result<Decoder> {
+    loss: impl FnMut(&M, u64) -> Tensor<1>,
+) -> Result<M> {
     if config.steps == 0 {
         return Ok(model);
     }
     let model = if rank > 0 {
-        let adapted = layers.iter().flat_map(|&layer| projections(&model.blocks[layer].attention)).collect::<Vec<_>>();
+        let adapted =
+            layers.iter().flat_map(|&layer| projections(&model.blocks()[layer].attention)).collect::<Vec<_>>();
         let new = new_parts_of(&model, layers);
         let lora = Lora::new(rank, 2.0 * rank as f64).set_param_group(ParamGroup::from_ids(adapted));
         model.train().apply_lora(lora).unfreeze_group(ParamGroup::from_ids(new))
     } else {
         model.train().unfreeze()
     };
-    let loss = |model: &Decoder, step: u64| {
-        let rows = rows.batch(&rows.of_step(step, batch, seed), device);
-        let expected = original.forward(rows.inputs.clone());
-        let found = model.forward(Tensor::from_inner(rows.inputs));
-        let [batch, steps, vocabulary] = found.dims();
-        let flat = |logits: Tensor<3>| logits.reshape([batch * steps, vocabulary]);
-        let (expected, found) = (flat(expected), flat(found));
-        let own = cross_entropy(found.clone(), &rows.targets);
-        // The cross-entropy with the original's prediction less that prediction's own entropy: 0 at the original.
-        let entropy = (softmax(expected.clone(), 1) * log_softmax(expected.clone(), 1)).sum();
-        let cross = (Tensor::from_inner(softmax(expected, 1)) * log_softmax(found, 1)).sum();
-        let divergence = (Tensor::from_inner(entropy) - cross).div_scalar((batch * steps) as f64);
-        divergence.mul_scalar(1.0 - DATA) + own.mul_scalar(DATA)
-    };
-    let model = stage::run(model, name, config, folder, loss)?;
+    let model = stage::run(model, "recovery", config, folder, loss)?;
     Ok(model.valid().materialize())
+}
+
+/// What a decoder is to match: the original's prediction of each token, and a little the token itself.
+pub(super) fn of_logits(original: &Decoder, model: &Decoder, rows: RowBatch) -> Tensor<1> {
+    let expected = original.forward(rows.inputs.clone());
+    let found = model.forward(Tensor::from_inner(rows.inputs));
+    let [batch, steps, vocabulary] = found.dims();
+    let flat = |logits: Tensor<3>| logits.reshape([batch * steps, vocabulary]);
+    let (expected, found) = (flat(expected), flat(found));
+    let own = cross_entropy(found.clone(), &rows.targets);
+    // The cross-entropy with the original's prediction less that prediction's own entropy: 0 at the original.
+    let entropy = (softmax(expected.clone(), 1) * log_softmax(expected.clone(), 1)).sum();
+    let cross = (Tensor::from_inner(softmax(expected, 1)) * log_softmax(found, 1)).sum();
+    let divergence = (Tensor::from_inner(entropy) - cross).div_scalar((batch * steps) as f64);
+    divergence.mul_scalar(1.0 - DATA) + own.mul_scalar(DATA)
+}
+
+/// What an encoder is to match: the original's embedding of each text, by direction, and what each of its steps became.
+pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs: &Inputs) -> Tensor<1> {
+    let padded = inputs.padded.clone().expect("encoders are given their padding");
+    let expected = original.forward(inputs.tokens.clone(), &padded);
+    let found = model.forward(Tensor::from_inner(inputs.tokens.clone()), &Tensor::from_inner(padded.clone()));
+    let cosine = (mean(found.clone(), &Tensor::from_inner(padded.clone()))
+        * Tensor::from_inner(mean(expected.clone(), &padded)))
+    .sum_dim(1);
+    let kept = padded.bool_not().float().unsqueeze_dim::<3>(2);
+    let size = (expected.clone().square() * kept.clone()).sum();
+    let error = ((found - Tensor::from_inner(expected)).square() * Tensor::from_inner(kept)).sum();
+    cosine.mean().neg().add_scalar(1.0) + error / Tensor::from_inner(size)
 }

@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::model::Inputs;
 use crate::progress::Progress;
 use crate::train::derive_seed;
 
@@ -86,16 +87,25 @@ impl Rows {
         RowBatch { inputs: Tensor::from_data(TensorData::new(inputs, [rows.len(), self.steps]), device), targets }
     }
 
+    /// The same as inputs alone.
+    pub fn inputs(&self, rows: &[usize], device: &Device) -> Inputs {
+        Inputs { tokens: self.batch(rows, device).inputs, padded: None }
+    }
+
     /// The rows of a step: every row once in each pass, in an order that depends on seed and pass alone.
     pub fn of_step(&self, step: u64, size: usize, seed: u64) -> Vec<usize> {
-        let count = self.count();
-        let size = size.min(count);
-        let per_pass = (count / size) as u64;
-        let mut order: Vec<usize> = (0..count).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(derive_seed(seed, "order", step / per_pass)));
-        let first = (step % per_pass) as usize * size;
-        order[first..first + size].to_vec()
+        of_step(self.count(), step, size, seed)
     }
+}
+
+/// Of `count` things, those of a step: every one once in each pass, in an order that depends on seed and pass alone.
+pub(super) fn of_step(count: usize, step: u64, size: usize, seed: u64) -> Vec<usize> {
+    let size = size.min(count);
+    let per_pass = (count / size) as u64;
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(derive_seed(seed, "order", step / per_pass)));
+    let first = (step % per_pass) as usize * size;
+    order[first..first + size].to_vec()
 }
 
 #[cfg(test)]

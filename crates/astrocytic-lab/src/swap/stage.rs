@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
-use astrocytic_models::Decoder;
 use burn::module::{Module, Param, ParamId};
 use burn::optim::GradientsParams;
+use burn::store::ModuleSnapshot;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -34,13 +34,13 @@ pub struct StageConfig {
 ///
 /// # Errors
 /// For a loss that is not finite, or a checkpoint that cannot be read or written.
-pub(super) fn run(
-    mut model: Decoder,
+pub(super) fn run<M: Module + ModuleSnapshot>(
+    mut model: M,
     name: &str,
     config: &StageConfig,
     folder: &Path,
-    mut loss: impl FnMut(&Decoder, u64) -> Tensor<1>,
-) -> Result<Decoder> {
+    mut loss: impl FnMut(&M, u64) -> Tensor<1>,
+) -> Result<M> {
     let checkpoint = Checkpoint::new(&folder.join(name));
     let training = TrainingConfig {
         learning_rate: config.learning_rate,

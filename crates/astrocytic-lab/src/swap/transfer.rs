@@ -4,13 +4,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use astrocytic_attention::{Attention, AttentionInput};
-use astrocytic_models::Decoder;
-use burn::module::{Module, ParamGroup, ParamId};
-use burn::tensor::{Device, Int, Tensor};
+use astrocytic_attention::Attention;
+use burn::module::{ParamGroup, ParamId};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::rows::Rows;
+use super::model::{Inputs, Swappable, seen_by_attention};
 use super::stage::{self, StageConfig};
 
 /// What a layer is to match.
@@ -21,19 +20,6 @@ pub enum Match {
     Output,
     /// The attention weights: cross-entropy, as Hedgehog has it.
     Weights,
-}
-
-/// What goes into and comes out of the attention of each block of the original.
-pub(super) fn attention_of_original(original: &Decoder, tokens: Tensor<2, Int>) -> Vec<[Tensor<3>; 2]> {
-    let mut seen = Vec::new();
-    original.blocks.iter().fold(original.embed(tokens, 0), |x, block| {
-        block.forward_with(x, |x| {
-            let context = block.attention.forward(AttentionInput::self_attn(x.clone())).context;
-            seen.push([x, context.clone()]);
-            context
-        })
-    });
-    seen
 }
 
 /// All of a swapped layer that is not one of the four projections.
@@ -47,36 +33,33 @@ fn new_parts(attention: &Attention) -> Vec<ParamId> {
 }
 
 /// The new parts of all swapped layers.
-pub(super) fn new_parts_of(model: &Decoder, layers: &[usize]) -> Vec<ParamId> {
-    layers.iter().flat_map(|&layer| new_parts(&model.blocks[layer].attention)).collect()
+pub(super) fn new_parts_of(model: &impl Swappable, layers: &[usize]) -> Vec<ParamId> {
+    layers.iter().flat_map(|&layer| new_parts(&model.blocks()[layer].attention)).collect()
 }
 
-/// Trains the swapped layers' feature maps and gates.
-#[expect(clippy::too_many_arguments, reason = "one caller, and a struct would only rename them")]
-pub(super) fn run(
-    original: &Decoder,
-    model: Decoder,
+/// Trains the swapped layers' feature maps and gates; `inputs` are the rows of a step.
+pub(super) fn run<M: Swappable>(
+    original: &M,
+    model: M,
     layers: &[usize],
-    rows: &Rows,
+    inputs: impl Fn(u64) -> Inputs,
     matched: Match,
-    batch: usize,
     config: &StageConfig,
-    seed: u64,
-    device: &Device,
     folder: &Path,
-) -> Result<Decoder> {
+) -> Result<M> {
     let new = new_parts_of(&model, layers);
     if config.steps == 0 || new.is_empty() {
         return Ok(model);
     }
     let model = model.train().freeze().unfreeze_group(ParamGroup::from_ids(new));
-    let loss = |model: &Decoder, step: u64| {
-        let inputs = rows.batch(&rows.of_step(step, batch, seed), device).inputs;
-        let seen = attention_of_original(original, inputs);
+    let loss = |model: &M, step: u64| {
+        let inputs = inputs(step);
+        let seen = seen_by_attention(original, &inputs);
+        let on_graph = Inputs { tokens: inputs.tokens.clone(), padded: inputs.padded.clone().map(Tensor::from_inner) };
         let losses = layers.iter().map(|&layer| {
             let [x, context] = seen[layer].clone();
-            let input = AttentionInput::self_attn(Tensor::from_inner(x.clone()));
-            let attention = &model.blocks[layer].attention;
+            let input = on_graph.attention(Tensor::from_inner(x.clone()));
+            let attention = &model.blocks()[layer].attention;
             match matched {
                 Match::Output => {
                     let found = attention.forward(input).context;
@@ -85,8 +68,8 @@ pub(super) fn run(
                     error / Tensor::from_inner(size)
                 }
                 Match::Weights => {
-                    let asked = AttentionInput::self_attn(x).with_weights();
-                    let expected = original.blocks[layer].attention.forward(asked).weights.expect("asked for");
+                    let asked = inputs.attention(x).with_weights();
+                    let expected = original.blocks()[layer].attention.forward(asked).weights.expect("asked for");
                     let found = attention.forward(input.with_weights()).weights.expect("asked for");
                     let [batch, heads, steps, _] = expected.dims();
                     let sum = (Tensor::from_inner(expected) * found.clamp_min(1e-9).log()).sum();

@@ -1,0 +1,404 @@
+//! An encoder's conversion, held to the original's embeddings and to what a probe reads from them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_attention::AttentionConfig;
+use astrocytic_attention::ops::cross_entropy;
+use astrocytic_data::{Cache, Corpus, write_atomically};
+use astrocytic_models::TextEncoder;
+use burn::module::Module;
+use burn::nn::LinearConfig;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
+
+use super::model::Inputs;
+use super::rows::of_step;
+use super::{LayerError, SwapConfig, attention_for, measure, page, recover, save_report, save_tokenizer, transfer};
+use crate::machine;
+use crate::train::derive_seed;
+
+/// Fewest characters of a sentence: shorter pieces are headings and numbers.
+const SHORTEST: usize = 20;
+/// Texts that are embedded side by side.
+const BATCH: usize = 32;
+/// Steps of a probe's training.
+const PROBE_STEPS: usize = 300;
+
+/// What came of an encoder's conversion. Cosines are the mean over held-out texts with the original's embedding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderReport {
+    /// What was asked for.
+    pub config: SwapConfig,
+    /// The attention that took their place.
+    pub preset: String,
+    /// Layers that were swapped.
+    pub layers: Vec<usize>,
+    /// Layers of the model.
+    pub model_layers: usize,
+    /// Parameters of the original and the converted model.
+    pub parameters: [usize; 2],
+    /// After conversion, before any training.
+    pub converted_cosine: f64,
+    /// After attention transfer.
+    pub after_transfer_cosine: f64,
+    /// After recovery.
+    pub after_recovery_cosine: f64,
+    /// The original without attention in the swapped layers.
+    pub no_attention_cosine: f64,
+    /// The same, recovered with the same budget.
+    pub no_attention_recovered_cosine: Option<f64>,
+    /// What is read from the embeddings.
+    pub probes: Vec<Probe>,
+    /// Errors of the swapped layers after conversion, transfer and recovery.
+    pub converted: Vec<LayerError>,
+    /// After transfer.
+    pub after_transfer: Vec<LayerError>,
+    /// After recovery.
+    pub after_recovery: Vec<LayerError>,
+    /// Seconds of the whole.
+    pub seconds: f64,
+    /// Commit of the program.
+    pub commit: String,
+    /// The machine.
+    pub machine: String,
+    /// Where the page is.
+    pub report: String,
+}
+
+/// Accuracy of a linear classifier of embeddings, on texts that it was not trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The texts' file.
+    pub name: String,
+    /// Texts it is measured on.
+    pub texts: usize,
+    /// Share of the commonest class among them.
+    pub commonest: f64,
+    /// With the original's embeddings.
+    pub original: f64,
+    /// With those after transfer.
+    pub after_transfer: f64,
+    /// With those after recovery.
+    pub after_recovery: f64,
+    /// With those of the original without attention, recovered where asked for.
+    pub no_attention: f64,
+}
+
+/// Converts, trains, measures and reports.
+pub(super) fn run(
+    config: &SwapConfig,
+    original: TextEncoder,
+    tokenizer: Option<Tokenizer>,
+    folder: &Path,
+    device: &Device,
+) -> Result<EncoderReport> {
+    let started = Instant::now();
+    let model = config.model.display();
+    let Some(tokenizer) = tokenizer else { bail!("{model}: the model has no tokenizer beside it") };
+    let Some(corpus) = &config.corpus else { bail!("{model}: an encoder samples no text; give a --corpus") };
+    let most = original.config().positions;
+    if config.context > most {
+        bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
+    }
+    let layers = config.layers.of(original.blocks.len())?;
+    let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
+    let texts = Texts { tokenizer: prepared(tokenizer, config.context)?, device: device.clone() };
+    let (training, held_out) = sentences(corpus, config)?;
+    let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
+    let labelled: Vec<Labelled> = config.probes.iter().map(labelled).collect::<Result<_>>()?;
+
+    let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
+    let inputs = |step| {
+        let rows = of_step(training.len(), step, config.batch, config.seed);
+        texts.inputs(rows.into_iter().map(|row| &training[row][..]))
+    };
+    let recover = |model: TextEncoder, name: &str| {
+        let loss = |model: &TextEncoder, step: u64| recover::of_embeddings(&original, model, &inputs(step));
+        recover::run(model, &layers, config.adapters, &config.recovery, &folder.join(name), loss)
+    };
+    let expected = texts.embed(&original, &held_out);
+    let cosine = |model: &TextEncoder| {
+        f64::from((texts.embed(model, &held_out) * expected.clone()).sum_dim(1).mean().into_scalar::<f32>())
+    };
+    let some = texts.inputs(held_out.iter().take(BATCH).map(Vec::as_slice));
+    let errors = |model: &TextEncoder| measure::layers(&original, model, &layers, &some);
+
+    let converted = swap(&asked)?;
+    let (converted_cosine, converted_errors) = (cosine(&converted), errors(&converted));
+    eprintln!("converted: cosine {converted_cosine:.4}");
+    let place = folder.join("swapped");
+    let transferred = transfer::run(&original, converted, &layers, inputs, config.matched, &config.transfer, &place)?;
+    let (after_transfer_cosine, after_transfer) = (cosine(&transferred), errors(&transferred));
+    eprintln!("after transfer: cosine {after_transfer_cosine:.4}");
+    let recovered = recover(transferred.clone(), "swapped")?;
+    let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
+    eprintln!("after recovery: cosine {after_recovery_cosine:.4}");
+    recovered.save(folder)?;
+    save_tokenizer(&texts.tokenizer, folder)?;
+
+    let mut without = swap(&AttentionConfig::Off)?;
+    let no_attention_cosine = cosine(&without);
+    let mut no_attention_recovered_cosine = None;
+    if config.controls && config.recovery.steps > 0 {
+        without = recover(without, "no-attention")?;
+        no_attention_recovered_cosine = Some(cosine(&without));
+    }
+    let probes = labelled.iter().map(|labelled| {
+        let rows = texts.encode(&labelled.texts)?;
+        let accuracy = |model| probe(&texts.embed(model, &rows), labelled, config.seed);
+        let [original, after_transfer, after_recovery, no_attention] =
+            [&original, &transferred, &recovered, &without].map(accuracy);
+        let test = &labelled.classes[labelled.train..];
+        let commonest = (0..labelled.count).map(|class| test.iter().filter(|&&c| c == class as i32).count()).max();
+        eprintln!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name);
+        Ok(Probe {
+            name: labelled.name.clone(),
+            texts: test.len(),
+            commonest: commonest.unwrap_or(0) as f64 / test.len() as f64,
+            original,
+            after_transfer,
+            after_recovery,
+            no_attention,
+        })
+    });
+    let mut report = EncoderReport {
+        config: config.clone(),
+        preset,
+        layers: layers.clone(),
+        model_layers: original.blocks.len(),
+        parameters: [original.num_params(), recovered.num_params()],
+        converted_cosine,
+        after_transfer_cosine,
+        after_recovery_cosine,
+        no_attention_cosine,
+        no_attention_recovered_cosine,
+        probes: probes.collect::<Result<_>>()?,
+        converted: converted_errors,
+        after_transfer,
+        after_recovery,
+        seconds: started.elapsed().as_secs_f64(),
+        commit: machine::commit().into(),
+        machine: machine::describe(),
+        report: "report.html".into(),
+    };
+    save_report(&report, folder)?;
+    let longest = held_out.iter().take(BATCH).max_by_key(|row| row.len()).map(Vec::as_slice);
+    let row = texts.inputs(longest.into_iter());
+    let maps: Vec<_> = layers.iter().map(|&layer| measure::maps(&original, &recovered, layer, &row)).collect();
+    write_atomically(&folder.join("report.html"), page::encoder(&report, &maps)?.as_bytes())?;
+    report.report = folder.join("report.html").display().to_string();
+    Ok(report)
+}
+
+/// The tokenizer, cutting texts to so many tokens and padding none: batches are padded here.
+fn prepared(mut tokenizer: Tokenizer, context: usize) -> Result<Tokenizer> {
+    let cut = tokenizers::TruncationParams { max_length: context, ..Default::default() };
+    tokenizer.with_padding(None).with_truncation(Some(cut)).map_err(|e| anyhow!("tokenizer: {e}"))?;
+    Ok(tokenizer)
+}
+
+/// Sentences to train on and others to measure on, of a corpus's training and test split.
+fn sentences(corpus: &str, config: &SwapConfig) -> Result<(Vec<String>, Vec<String>)> {
+    let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
+    let some = |documents: &[astrocytic_data::Document], count: usize, purpose: &str| {
+        let pieces = documents.iter().flat_map(|document| document.text.split_inclusive(['.', '!', '?', '\n']));
+        let mut pieces: Vec<String> =
+            pieces.map(|piece| piece.trim().to_string()).filter(|piece| piece.len() >= SHORTEST).collect();
+        pieces.shuffle(&mut ChaCha8Rng::seed_from_u64(derive_seed(config.seed, purpose, 0)));
+        if pieces.len() < count {
+            bail!("the corpus has {} sentences of that split, {count} were asked for; ask for fewer", pieces.len());
+        }
+        pieces.truncate(count);
+        Ok(pieces)
+    };
+    Ok((some(&corpus.train, config.rows, "training rows")?, some(&corpus.test, config.held_out, "held-out rows")?))
+}
+
+/// Texts as batches of tokens.
+struct Texts {
+    tokenizer: Tokenizer,
+    device: Device,
+}
+
+impl Texts {
+    fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
+        let encode = |text: &String| {
+            let tokens = self.tokenizer.encode_fast(text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
+            Ok(tokens.get_ids().iter().map(|&id| id as i32).collect())
+        };
+        texts.iter().map(encode).collect()
+    }
+
+    /// Rows padded to the longest.
+    fn inputs<'a>(&self, rows: impl Iterator<Item = &'a [i32]>) -> Inputs {
+        let rows: Vec<&[i32]> = rows.collect();
+        let steps = rows.iter().map(|row| row.len()).max().unwrap_or(1).max(1);
+        let mut tokens = vec![0; rows.len() * steps];
+        let mut padded = vec![true; rows.len() * steps];
+        for (i, row) in rows.iter().enumerate() {
+            tokens[i * steps..][..row.len()].copy_from_slice(row);
+            padded[i * steps..][..row.len()].fill(false);
+        }
+        let shape = [rows.len(), steps];
+        Inputs {
+            tokens: Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &self.device),
+            padded: Some(Tensor::<2, Bool>::from_data(TensorData::new(padded, shape), &self.device)),
+        }
+    }
+
+    /// `[texts, d_model]`, in batches of about the same length.
+    fn embed(&self, model: &TextEncoder, rows: &[Vec<i32>]) -> Tensor<2> {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&row| rows[row].len());
+        let parts = order.chunks(BATCH).map(|part| {
+            let Inputs { tokens, padded } = self.inputs(part.iter().map(|&row| &rows[row][..]));
+            model.embed(tokens, &padded.expect("made with its padding"))
+        });
+        let mut back = vec![0i32; rows.len()];
+        order.iter().enumerate().for_each(|(place, &row)| back[row] = place as i32);
+        let count = back.len();
+        Tensor::cat(parts.collect(), 0).select(0, Tensor::from_data(TensorData::new(back, [count]), &self.device))
+    }
+}
+
+/// Labelled texts, those to train a probe on first.
+struct Labelled {
+    name: String,
+    texts: Vec<String>,
+    classes: Vec<i32>,
+    count: usize,
+    train: usize,
+}
+
+/// Reads lines of a class, a whole number, a space and a text; UTF-8, or else Latin-1. A fifth is kept to measure on.
+fn labelled(path: &PathBuf) -> Result<Labelled> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // Every byte is a character of Latin-1.
+    let text = String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().iter().map(|&byte| byte as char).collect());
+    let mut lines = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let parsed = line.split_once(' ').and_then(|(class, text)| Some((class.parse::<u8>().ok()?, text.to_string())));
+        let wrong = || format!("{}, line {}: not a class from 0 to 255, a space and a text", path.display(), i + 1);
+        lines.push(parsed.with_context(wrong)?);
+    }
+    lines.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+    let train = lines.len() - lines.len() / 5;
+    if train == lines.len() {
+        bail!("{}: {} labelled lines are too few", path.display(), lines.len());
+    }
+    let (classes, texts): (Vec<i32>, Vec<String>) =
+        lines.into_iter().map(|(class, text)| (i32::from(class), text)).unzip();
+    let count = classes.iter().max().map_or(0, |&class| class as usize + 1);
+    let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into());
+    let folder = path.parent().and_then(Path::file_name).map_or_else(String::new, |name| name.to_string_lossy().into());
+    Ok(Labelled { name: format!("{folder}/{name}"), texts, classes, count, train })
+}
+
+/// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little decay).
+fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> f64 {
+    let device = embeddings.device().autodiff();
+    device.seed(derive_seed(seed, "probe", 0));
+    let [count, d_model] = embeddings.dims();
+    let train = embeddings.clone().narrow(0, 0, labelled.train);
+    let mean = train.clone().mean_dim(0);
+    let deviation = (train - mean.clone()).square().mean_dim(0).sqrt().clamp_min(1e-6);
+    let standard = (embeddings.clone() - mean) / deviation;
+    let own = Tensor::from_inner(standard.clone().narrow(0, 0, labelled.train));
+    let mut classifier = LinearConfig::new(d_model, labelled.count).init(&device);
+    let mut optimizer = AdamWConfig::new().with_weight_decay(0.1).init();
+    for _ in 0..PROBE_STEPS {
+        let loss = cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train]);
+        let grads = GradientsParams::from_grads(loss.backward(), &classifier);
+        classifier = optimizer.step(1e-2, classifier, grads);
+    }
+    let test = standard.narrow(0, labelled.train, count - labelled.train);
+    let found = classifier.valid().forward(test).argmax(1).into_data();
+    let expected = &labelled.classes[labelled.train..];
+    let right = found.iter::<i64>().zip(expected).filter(|(found, class)| *found == i64::from(**class)).count();
+    right as f64 / expected.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use astrocytic_attention::{Attention, SoftmaxAttentionConfig};
+    use astrocytic_data::TokenizerKind;
+    use astrocytic_models::TextEncoderConfig;
+    use burn::module::Param;
+
+    use super::super::{LayerChoice, Match, Report, StageConfig};
+    use super::*;
+
+    /// An encoder whose attention matters: queries and keys large enough to choose.
+    fn encoder(folder: &Path) {
+        let corpus = Corpus::load("generated", &Cache::new(folder)).unwrap();
+        let texts: Vec<&str> = corpus.train.iter().map(|document| document.text.as_str()).collect();
+        let tokenizer = astrocytic_data::Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &texts).unwrap();
+        let attention = AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2));
+        let device = Device::flex();
+        device.seed(5);
+        let mut model = TextEncoderConfig::new(tokenizer.vocabulary_size(), 16, 2, 32, 24, 1, attention).init(&device);
+        for block in &mut model.blocks {
+            let Attention::Softmax(layer) = &mut block.attention else { unreachable!() };
+            for (linear, size) in
+                [(&mut layer.query, 4.0), (&mut layer.key, 4.0), (&mut layer.value, 4.0), (&mut layer.output, 40.0)]
+            {
+                linear.weight = Param::from_tensor(linear.weight.val().mul_scalar(size));
+            }
+        }
+        model.save(folder).unwrap();
+        tokenizer.save(&folder.join("tokenizer.json")).unwrap();
+    }
+
+    #[test]
+    fn an_encoder_keeps_its_embeddings_and_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, out) = (folder.path().join("model"), folder.path().join("out"));
+        std::fs::create_dir(&model).unwrap();
+        encoder(&model);
+        let probe = folder.path().join("probe.txt");
+        let lines = (0..100).map(|i| if i % 2 == 0 { "0 the old fox\n" } else { "1 a bird sings\n" });
+        std::fs::write(&probe, lines.collect::<String>()).unwrap();
+        let config = SwapConfig {
+            model,
+            layers: LayerChoice::All,
+            preset: None,
+            window: 0,
+            corpus: Some("generated".into()),
+            probes: vec![probe.clone()],
+            context: 16,
+            rows: 256,
+            held_out: 64,
+            batch: 16,
+            matched: Match::Output,
+            transfer: StageConfig { steps: 60, learning_rate: 1e-2 },
+            recovery: StageConfig { steps: 60, learning_rate: 2e-3 },
+            adapters: 0,
+            controls: true,
+            seed: 1,
+        };
+        let device = Device::flex();
+        let Report::Encoder(report) = super::super::run(&config, &out, &device).unwrap() else { panic!("an encoder") };
+        assert!(report.after_transfer_cosine > report.converted_cosine, "{report:?}");
+        assert!(report.after_recovery_cosine > report.no_attention_recovered_cosine.unwrap(), "{report:?}");
+        assert!(report.after_recovery_cosine > 0.95, "{report:?}");
+        assert_eq!((report.probes[0].texts, report.probes[0].original), (20, 1.0));
+        let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(page.contains("Probes") && !page.contains("NaN"));
+
+        let saved = TextEncoder::load(&out, &device).unwrap();
+        assert_eq!(saved.config().swapped.len(), 2);
+        std::fs::write(&probe, "no class here\n").unwrap();
+        let fault = labelled(&probe).err().unwrap().to_string();
+        assert!(fault.contains("line 1"), "{fault}");
+        let fault = super::super::run(&SwapConfig { corpus: None, ..config }, &folder.path().join("o"), &device);
+        assert!(fault.err().unwrap().to_string().contains("--corpus"));
+    }
+}

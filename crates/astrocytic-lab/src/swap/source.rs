@@ -1,0 +1,46 @@
+//! The model to convert: what `train` wrote, or a pretrained file.
+
+use std::path::Path;
+
+use anyhow::Result;
+use astrocytic_models::pretrained::{self, PretrainedConfig};
+use astrocytic_models::{Decoder, Saved, TextEncoder, load, saved};
+use burn::tensor::Device;
+use tokenizers::Tokenizer;
+
+/// A model to convert.
+pub(super) enum Source {
+    /// It predicts the next token.
+    Decoder {
+        model: Box<Decoder>,
+        tokenizer: Option<Tokenizer>,
+        /// The token that texts begin with.
+        begin: Option<u32>,
+    },
+    /// It embeds texts.
+    Encoder { model: Box<TextEncoder>, tokenizer: Option<Tokenizer> },
+}
+
+/// Opens it.
+pub(super) fn open(path: &Path, device: &Device) -> Result<Source> {
+    if let Some(kind) = saved(path) {
+        let tokenizer = astrocytic_data::Tokenizer::load(&path.join("tokenizer.json"))?;
+        let begin = Some(tokenizer.end_id());
+        let tokenizer = Some(tokenizer.into_inner());
+        return Ok(match kind {
+            Saved::Decoder => Source::Decoder { model: Box::new(load(path, device)?), tokenizer, begin },
+            Saved::Encoder => Source::Encoder { model: Box::new(TextEncoder::load(path, device)?), tokenizer },
+        });
+    }
+    let source = pretrained::open(path)?;
+    let tokenizer = source.tokenizer.clone();
+    let begin = match &source.config {
+        PretrainedConfig::Llama(config) => config.bos,
+        PretrainedConfig::Gpt2(config) => config.bos,
+        _ => {
+            let model = Box::new(TextEncoder::from_pretrained(source, device)?);
+            return Ok(Source::Encoder { model, tokenizer });
+        }
+    };
+    Ok(Source::Decoder { model: Box::new(Decoder::from_pretrained(source, device)?), tokenizer, begin })
+}
