@@ -89,3 +89,27 @@ fn speeds_in_the_readme_are_those_of_the_stored_rows() {
     }
     assert!(checked >= 20, "{checked} rows of speed");
 }
+
+/// Rows of swapped models begin with a link to the report of a stored conversion; their figures are that conversion's:
+/// losses over the original's, or cosines with the original's embeddings.
+#[test]
+fn conversions_in_the_readme_are_the_stored_ones() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut checked = 0;
+    for line in readme().lines().filter(|line| line.starts_with("| [") && line.contains("/report.html)")) {
+        let folder = line.split_once("](").and_then(|(_, rest)| rest.split_once("/report.html)")).expect("a link").0;
+        let path = root.join(folder).join("swap.json");
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("swap.json")).expect("JSON");
+        let losses =
+            ["converted", "after_transfer", "after_recovery", "window_only_recovered", "no_attention_recovered"];
+        let cells = losses.map(|name| {
+            let loss = report[format!("{name}_loss")].as_f64().zip(report["original_loss"].as_f64());
+            let cosine = report[format!("{name}_cosine")].as_f64().map(|cosine| format!("{cosine:.4}"));
+            loss.map(|(loss, original)| format!("{:+.4}", loss - original)).or(cosine).unwrap_or_default()
+        });
+        let found: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).skip(1).collect();
+        assert_eq!(found, cells, "{line}");
+        checked += 1;
+    }
+    assert!(checked >= 1, "no row of a conversion");
+}

@@ -1,5 +1,8 @@
 //! Pretrained models do what their own programs do (shared/data/README.md has the outputs to check against).
 
+#[path = "synthetic/mod.rs"]
+mod synthetic;
+
 use std::path::{Path, PathBuf};
 
 use astrocytic_models::pretrained::{self, PretrainedConfig};
@@ -75,5 +78,37 @@ fn minilm_finds_what_is_alike() {
     {
         let cosine = (person.clone() * embed(text)).sum().into_scalar::<f32>();
         assert!((f64::from(cosine) - expected).abs() < 1e-4, "{text}: {cosine} for {expected}");
+    }
+}
+
+fn ids(tokens: &[i32]) -> Tensor<2, Int> {
+    Tensor::from_data(TensorData::new(tokens.to_vec(), [1, tokens.len()]), &Device::flex())
+}
+
+fn assert_close<const D: usize>(name: &str, found: Tensor<D>, expected: Tensor<D>) {
+    assert!(expected.clone().is_finite().all().into_scalar::<bool>(), "{name}: not finite");
+    assert!(found.all_close(expected, Some(1e-4), Some(1e-5)), "{name}");
+}
+
+/// Small models of every family and format, one GPT-2 among them: with a cache as without, and padding is not there.
+#[test]
+fn every_small_model_runs() {
+    let device = Device::flex();
+    for (name, files) in synthetic::models() {
+        let source = pretrained::read(files).unwrap();
+        if let PretrainedConfig::Bert(_) = source.config {
+            let model = TextEncoder::from_pretrained(source, &device).unwrap();
+            let padded =
+                |mask: &[bool]| Tensor::<2, Bool>::from_data(TensorData::new(mask.to_vec(), [1, mask.len()]), &device);
+            let alone = model.embed(ids(&[3, 1, 2]), &padded(&[false; 3]));
+            let longer = model.embed(ids(&[3, 1, 2, 0]), &padded(&[false, false, false, true]));
+            assert_close(&name, longer, alone);
+            continue;
+        }
+        let model = Decoder::from_pretrained(source, &device).unwrap();
+        let whole = model.forward(ids(&[3, 1, 2, 0, 1]));
+        let mut cache = model.empty_cache(1);
+        let parts = [&[3, 1][..], &[2], &[0, 1]].map(|part| model.forward_cache(ids(part), &mut cache));
+        assert_close(&name, Tensor::cat(parts.to_vec(), 1), whole);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let device = astrocytic_lab::device::parse(&arguments.device)?;
     let model = load(&arguments.model, &device).context("loading the model; `astrocytic train` makes one")?;
     let tokenizer = Tokenizer::load(&arguments.model.join("tokenizer.json"))?;
-    if tokenizer.vocabulary_size() != model.config().vocabulary {
+    if tokenizer.vocabulary_size() > model.config().vocabulary {
         bail!(
             "{}: the tokenizer knows {} tokens, the model {}; they do not belong together",
             arguments.model.display(),
@@ -76,6 +76,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let mut prompt = vec![tokenizer.end_id()];
     prompt.extend(tokenizer.encode(&arguments.prompt)?);
+    if let Some(most) = model.config().positions.filter(|&most| prompt.len() + arguments.tokens > most) {
+        bail!(
+            "{} tokens after a prompt of {} are more than the model's {most} positions",
+            arguments.tokens,
+            prompt.len()
+        );
+    }
     let sampling = Sampling { temperature, top_k, top_p, seed };
     let generator = match arguments.form {
         FormName::Recurrent => Generator::recurrent(&model, &prompt, sampling),

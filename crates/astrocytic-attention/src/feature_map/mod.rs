@@ -48,7 +48,7 @@ pub enum FeatureMapConfig {
         /// Seed of the random directions.
         seed: u64,
     },
-    /// Second-order Taylor expansion of exp, m = 1 + d + d² (Based, arXiv 2402.18668).
+    /// Second-order Taylor expansion of exp, m = 1 + d + d(d + 1)/2 (Based, arXiv 2402.18668).
     Taylor,
     /// Deterministic parameter-free projection, m = 2dν (arXiv 2102.11174, eq. 37).
     Dpfp {
@@ -64,7 +64,7 @@ impl FeatureMapConfig {
             Self::Elu | Self::Relu | Self::Identity | Self::Silu => d,
             Self::Hedgehog => 2 * d,
             Self::PositiveRandom { features, .. } | Self::Trigonometric { features, .. } => features,
-            Self::Taylor => 1 + d + d * d,
+            Self::Taylor => 1 + d + taylor::pairs(d),
             Self::Dpfp { nu } => 2 * d * nu,
         }
     }
@@ -83,7 +83,7 @@ impl FeatureMapConfig {
             Self::Hedgehog => 2.0 * d * d + 4.0 * m,
             Self::PositiveRandom { .. } => 2.0 * m * d + 2.0 * d + 3.0 * m,
             Self::Trigonometric { .. } => m * d + 3.0 * d + 2.0 * m,
-            Self::Taylor => 2.0 * d * d,
+            Self::Taylor => 2.0 * m * d,
             Self::Dpfp { .. } => 2.0 * d + m,
         }
     }

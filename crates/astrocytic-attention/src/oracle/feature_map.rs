@@ -54,7 +54,7 @@ impl FeatureMap {
             Self::Elu | Self::Relu | Self::Identity | Self::Silu => d,
             Self::Hedgehog => 2 * d,
             Self::PositiveRandom { features } | Self::Trigonometric { features } => features,
-            Self::Taylor => 1 + d + d * d,
+            Self::Taylor => 1 + d + d * (d + 1) / 2,
             Self::Dpfp { nu } => 2 * d * nu,
         }
     }
@@ -220,11 +220,21 @@ pub fn trigonometric_vjp(x: &[f64], omega: &[f64], d_y: &[f64]) -> (Vec<f64>, Ve
     (normalize_vjp(x, &d_unit), outer(&d_angles, &normalize(x)))
 }
 
-/// `[1, x', (x' ⊗ x') / √2]`, so that `φ(q)·φ(k) = 1 + s + s²/2` for `s = q·k / √d` (Based, arXiv 2402.18668).
+/// The weight of a pair: each stands for two of `x' ⊗ x' / √2`, but one with itself.
+fn weight(i: usize, j: usize) -> f64 {
+    if i == j { 0.5f64.sqrt() } else { 1.0 }
+}
+
+fn pairs(d: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..d).flat_map(move |i| (i..d).map(move |j| (i, j)))
+}
+
+/// `[1, x', x'_i x'_j for i < j, x'_i² / √2]`, the pairs row by row, so that `φ(q)·φ(k) = 1 + s + s²/2` for `s = q·k / √d`
+/// (Based, arXiv 2402.18668).
 pub fn taylor(x: &[f64]) -> Vec<f64> {
     let x = scale(x, quarter(x.len()));
-    let squares = scale(&outer(&x, &x), 0.5f64.sqrt());
-    [&[1.0], x.as_slice(), squares.as_slice()].concat()
+    let products: Vec<f64> = pairs(x.len()).map(|(i, j)| weight(i, j) * x[i] * x[j]).collect();
+    [&[1.0], x.as_slice(), products.as_slice()].concat()
 }
 
 /// Gradient of [`taylor`].
@@ -232,10 +242,12 @@ pub fn taylor_vjp(x: &[f64], d_y: &[f64]) -> Vec<f64> {
     let d = x.len();
     let c = quarter(d);
     let scaled = scale(x, c);
-    let (d_linear, d_squares) = d_y[1..].split_at(d);
+    let (d_linear, d_products) = d_y[1..].split_at(d);
     let mut d_scaled = d_linear.to_vec();
-    add(&mut d_scaled, 0.5f64.sqrt(), &product(d_squares, &scaled));
-    add(&mut d_scaled, 0.5f64.sqrt(), &product_transposed(d_squares, &scaled));
+    for ((i, j), d_product) in pairs(d).zip(d_products) {
+        d_scaled[i] += weight(i, j) * d_product * scaled[j];
+        d_scaled[j] += weight(i, j) * d_product * scaled[i];
+    }
     scale(&d_scaled, c)
 }
 
