@@ -19,13 +19,14 @@ pub struct Preset {
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "hedgehog",
-        description: "learned softmax-like feature map, Hebbian writes, calcium, gated decay and write strength",
+        description: "learned softmax-like feature map, Hebbian writes, calcium, gated decay and write strength, short \
+                      convolution",
         make: |config| gated(config.with_feature_map(FeatureMapConfig::Hedgehog)),
     },
     Preset {
         name: "taylor",
         description: "second-order Taylor features of the softmax kernel, Hebbian writes, calcium, gated decay and write \
-                      strength",
+                      strength, short convolution",
         make: |config| gated(config.with_feature_map(FeatureMapConfig::Taylor)),
     },
     Preset {
@@ -53,8 +54,9 @@ pub const PRESETS: &[Preset] = &[
     },
 ];
 
+/// Gates and a short convolution, which start as if they were not there.
 fn gated(config: AstrocyticAttentionConfig) -> AstrocyticAttentionConfig {
-    config.with_decay(DecayConfig::Gated).with_write_gate(true)
+    config.with_decay(DecayConfig::Gated).with_write_gate(true).with_convolution(4)
 }
 
 /// Largest head whose d² second-order features are few enough.
