@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 256)]
     context: usize,
     /// Rows to train on.
-    #[arg(long, default_value_t = 4096)]
+    #[arg(long, default_value_t = 8192)]
     rows: usize,
     /// Rows to measure on.
     #[arg(long, default_value_t = 256)]
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "output")]
     transfer: MatchName,
     /// Steps of attention transfer; 0 leaves it out.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 300)]
     transfer_steps: u64,
     /// Its learning rate.
     #[arg(long, default_value_t = 1e-2)]
