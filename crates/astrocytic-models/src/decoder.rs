@@ -163,7 +163,7 @@ impl DecoderConfig {
     pub fn init_seeded(&self, seed: u64, device: &Device) -> Decoder {
         device.seed(seed);
         let model = self.init(device);
-        model.visit(&mut Materialize);
+        draw_parameters(&model);
         model
     }
 
@@ -182,12 +182,16 @@ impl DecoderConfig {
     }
 }
 
-struct Materialize;
-
-impl ModuleVisitor for Materialize {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        param.val();
+/// Draws the parameters that are not drawn yet, from the random numbers as they are now: Burn does so when a parameter is
+/// first used.
+pub fn draw_parameters<M: Module>(module: &M) {
+    struct Draw;
+    impl ModuleVisitor for Draw {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            param.val();
+        }
     }
+    module.visit(&mut Draw);
 }
 
 impl Decoder {

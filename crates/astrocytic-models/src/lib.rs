@@ -24,7 +24,7 @@ mod text_encoder;
 mod transformer_encoder;
 
 pub use block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
-pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer};
+pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer, draw_parameters};
 pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};
 pub use store::{ModelError, Saved, load, save, saved};

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
 use astrocytic_data::write_atomically;
+use astrocytic_models::draw_parameters;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
@@ -167,7 +168,7 @@ fn swap<M: Swappable>(
     for &layer in layers {
         model.swap_layer(layer, attention)?;
     }
-    stage::materialize(&model);
+    draw_parameters(&model);
     Ok(model)
 }
 

@@ -91,17 +91,6 @@ pub(super) fn run<M: Module + ModuleSnapshot>(
     Ok(model)
 }
 
-/// Draws what is not drawn yet: Burn does so when a parameter is first used.
-pub(super) fn materialize<M: Module>(module: &M) {
-    struct Materialize;
-    impl burn::module::ModuleVisitor for Materialize {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            param.val();
-        }
-    }
-    module.visit(&mut Materialize);
-}
-
 /// The identities of a module's parameters.
 pub(super) fn parameters<M: Module>(module: &M) -> Vec<ParamId> {
     struct Ids(Vec<ParamId>);
