@@ -102,13 +102,13 @@ fn every_small_model_runs() {
                 |mask: &[bool]| Tensor::<2, Bool>::from_data(TensorData::new(mask.to_vec(), [1, mask.len()]), &device);
             let alone = model.embed(ids(&[3, 1, 2]), &padded(&[false; 3]));
             let longer = model.embed(ids(&[3, 1, 2, 0]), &padded(&[false, false, false, true]));
-            assert_close(&name, longer, alone);
+            assert_close(name, longer, alone);
             continue;
         }
         let model = Decoder::from_pretrained(source, &device).unwrap();
         let whole = model.forward(ids(&[3, 1, 2, 0, 1]));
         let mut cache = model.empty_cache(1);
         let parts = [&[3, 1][..], &[2], &[0, 1]].map(|part| model.forward_cache(ids(part), &mut cache));
-        assert_close(&name, Tensor::cat(parts.to_vec(), 1), whole);
+        assert_close(name, Tensor::cat(parts.to_vec(), 1), whole);
     }
 }

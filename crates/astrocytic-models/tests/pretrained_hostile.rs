@@ -34,7 +34,16 @@ fn parts(files: &mut Files) -> Vec<&mut File> {
 }
 
 /// Reads everything; whether that was a model.
-fn survives(mut files: Files, what: &dyn std::fmt::Display) -> bool {
+fn survives(files: Files, what: &dyn std::fmt::Display) -> bool {
+    let (is_model, excess) = read_all(files.clone(), what);
+    // A library's table that grows with the number of models, not with this one, has grown once: read again it does not.
+    let excess = excess.and_then(|_| read_all(files, what).1);
+    assert!(excess.is_none(), "{what}: {} bytes of memory", excess.unwrap_or(0));
+    is_model
+}
+
+/// Whether that was a model, and the memory that it took where that is too much.
+fn read_all(mut files: Files, what: &dyn std::fmt::Display) -> (bool, Option<usize>) {
     let size: usize = parts(&mut files).iter().map(|file| file.bytes.len()).sum();
     // A tokenizer.json is the library's business once it is read.
     let own_tokenizer = !matches!(files, Files::HuggingFace { .. });
@@ -63,8 +72,8 @@ fn survives(mut files: Files, what: &dyn std::fmt::Display) -> bool {
         }
     }));
     let used = ALLOCATOR.peak_usage().saturating_sub(before);
-    assert!(used <= MEMORY_FACTOR * size + MEMORY_FLOOR, "{what}: {used} bytes of memory for {size}");
-    read.unwrap_or_else(|_| panic!("{what}: panicked"))
+    let excess = (used > MEMORY_FACTOR * size + MEMORY_FLOOR).then_some(used);
+    (read.unwrap_or_else(|_| panic!("{what}: panicked")), excess)
 }
 
 /// Where damage does most: headers and texts, not numbers of the model.

@@ -116,14 +116,4 @@ mod tests {
             assert!(error.contains("merge"), "{error}");
         }
     }
-
-    #[test]
-    fn special_tokens_of_any_length_are_refused() {
-        let text = "x".repeat(300);
-        for (kind, refused) in [(Kind::Control, true), (Kind::UserDefined, true), (Kind::Normal, false)] {
-            let pieces = [Piece { text: "a", score: 0.0, kind: Kind::Normal }, Piece { text: &text, score: 0.0, kind }];
-            let none = Ends { begin: None, end: None };
-            assert_eq!(tokenizer(&pieces, &[], Splitting::Gpt2, none).is_err(), refused, "{kind:?}");
-        }
-    }
 }

@@ -49,17 +49,8 @@ pub(super) fn owned(numbers: &HashMap<&str, u32>) -> Vocab {
     numbers.iter().map(|(&text, &number)| (text.to_owned(), number)).collect()
 }
 
-/// Longest text of a token that is found as it stands: the library's search takes kilobytes for each of its bytes, and a
-/// damaged length makes one token of a whole file.
-const LONGEST_SPECIAL: usize = 256;
-
 /// Marks what is found as it stands in a text and not by merging, and puts `ends` around a text.
 pub(super) fn add_special(tokenizer: &mut Tokenizer, pieces: &[Piece], ends: Ends) -> Result<(), String> {
-    let is_added = |piece: &Piece| matches!(piece.kind, Kind::Unknown | Kind::Control | Kind::UserDefined);
-    if let Some(long) = pieces.iter().position(|piece| is_added(piece) && piece.text.len() > LONGEST_SPECIAL) {
-        let length = pieces[long].text.len();
-        return Err(format!("its special token {long} is {length} bytes long, where {LONGEST_SPECIAL} are the most"));
-    }
     // An empty text would be found everywhere.
     let added = pieces.iter().filter(|piece| !piece.text.is_empty());
     let added = added.filter_map(|piece| match piece.kind {
