@@ -109,7 +109,7 @@ pub fn run() -> [f64; 2] {
     [encoder, swapped].map(|encoder| train_and_test(&ClassifierConfig::new(encoder, 2), &device))
 }
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a test calls `run`")]
 fn main() {
     let [vanilla, astrocytic] = run();
     println!("accuracy with Burn's attention {vanilla:.3}, with astrocytic attention {astrocytic:.3}");

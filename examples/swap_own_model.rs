@@ -105,7 +105,7 @@ pub fn run() -> Result<[f64; 3], Box<dyn Error>> {
     Ok([before, after, accuracy(&model, random, &device)])
 }
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a test calls `run`")]
 fn main() -> Result<(), Box<dyn Error>> {
     let [before, after, tuned] = run()?;
     println!("accuracy with Burn's attention {before:.3}, swapped {after:.3}, after 200 steps of training {tuned:.3}");

@@ -127,6 +127,11 @@ pub struct FeatureMap {
 }
 
 impl FeatureMap {
+    /// Whether its projection is random directions, which are a buffer and never trained.
+    pub fn is_random(&self) -> bool {
+        matches!(self.config, FeatureMapConfig::PositiveRandom { .. } | FeatureMapConfig::Trigonometric { .. })
+    }
+
     /// The map as one that works element by element, where it is.
     pub(crate) fn element_wise(&self) -> Option<Feature> {
         match self.config {

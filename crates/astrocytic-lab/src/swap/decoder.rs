@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 
 use super::rows::Rows;
 use super::{
-    Speed, SwapConfig, SwapReport, attention_for, measure, page, recover, save_report, save_tokenizer, transfer,
+    Speed, SwapConfig, SwapReport, attention_for, measure, page, plain, recover, save_report, save_tokenizer, transfer,
 };
 use crate::machine;
 use crate::progress::Progress;
@@ -83,7 +83,7 @@ pub(super) fn run(
         controls.then(|| recover(without, "no-attention").map(|model| loss(&model))).transpose()?;
     let (mut window_only_loss, mut window_only_recovered_loss) = (None, None);
     if config.window > 0 {
-        window_only_loss = Some(loss(&without_memories(&recovered)?));
+        window_only_loss = Some(loss(&without_memories(&recovered)));
         if controls {
             let window_only = transfer(swap(&attention(false)?.0)?, "window-only")?;
             window_only_recovered_loss = Some(loss(&recover(window_only, "window-only")?));
@@ -133,14 +133,14 @@ pub(super) fn run(
 }
 
 /// The same model, memories switched off.
-fn without_memories(model: &Decoder) -> Result<Decoder> {
+fn without_memories(model: &Decoder) -> Decoder {
     let mut model = model.clone();
     for block in &mut model.blocks {
         if let Attention::Astrocytic(layer) = &mut block.attention {
             layer.forget_memory();
         }
     }
-    Ok(model)
+    model
 }
 
 /// Rows that the model samples: to train on, and others to measure on.
@@ -162,6 +162,7 @@ fn of_corpus(corpus: &str, tokenizer: Option<&Tokenizer>, config: &SwapConfig) -
     let Some(tokenizer) = tokenizer else {
         bail!("{}: the model has no tokenizer beside it, which a corpus needs", config.model.display());
     };
+    let tokenizer = plain(tokenizer.clone(), None)?;
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
     let rows = |documents: &[Document], count: usize| -> Result<Rows> {
         let mut tokens = Vec::new();

@@ -21,7 +21,9 @@ use tokenizers::Tokenizer;
 
 use super::model::Inputs;
 use super::rows::of_step;
-use super::{LayerError, SwapConfig, attention_for, measure, page, recover, save_report, save_tokenizer, transfer};
+use super::{
+    LayerError, SwapConfig, attention_for, measure, page, plain, recover, save_report, save_tokenizer, transfer,
+};
 use crate::machine;
 use crate::train::derive_seed;
 
@@ -110,7 +112,7 @@ pub(super) fn run(
     }
     let layers = config.layers.of(original.blocks.len())?;
     let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
-    let texts = Texts { tokenizer: prepared(tokenizer, config.context)?, device: device.clone() };
+    let texts = Texts { tokenizer: plain(tokenizer.clone(), Some(config.context))?, device: device.clone() };
     let (training, held_out) = sentences(corpus, config)?;
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
     let labelled: Vec<Labelled> = config.probes.iter().map(labelled).collect::<Result<_>>()?;
@@ -142,7 +144,7 @@ pub(super) fn run(
     let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
     eprintln!("after recovery: cosine {after_recovery_cosine:.4}");
     recovered.save(folder)?;
-    save_tokenizer(&texts.tokenizer, folder)?;
+    save_tokenizer(&tokenizer, folder)?;
 
     let mut without = swap(&AttentionConfig::Off)?;
     let no_attention_cosine = cosine(&without);
@@ -196,13 +198,6 @@ pub(super) fn run(
     write_atomically(&folder.join("report.html"), page::encoder(&report, &maps)?.as_bytes())?;
     report.report = folder.join("report.html").display().to_string();
     Ok(report)
-}
-
-/// The tokenizer, cutting texts to so many tokens and padding none: batches are padded here.
-fn prepared(mut tokenizer: Tokenizer, context: usize) -> Result<Tokenizer> {
-    let cut = tokenizers::TruncationParams { max_length: context, ..Default::default() };
-    tokenizer.with_padding(None).with_truncation(Some(cut)).map_err(|e| anyhow!("tokenizer: {e}"))?;
-    Ok(tokenizer)
 }
 
 /// Sentences to train on and others to measure on, of a corpus's training and test split.
@@ -395,6 +390,9 @@ mod tests {
 
         let saved = TextEncoder::load(&out, &device).unwrap();
         assert_eq!(saved.config().swapped.len(), 2);
+        // The tokenizer is saved as it came, not cut to the context of this conversion.
+        let tokenizer = Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
+        assert!(tokenizer.encode("the old fox ".repeat(20), true).unwrap().len() > 16);
         std::fs::write(&probe, "no class here\n").unwrap();
         let fault = labelled(&probe).err().unwrap().to_string();
         assert!(fault.contains("line 1"), "{fault}");

@@ -1,4 +1,4 @@
-//! Swapping the attention of a trained decoder: convert, transfer, recover, measure.
+//! Swapping the attention of a trained model: convert, transfer, recover, measure.
 
 mod decoder;
 mod encoder;
@@ -21,7 +21,7 @@ use astrocytic_data::write_atomically;
 use astrocytic_models::draw_parameters;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use tokenizers::Tokenizer;
+use tokenizers::{Tokenizer, TruncationParams};
 
 pub use encoder::{EncoderReport, Probe};
 pub use layers::LayerChoice;
@@ -181,6 +181,13 @@ fn attention_for(config: &SwapConfig, layer: &Attention, memory: bool) -> Result
     let asked = preset(&name, layer.config(), config.window)?.with_memory(memory);
     asked.validate()?;
     Ok((AttentionConfig::Astrocytic(asked), name))
+}
+
+/// The tokenizer without padding, cutting texts to so many tokens or not at all: files may bring settings of their own.
+fn plain(mut tokenizer: Tokenizer, longest: Option<usize>) -> Result<Tokenizer> {
+    let cut = longest.map(|max_length| TruncationParams { max_length, ..Default::default() });
+    tokenizer.with_padding(None).with_truncation(cut).map_err(|e| anyhow!("tokenizer: {e}"))?;
+    Ok(tokenizer)
 }
 
 fn save_tokenizer(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {

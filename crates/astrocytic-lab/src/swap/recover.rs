@@ -14,7 +14,7 @@ use burn::tensor::activation::{log_softmax, softmax};
 use super::model::{Inputs, Swappable};
 use super::rows::RowBatch;
 use super::stage::{self, StageConfig};
-use super::transfer::new_parts_of;
+use super::transfer::{new_parts_of, random_parts};
 
 /// Share of the data's own tokens in the loss; the rest is the original's prediction.
 const DATA: f64 = 0.1;
@@ -49,7 +49,8 @@ pub(super) fn run<M: Swappable>(
         let lora = Lora::new(rank, 2.0 * rank as f64).set_param_group(ParamGroup::from_ids(adapted));
         model.train().apply_lora(lora).unfreeze_group(ParamGroup::from_ids(new))
     } else {
-        model.train().unfreeze()
+        let random = model.blocks().iter().flat_map(|block| random_parts(&block.attention)).collect::<Vec<_>>();
+        model.train().unfreeze_group(ParamGroup::all().exclude(ParamGroup::from_ids(random)))
     };
     let model = stage::run(model, "recovery", config, folder, loss)?;
     Ok(model.valid().materialize())
@@ -82,4 +83,45 @@ pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs:
     let size = (expected.clone().square() * kept.clone()).sum();
     let error = ((found - Tensor::from_inner(expected)).square() * Tensor::from_inner(kept)).sum();
     cosine.mean().neg().add_scalar(1.0) + error / Tensor::from_inner(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use astrocytic_attention::{AttentionConfig, SoftmaxAttentionConfig};
+    use astrocytic_models::DecoderConfig;
+    use burn::tensor::Device;
+
+    use super::super::{Match, Rows, preset, transfer};
+    use super::*;
+
+    #[test]
+    fn random_directions_are_never_trained_and_all_else_is() {
+        let device = Device::flex();
+        let softmax = SoftmaxAttentionConfig::new(16, 2).with_causal(true);
+        let config = DecoderConfig::new(20, 16, 1, 16, AttentionConfig::Softmax(softmax.clone()));
+        let original = config.init_seeded(1, &device);
+        let rows = Rows::of_text(&(0..65).map(|i| i % 20).collect::<Vec<_>>(), [4, 16]).unwrap();
+        let stage = StageConfig { steps: 3, learning_rate: 1e-2 };
+        let parts = |model: &Decoder| {
+            let Attention::Astrocytic(layer) = &model.blocks[0].attention else { unreachable!() };
+            let projection = layer.query_map.projection.as_ref().expect("both maps have one").val().into_data();
+            (projection, layer.value.weight.val().into_data())
+        };
+        for (name, random) in [("kozachkov2023", true), ("hedgehog", false)] {
+            let asked = AttentionConfig::Astrocytic(preset(name, &softmax, 0).unwrap());
+            let swapped = super::super::swap(&original, &[0], &asked, 0, &device).unwrap();
+            for rank in [0, 2] {
+                let folder = tempfile::tempdir().unwrap();
+                let inputs = |_| rows.inputs(&[0, 1], &device);
+                let matched = Match::Output;
+                let after =
+                    transfer::run(&original, swapped.clone(), &[0], inputs, matched, &stage, folder.path()).unwrap();
+                let loss = |model: &Decoder, _| of_logits(&original, model, rows.batch(&[0, 1], &device));
+                let after = run(after, &[0], rank, &stage, folder.path(), loss).unwrap();
+                let ((map, value), (map_after, value_after)) = (parts(&swapped), parts(&after));
+                assert_eq!(map == map_after, random, "{name}, rank {rank}: the map");
+                assert_ne!(value, value_after, "{name}, rank {rank}: the values");
+            }
+        }
+    }
 }

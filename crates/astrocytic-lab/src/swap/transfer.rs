@@ -22,14 +22,20 @@ pub enum Match {
     Weights,
 }
 
-/// All of a swapped layer that is not one of the four projections.
+/// The random directions of a layer's feature maps: buffers, which no stage trains.
+pub(super) fn random_parts(attention: &Attention) -> Vec<ParamId> {
+    let Attention::Astrocytic(layer) = attention else { return Vec::new() };
+    let maps = [&layer.query_map, &layer.key_map].into_iter().filter(|map| map.is_random());
+    maps.flat_map(stage::parameters).collect()
+}
+
+/// All of a swapped layer that is trained and not one of the four projections.
 fn new_parts(attention: &Attention) -> Vec<ParamId> {
     let Attention::Astrocytic(layer) = attention else { return Vec::new() };
     let projections = [&layer.query, &layer.key, &layer.value, &layer.output];
-    let kept: Vec<ParamId> = projections.iter().flat_map(|linear| stage::parameters(*linear)).collect();
-    let all = stage::parameters(attention).into_iter();
-    // Random feature maps are never trained: they are no parameters with a gradient, and stay frozen.
-    all.filter(|id| !kept.contains(id)).collect()
+    let mut left_out: Vec<ParamId> = projections.iter().flat_map(|linear| stage::parameters(*linear)).collect();
+    left_out.extend(random_parts(attention));
+    stage::parameters(attention).into_iter().filter(|id| !left_out.contains(id)).collect()
 }
 
 /// The new parts of all swapped layers.
