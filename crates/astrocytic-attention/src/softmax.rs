@@ -270,13 +270,13 @@ impl SoftmaxAttention {
             cache.padded = Some(if past == 0 { now } else { Tensor::cat(vec![before, now], 1) });
         }
 
-        let group = |x| share_heads(x, self.config.n_heads);
         let dropping = self.dropout.prob > 0.0 && device.is_autodiff();
         let (reads, weights) = if input.weights || dropping || cache.padded.is_some() || input.mask_attn.is_some() {
-            let (reads, weights) = self.weigh(query, group(key), group(value), causal, past, cache, input.mask_attn);
+            let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
+            let (reads, weights) = self.weigh(query, key, value, causal, past, cache, input.mask_attn);
             (reads, input.weights.then_some(weights))
         } else {
-            let [query, key, value] = [query, group(key), group(value)].map(|x| x.swap_dims(1, 2));
+            let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
             (softmax_attention(query, key, value, causal), None)
         };
         let reads = reads.reshape([batch, steps, d_model]);

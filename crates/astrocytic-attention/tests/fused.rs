@@ -208,18 +208,25 @@ fn softmax_is_that_of_tensor_operations() {
     for seed in 0..cases() {
         let draw = &mut Draw(ChaCha8Rng::seed_from_u64(seed));
         let causal = draw.coin();
-        let (batch, heads, d) = (draw.size(1..=3), draw.size(1..=3), draw.size(1..=40));
+        let (batch, key_heads, group, d) = (draw.size(1..=3), draw.size(1..=3), draw.size(1..=3), draw.size(1..=40));
+        let heads = key_heads * group;
         // (One key has all the weight, and gradients of 0 but for rounding.)
         let steps = draw.size(2..=150);
         let reads = if draw.coin() { steps } else { draw.size(1..=steps) };
         let inputs = [
             draw.tensor([batch, reads, heads, d], -2.0, 2.0),
-            draw.tensor([batch, steps, heads, d], -2.0, 2.0),
-            draw.tensor([batch, steps, heads, d], -1.0, 1.0),
+            draw.tensor([batch, steps, key_heads, d], -2.0, 2.0),
+            draw.tensor([batch, steps, key_heads, d], -1.0, 1.0),
         ];
         let fused = |x: &[Tensor<4>]| vec![flat(softmax_attention(x[0].clone(), x[1].clone(), x[2].clone(), causal))];
         let composed = |x: &[Tensor<4>]| {
             let [q, k, v] = [0, 1, 2].map(|i| x[i].clone().swap_dims(1, 2));
+            // Head h has the keys of h / group.
+            let shared = |x: Tensor<4>| {
+                let grouped = x.unsqueeze_dim::<5>(2).expand([batch, key_heads, group, steps, d]);
+                grouped.reshape([batch, heads, steps, d])
+            };
+            let [k, v] = [k, v].map(shared);
             // As a tensor: Burn's gradient of a division by a number is only exact to single precision.
             let factor = TensorData::new(vec![(d as f64).sqrt().recip()], [1, 1, 1, 1]);
             let factor = Tensor::<4>::from_data(factor, (&q.device(), DType::F64));
@@ -231,7 +238,14 @@ fn softmax_is_that_of_tensor_operations() {
             }
             vec![flat(softmax(scores, 3).matmul(v).swap_dims(1, 2))]
         };
-        hold(&format!("seed {seed}, causal {causal}, {reads} of {steps} steps, d {d}"), &inputs, &fused, &composed);
+        hold(
+            &format!(
+                "seed {seed}, causal {causal}, {reads} of {steps} steps, {heads} heads in groups of {group}, d {d}"
+            ),
+            &inputs,
+            &fused,
+            &composed,
+        );
     }
 }
 

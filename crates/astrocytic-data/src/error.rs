@@ -30,10 +30,18 @@ pub enum DataError {
         /// The names there are.
         known: String,
     },
+    /// A name that is neither a pretrained model nor a file.
+    #[error("unknown model \"{name}\": neither a file or folder nor one of {known}")]
+    UnknownModel {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
     /// A download that failed.
     #[error("fetching {name}: {reason}")]
     Fetch {
-        /// The corpus.
+        /// The corpus or model.
         name: String,
         /// What is wrong and what to do.
         reason: String,

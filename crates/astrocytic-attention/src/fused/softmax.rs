@@ -16,8 +16,8 @@ use super::{INPUTS, Kernel, Pass, Views};
 /// Queries and keys in a block.
 const SIDE: usize = 64;
 
-/// `softmax(q kᵀ / √d) v`. Inputs: 0. query `[batch, steps_q, heads, d]`, 1. key and 2. value `[batch, steps, heads, d]`.
-/// The result is `[batch, steps_q, heads, d]`. With `causal` the last query sees all keys, the one before it one less, and
+/// `softmax(q kᵀ / √d) v`. Inputs: 0. query `[batch, steps_q, heads, d]`, 1. key and 2. value `[batch, steps, key heads, d]`,
+/// each key head for a group of query heads. The result is `[batch, steps_q, heads, d]`. With `causal` the last query sees all keys, the one before it one less, and
 /// so on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Softmax {
@@ -28,6 +28,8 @@ pub(crate) struct Softmax {
 struct Sizes {
     batch: usize,
     heads: usize,
+    /// Query heads that share a key head.
+    group: usize,
     queries: usize,
     keys: usize,
     d: usize,
@@ -39,7 +41,8 @@ impl Sizes {
     fn new<T>(softmax: &Softmax, inputs: &Views<T>) -> Self {
         let [query, key] = [0, 1].map(|i| inputs[i].as_ref().expect("query and key").shape());
         let [batch, queries, heads, d] = query;
-        Self { batch, heads, queries, keys: key[1], d, d_pad: d.next_multiple_of(BLOCK), causal: softmax.causal }
+        let group = heads / key[2];
+        Self { batch, heads, group, queries, keys: key[1], d, d_pad: d.next_multiple_of(BLOCK), causal: softmax.causal }
     }
 
     /// How many keys query i sees.
@@ -66,7 +69,11 @@ impl Kernel for Softmax {
         let rows = rows_of_heads(&mut data.places()[..count], shape);
         let tasks: Vec<_> = rows.into_iter().zip(log_sums.chunks_mut(queries)).enumerate().collect();
         let few = queries < BLOCK;
-        let room = if few { keys + 3 * d_pad } else { d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2) };
+        let room = if few {
+            keys.next_multiple_of(BLOCK) + 3 * d_pad
+        } else {
+            d * keys.next_multiple_of(SIDE) + SIDE * (3 * d_pad + SIDE + 2)
+        };
         let arch = pulp::Arch::new();
         let little = batch * heads * queries * keys * d < LITTLE;
         let together = if little { tasks.len() } else { 1 };
@@ -83,18 +90,20 @@ impl Kernel for Softmax {
     #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let sizes = Sizes::new(self, &pass.inputs);
-        let Sizes { batch, heads, queries, keys, d, d_pad, .. } = sizes;
-        let shapes = [[batch, queries, heads, d], [batch, keys, heads, d], [batch, keys, heads, d]];
+        let Sizes { batch, heads, group, queries, keys, d, d_pad, .. } = sizes;
+        let key_heads = heads / group;
+        let shapes = [[batch, queries, heads, d], [batch, keys, key_heads, d], [batch, keys, key_heads, d]];
         let mut found = shapes.map(|shape| Fresh::new(shape.iter().product()));
         let [dq, dk, dv] = found.each_mut().map(Fresh::places);
-        let rows = rows_of_heads(dq, shapes[0]).into_iter().zip(rows_of_heads(dk, shapes[1]));
+        let grouped = [batch, queries, key_heads, group * d];
+        let rows = rows_of_heads(dq, grouped).into_iter().zip(rows_of_heads(dk, shapes[1]));
         let tasks: Vec<_> = rows.zip(rows_of_heads(dv, shapes[2])).enumerate().collect();
-        let room = queries * (d_pad + 1) + SIDE * (6 * d_pad + 2 * d + 2 * SIDE);
+        let room = group * queries * (d_pad + 1) + SIDE * (6 * d_pad + 2 * d + 2 * SIDE);
         let arch = pulp::Arch::new();
-        tasks.into_par_iter().for_each(|(head, ((dq, dk), dv))| {
-            let log_sums = &pass.kept[head * queries..][..queries];
+        tasks.into_par_iter().for_each(|(key_head, ((dq, dk), dv))| {
+            let log_sums = &pass.kept[key_head * group * queries..][..group * queries];
             with_scratch(room, |scratch| {
-                arch.dispatch(Backward { sizes, pass, head, dq, dk, dv, log_sums, scratch });
+                arch.dispatch(Backward { sizes, pass, key_head, dq, dk, dv, log_sums, scratch });
             });
         });
         let mut found = found.into_iter().zip(shapes);
@@ -123,15 +132,16 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { sizes, inputs, head, mut reads, log_sums, few, scratch } = self;
-        let Sizes { heads, queries, keys, d, d_pad, .. } = sizes;
-        let place = [head / heads, head % heads];
+        let Sizes { heads, group, queries, keys, d, d_pad, .. } = sizes;
+        let own = [head / heads, head % heads];
+        let place = [own[0], own[1] / group];
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
         let mut scratch = Scratch(scratch);
         if few {
-            let scores = scratch.take(keys);
+            let scores = scratch.take(keys.next_multiple_of(BLOCK));
             let [q, row, y] = [(); 3].map(|()| scratch.take(d_pad));
             for i in 0..queries {
-                load(simd, query, place, [i, 1], q, d_pad);
+                load(simd, query, own, [i, 1], q, d_pad);
                 scale(q, sizes.factor());
                 let seen = sizes.seen(i);
                 row.fill(T::ZERO);
@@ -144,15 +154,15 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
                         dot(simd, q, row)
                     };
                 }
-                let mut largest = scores[0];
-                for &score in &scores[..seen] {
-                    largest = largest.max(score);
+                let weights = &mut scores[..seen.next_multiple_of(BLOCK)];
+                weights[seen..].fill(T::from_f64(-1e30));
+                let largest = highest(simd, weights);
+                for x in &mut *weights {
+                    *x = (*x - largest).exp::<S>();
                 }
-                let mut sum = T::ZERO;
+                let sum = total(simd, weights);
                 y.fill(T::ZERO);
-                for (j, &score) in scores[..seen].iter().enumerate() {
-                    let weight = (score - largest).exp::<S>();
-                    sum += weight;
+                for (j, &weight) in weights[..seen].iter().enumerate() {
                     for (y, &v) in y.iter_mut().zip(value.row(place[0], j, place[1])) {
                         *y += weight * v;
                     }
@@ -175,7 +185,7 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
         }
         for start in (0..queries).step_by(SIDE) {
             let count = SIDE.min(queries - start);
-            load(simd, query, place, [start, count], q, d_pad);
+            load(simd, query, own, [start, count], q, d_pad);
             scale(q, sizes.factor());
             y.fill(T::ZERO);
             largest.fill(T::from_f64(-1e30));
@@ -232,7 +242,8 @@ fn total<T: Real, S: Simd>(simd: S, row: &[T]) -> T {
 struct Backward<'a, 'b, T: Real> {
     sizes: Sizes,
     pass: &'a Pass<'a, T>,
-    head: usize,
+    key_head: usize,
+    /// Rows of a group's heads.
     dq: Vec<&'b mut [MaybeUninit<T>]>,
     dk: Vec<&'b mut [MaybeUninit<T>]>,
     dv: Vec<&'b mut [MaybeUninit<T>]>,
@@ -245,25 +256,30 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { sizes, pass, head, mut dq, mut dk, mut dv, log_sums, scratch } = self;
-        let Sizes { heads, queries, keys, d, d_pad, .. } = sizes;
-        let place = [head / heads, head % heads];
+        let Self { sizes, pass, key_head, mut dq, mut dk, mut dv, log_sums, scratch } = self;
+        let Sizes { heads, group, queries, keys, d, d_pad, .. } = sizes;
+        let key_heads = heads / group;
+        let place = [key_head / key_heads, key_head % key_heads];
+        let of = |member: usize| [place[0], place[1] * group + member];
         let [query, key, value]: [&View<T>; 3] =
             [0, 1, 2].map(|i| pass.inputs[i].as_ref().expect("query, key and value"));
         let mut scratch = Scratch(scratch);
-        let dq_all = scratch.take(queries * d_pad);
-        let along = scratch.take(queries);
+        let dq_all = scratch.take(group * queries * d_pad);
+        let along = scratch.take(group * queries);
         let [q, k, dy, dk_block, dv_block, block] = [(); 6].map(|()| scratch.take(SIDE * d_pad));
         let [k_transposed, v_transposed] = [(); 2].map(|()| scratch.take(d * SIDE));
         let [weights, d_scores] = [(); 2].map(|()| scratch.take(SIDE * SIDE));
 
         dq_all.fill(T::ZERO);
-        for start in (0..queries).step_by(SIDE) {
+        // All blocks of queries, of one member of the group after another.
+        let blocks = || (0..group).flat_map(|member| (0..queries).step_by(SIDE).map(move |start| (member, start)));
+        for (member, start) in blocks() {
             let span = [start, SIDE.min(queries - start)];
-            load(simd, &pass.grad, place, span, dy, d_pad);
-            load(simd, &pass.output, place, span, block, d_pad);
+            load(simd, &pass.grad, of(member), span, dy, d_pad);
+            load(simd, &pass.output, of(member), span, block, d_pad);
             for i in 0..span[1] {
-                along[start + i] = dot(simd, &dy[i * d_pad..][..d_pad], &block[i * d_pad..][..d_pad]);
+                along[member * queries + start + i] =
+                    dot(simd, &dy[i * d_pad..][..d_pad], &block[i * d_pad..][..d_pad]);
             }
         }
         for first in (0..keys).step_by(SIDE) {
@@ -274,14 +290,14 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
             transpose(SIDE, d, (block, d_pad), (v_transposed, SIDE));
             dk_block.fill(T::ZERO);
             dv_block.fill(T::ZERO);
-            for start in (0..queries).step_by(SIDE) {
+            for (member, start) in blocks() {
                 let count = SIDE.min(queries - start);
                 if sizes.seen(start + count - 1) <= first {
                     continue;
                 }
-                load(simd, query, place, [start, count], q, d_pad);
+                load(simd, query, of(member), [start, count], q, d_pad);
                 scale(q, sizes.factor());
-                load(simd, &pass.grad, place, [start, count], dy, d_pad);
+                load(simd, &pass.grad, of(member), [start, count], dy, d_pad);
                 product(
                     simd,
                     [count, SIDE, d],
@@ -298,8 +314,9 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                     (d_scores, SIDE),
                     Into::Set,
                 );
+                let row = member * queries + start;
                 for i in 0..count {
-                    let (log_sum, along) = (log_sums[start + i], along[start + i]);
+                    let (log_sum, along) = (log_sums[row + i], along[row + i]);
                     let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
                     let weights = &mut weights[i * SIDE..][..SIDE];
                     let d_scores = &mut d_scores[i * SIDE..][..SIDE];
@@ -320,7 +337,7 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 );
                 let left = Left::transposed(d_scores, SIDE);
                 product(simd, [SIDE, d_pad, count], left, (q, d_pad), (dk_block, d_pad), Into::Add);
-                let to = (&mut dq_all[start * d_pad..], d_pad);
+                let to = (&mut dq_all[row * d_pad..], d_pad);
                 product(simd, [count, d_pad, SIDE], Left::plain(d_scores, SIDE), (k, d_pad), to, Into::Add);
             }
             for j in 0..key_count {
@@ -329,10 +346,12 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
             }
         }
         for (i, dq) in dq.iter_mut().enumerate() {
-            // The scores' factor went into q, and from there into dk; dq takes it here.
-            let row = &mut dq_all[i * d_pad..][..d];
-            scale(row, sizes.factor());
-            put(dq, row);
+            for (member, dq) in dq.chunks_mut(d).enumerate() {
+                // The scores' factor went into q, and from there into dk; dq takes it here.
+                let row = &mut dq_all[(member * queries + i) * d_pad..][..d];
+                scale(row, sizes.factor());
+                put(dq, row);
+            }
         }
     }
 }

@@ -4,21 +4,23 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Tensor};
 
 use crate::fused::{self, softmax::Softmax};
+use crate::softmax::share_heads;
 
-/// `softmax(q kᵀ / √d) v`. With `causal` the last query sees all keys, the one before it one less, and so on.
+/// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query sees all keys, the one before it one less, and so on.
 ///
 /// On flex and ndarray it is a kernel of its own whose memory is linear in the steps; other devices compose Burn's
 /// operations.
 ///
 /// # Shapes
-/// - query: `[batch, steps_q, heads, d]`; key, value: `[batch, steps, heads, d]`, at least as many steps with `causal`
+/// - query: `[batch, steps_q, heads, d]`; key, value: `[batch, steps, key heads, d]`, at least as many steps with `causal`
 /// - returns `[batch, steps_q, heads, d]`
 ///
 /// # Panics
 /// For shapes that do not fit, and with `causal` for more queries than keys.
 pub fn softmax_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causal: bool) -> Tensor<4> {
-    let ([batch, steps, heads, d], [_, all, ..]) = (query.dims(), key.dims());
-    assert!(key.dims() == [batch, all, heads, d] && value.dims() == key.dims(), "softmax attention: shapes do not fit");
+    let ([batch, steps, heads, d], [_, all, key_heads, _]) = (query.dims(), key.dims());
+    let fits = key.dims() == [batch, all, key_heads, d] && value.dims() == key.dims();
+    assert!(fits && key_heads > 0 && heads % key_heads == 0, "softmax attention: shapes do not fit");
     assert!(!causal || steps <= all, "softmax attention: {steps} causal queries for {all} keys");
     let inputs = [query.clone(), key.clone(), value.clone()].map(|x| Some(x.into()));
     let [q, k, v] = inputs;
@@ -33,6 +35,7 @@ pub fn softmax_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, cau
 fn compose(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causal: bool) -> Tensor<4> {
     let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
     let [batch, heads, steps, d] = query.dims();
+    let [key, value] = [key, value].map(|x| share_heads(x, heads));
     let all = key.dims()[2];
     let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(key.transpose());
     let scores = if causal && steps > 1 {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use astrocytic_data::{Cache, models};
 use astrocytic_models::pretrained::{self, PretrainedConfig};
 use astrocytic_models::{Decoder, Saved, TextEncoder, load, saved};
 use burn::tensor::Device;
@@ -21,8 +22,17 @@ pub(super) enum Source {
     Encoder { model: Box<TextEncoder>, tokenizer: Option<Tokenizer> },
 }
 
-/// Opens it.
+/// Opens it: a file or folder, or the name of a model that is fetched.
 pub(super) fn open(path: &Path, device: &Device) -> Result<Source> {
+    let fetched;
+    let path = match path.to_str() {
+        // What has only a name's letters and is no file is meant as a name.
+        Some(name) if !path.exists() && !name.contains(['/', '\\', '.']) => {
+            fetched = models::fetch(name, &Cache::default_folder()?, None)?;
+            fetched.as_path()
+        }
+        _ => path,
+    };
     if let Some(kind) = saved(path) {
         let tokenizer = astrocytic_data::Tokenizer::load(&path.join("tokenizer.json"))?;
         let begin = Some(tokenizer.end_id());
