@@ -53,8 +53,10 @@ pub(super) fn run(
         transfer::run(&original, model, &layers, inputs, config.matched, &config.transfer, &folder.join(name))
     };
     let recover = |model: Decoder, name: &str| {
-        let loss =
-            |model: &Decoder, step: u64| recover::of_logits(&original, model, training.batch(&rows(step), device));
+        let text = config.corpus.is_some();
+        let loss = |model: &Decoder, step: u64| {
+            recover::of_logits(&original, model, training.batch(&rows(step), device), text)
+        };
         recover::run(model, &layers, config.adapters, &config.recovery, &folder.join(name), loss)
     };
     let loss = |model: &Decoder| measure::loss(model, &held_out, device);

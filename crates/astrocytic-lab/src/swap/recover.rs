@@ -9,15 +9,15 @@ use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::{Decoder, TextEncoder, mean};
 use burn::module::{Lora, ParamGroup, ParamId};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::activation::log_softmax;
 
 use super::model::{Inputs, Swappable};
 use super::rows::RowBatch;
 use super::stage::{self, StageConfig};
 use super::transfer::{new_parts_of, random_parts};
 
-/// Share of the data's own tokens in the loss; the rest is the original's prediction.
-const DATA: f64 = 0.1;
+/// Share of a text's own tokens in the loss; the rest is the original's prediction.
+const TEXT: f64 = 0.1;
 
 /// The four projections of a layer.
 fn projections(attention: &Attention) -> Vec<ParamId> {
@@ -56,19 +56,25 @@ pub(super) fn run<M: Swappable>(
     Ok(model.valid().materialize())
 }
 
-/// What a decoder is to match: the original's prediction of each token, and a little the token itself.
-pub(super) fn of_logits(original: &Decoder, model: &Decoder, rows: RowBatch) -> Tensor<1> {
+/// What a decoder is to match: the original's prediction of each token, and of a text a little the token itself. What the
+/// original has drawn itself says nothing that its prediction does not say with less noise.
+pub(super) fn of_logits(original: &Decoder, model: &Decoder, rows: RowBatch, text: bool) -> Tensor<1> {
     let expected = original.forward(rows.inputs.clone());
     let found = model.forward(Tensor::from_inner(rows.inputs));
     let [batch, steps, vocabulary] = found.dims();
     let flat = |logits: Tensor<3>| logits.reshape([batch * steps, vocabulary]);
     let (expected, found) = (flat(expected), flat(found));
-    let own = cross_entropy(found.clone(), &rows.targets);
+    let own = text.then(|| cross_entropy(found.clone(), &rows.targets));
     // The cross-entropy with the original's prediction less that prediction's own entropy: 0 at the original.
-    let entropy = (softmax(expected.clone(), 1) * log_softmax(expected.clone(), 1)).sum();
-    let cross = (Tensor::from_inner(softmax(expected, 1)) * log_softmax(found, 1)).sum();
+    let log_p = log_softmax(expected, 1);
+    let p = log_p.clone().exp();
+    let entropy = (p.clone() * log_p).sum();
+    let cross = (Tensor::from_inner(p) * log_softmax(found, 1)).sum();
     let divergence = (Tensor::from_inner(entropy) - cross).div_scalar((batch * steps) as f64);
-    divergence.mul_scalar(1.0 - DATA) + own.mul_scalar(DATA)
+    match own {
+        Some(own) => divergence.mul_scalar(1.0 - TEXT) + own.mul_scalar(TEXT),
+        None => divergence,
+    }
 }
 
 /// What an encoder is to match: the original's embedding of each text, by direction, and what each of its steps became.
@@ -116,7 +122,7 @@ mod tests {
                 let matched = Match::Output;
                 let after =
                     transfer::run(&original, swapped.clone(), &[0], inputs, matched, &stage, folder.path()).unwrap();
-                let loss = |model: &Decoder, _| of_logits(&original, model, rows.batch(&[0, 1], &device));
+                let loss = |model: &Decoder, _| of_logits(&original, model, rows.batch(&[0, 1], &device), true);
                 let after = run(after, &[0], rank, &stage, folder.path(), loss).unwrap();
                 let ((map, value), (map_after, value_after)) = (parts(&swapped), parts(&after));
                 assert_eq!(map == map_after, random, "{name}, rank {rank}: the map");
