@@ -75,6 +75,7 @@ fn bad_input_is_refused_in_one_line() {
     refused(&["bench", "--device", "gpu"], &["gpu", "flex"]);
     refused(&["bench", "--stored", text(&lines)], &["rows.jsonl"]);
     refused(&["bench", "--against", &empty, "--python", text(&here.join("no-such-python"))], &["no-such-python"]);
+    refused(&["swap", "--model", "gpt-9"], &["gpt-9", "smollm2-135m-instruct"]);
     refused(&["data", "fetch", "war-and-peace"], &["war-and-peace", "moby-dick"]);
 }
 
@@ -93,7 +94,7 @@ fn every_command_has_help() {
 #[test]
 fn data_list_names_the_corpora() {
     let listed = String::from_utf8(run(&["data", "list"]).stdout).unwrap();
-    for name in ["generated", "moby-dick", "state-of-the-union", "king-james-bible"] {
+    for name in ["generated", "moby-dick", "state-of-the-union", "king-james-bible", "all-minilm-l6-v2"] {
         assert!(listed.contains(name), "{name}");
     }
     let json: serde_json::Value = serde_json::from_slice(&run(&["data", "list", "--json"]).stdout).unwrap();

@@ -143,8 +143,9 @@ pub struct SwapReport {
 /// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
 pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let source = source::open(&config.model, device)?;
     keep_config(config, folder)?;
-    match source::open(&config.model, device)? {
+    match source {
         Source::Decoder { model, tokenizer, begin } => {
             let report = decoder::run(config, *model, tokenizer, begin, folder, device)?;
             Ok(Report::Decoder(Box::new(report)))
