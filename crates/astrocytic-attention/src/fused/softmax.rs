@@ -17,8 +17,8 @@ use super::{INPUTS, Kernel, Pass, Views};
 const SIDE: usize = 64;
 
 /// `softmax(q kᵀ / √d) v`. Inputs: 0. query `[batch, steps_q, heads, d]`, 1. key and 2. value `[batch, steps, key heads, d]`,
-/// each key head for a group of query heads. The result is `[batch, steps_q, heads, d]`. With `causal` the last query sees all keys, the one before it one less, and
-/// so on.
+/// each key head for a group of query heads. The result is `[batch, steps_q, heads, d]`. With `causal` the last query sees
+/// all keys, the one before it one less, and so on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Softmax {
     pub causal: bool,

@@ -6,7 +6,8 @@ use burn::tensor::{Bool, Tensor};
 use crate::fused::{self, softmax::Softmax};
 use crate::softmax::share_heads;
 
-/// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query sees all keys, the one before it one less, and so on.
+/// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query sees all keys, the one
+/// before it one less, and so on.
 ///
 /// On flex and ndarray it is a kernel of its own whose memory is linear in the steps; other devices compose Burn's
 /// operations.

@@ -142,8 +142,8 @@ pub struct SwapReport {
 /// # Errors
 /// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
 pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let source = source::open(&config.model, device)?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     keep_config(config, folder)?;
     match source {
         Source::Decoder { model, tokenizer, begin } => {
