@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1e-2)]
     transfer_rate: f64,
     /// Steps of recovery; 0 leaves it out.
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 1800)]
     recovery_steps: u64,
     /// Its learning rate.
     #[arg(long, default_value_t = 2e-3)]
