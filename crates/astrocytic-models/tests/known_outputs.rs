@@ -5,7 +5,7 @@ mod synthetic;
 
 use std::path::{Path, PathBuf};
 
-use astrocytic_models::pretrained::{self, PretrainedConfig};
+use astrocytic_models::pretrained::{self, File, Files, PretrainedConfig};
 use astrocytic_models::{Decoder, Generator, Sampling, TextEncoder};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
@@ -78,6 +78,75 @@ fn minilm_finds_what_is_alike() {
     {
         let cosine = (person.clone() * embed(text)).sum().into_scalar::<f32>();
         assert!((f64::from(cosine) - expected).abs() < 1e-4, "{text}: {cosine} for {expected}");
+    }
+}
+
+/// A GPT-2 whose weights are 0.5 sin(t + 0.37 i²), element i of the t-th tensor by name, against the logits that
+/// GPT2LMHeadModel of transformers 5.24 gives for it in f64.
+#[test]
+fn gpt2_computes_what_transformers_does() {
+    let config = serde_json::json!({
+        "model_type": "gpt2", "vocab_size": 11, "n_embd": 16, "n_head": 2, "n_layer": 2, "n_positions": 12, "n_inner": 24,
+        "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "bos_token_id": 1, "eos_token_id": 1,
+    });
+    let norm = |name: &str| [(format!("{name}.bias"), vec![16]), (format!("{name}.weight"), vec![16])];
+    // Conv1D keeps [input, output].
+    let product = |name: &str, input: usize, output: usize| {
+        [(format!("{name}.bias"), vec![output]), (format!("{name}.weight"), vec![input, output])]
+    };
+    let mut tensors: Vec<(String, Vec<usize>)> = (0..2)
+        .flat_map(|layer| {
+            let name = |part: &str| format!("h.{layer}.{part}");
+            [
+                product(&name("attn.c_attn"), 16, 48),
+                product(&name("attn.c_proj"), 16, 16),
+                norm(&name("ln_1")),
+                norm(&name("ln_2")),
+                product(&name("mlp.c_fc"), 16, 24),
+                product(&name("mlp.c_proj"), 24, 16),
+            ]
+        })
+        .flatten()
+        .chain(norm("ln_f"))
+        .chain([("wpe.weight".into(), vec![12, 16]), ("wte.weight".into(), vec![11, 16])])
+        .collect();
+    tensors.sort();
+    let mut header = serde_json::Map::new();
+    let mut bytes = Vec::new();
+    for (t, (name, shape)) in tensors.iter().enumerate() {
+        let start = bytes.len();
+        for i in 0..shape.iter().product::<usize>() {
+            let i = i as f64;
+            bytes.extend(((0.5 * (t as f64 + 0.37 * i * i).sin()) as f32).to_le_bytes());
+        }
+        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, bytes.len()]});
+        header.insert(name.clone(), entry);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    let weights = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes].concat();
+    let file = |path: &str, bytes: Vec<u8>| File { path: path.into(), bytes };
+    let files = Files::HuggingFace {
+        config: file("config.json", config.to_string().into_bytes()),
+        weights: vec![file("model.safetensors", weights)],
+        tokenizer: None,
+    };
+    let model = Decoder::from_pretrained(pretrained::read(files).unwrap(), &Device::flex()).unwrap();
+    let logits = model.forward(ids(&[3, 1, 10, 0, 7, 2, 2, 9]));
+    let expected = [
+        [
+            -2.694306, -0.01446, 0.492288, -0.52859, -0.215088, -0.994146, -1.038433, -0.701126, -0.769931, -0.19737,
+            -0.246133,
+        ],
+        [
+            -2.815519, -0.394686, 0.309914, -0.721744, -0.309173, -0.862195, -0.952541, -0.774937, -0.866311, 0.07974,
+            -0.43156,
+        ],
+    ];
+    for (step, expected) in [0, 7].into_iter().zip(expected) {
+        let found: Vec<f32> = logits.clone().slice([0..1, step..step + 1]).into_data().iter::<f32>().collect();
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((f64::from(found) - expected).abs() < 1e-5, "step {step}: {found} for {expected}");
+        }
     }
 }
 

@@ -36,14 +36,14 @@ pub(super) fn decoder(report: &SwapReport, maps: &[[Vec<f32>; 2]]) -> Result<Str
     row(&mut page, "original", Some(report.original_loss))?;
     row(&mut page, "converted, nothing trained", Some(report.converted_loss))?;
     row(&mut page, "after attention transfer", Some(report.after_transfer_loss))?;
-    row(&mut page, "after recovery", Some(report.after_recovery_loss))?;
+    row(&mut page, "after recovery", recovered(config).then_some(report.after_recovery_loss))?;
     row(&mut page, "control: its windows alone, memories off", report.window_only_loss)?;
     row(&mut page, "control: windows alone from the start, trained alike", report.window_only_recovered_loss)?;
     row(&mut page, "control: original without attention there", Some(report.no_attention_loss))?;
     row(&mut page, "control: the same, recovered alike", report.no_attention_recovered_loss)?;
     writeln!(page, "</table>")?;
     training(&mut page, config, report.parameters)?;
-    layers(&mut page, [&report.converted, &report.after_transfer, &report.after_recovery])?;
+    layers(&mut page, config, [&report.converted, &report.after_transfer, &report.after_recovery])?;
 
     writeln!(
         page,
@@ -92,7 +92,7 @@ pub(super) fn encoder(report: &EncoderReport, maps: &[[Vec<f32>; 2]]) -> Result<
     for (name, cosine) in [
         ("converted, nothing trained", Some(report.converted_cosine)),
         ("after attention transfer", Some(report.after_transfer_cosine)),
-        ("after recovery", Some(report.after_recovery_cosine)),
+        ("after recovery", recovered(config).then_some(report.after_recovery_cosine)),
         ("control: original without attention there", Some(report.no_attention_cosine)),
         ("control: the same, recovered alike", report.no_attention_recovered_cosine),
     ] {
@@ -124,7 +124,7 @@ pub(super) fn encoder(report: &EncoderReport, maps: &[[Vec<f32>; 2]]) -> Result<
              labelled texts and measured on the rest.</p>"
         )?;
     }
-    layers(&mut page, [&report.converted, &report.after_transfer, &report.after_recovery])?;
+    layers(&mut page, config, [&report.converted, &report.after_transfer, &report.after_recovery])?;
     pictures(&mut page, &report.layers, maps)?;
     Ok(page)
 }
@@ -188,19 +188,32 @@ fn training(page: &mut String, config: &SwapConfig, parameters: [usize; 2]) -> R
     Ok(())
 }
 
-/// Errors of the layers after each stage.
-fn layers(page: &mut String, [converted, transfer, recovery]: [&[LayerError]; 3]) -> Result<()> {
+/// Whether the model was recovered at all.
+fn recovered(config: &SwapConfig) -> bool {
+    config.recovery.steps > 0
+}
+
+/// Errors of the layers after conversion and after each stage that was not left out.
+fn layers(page: &mut String, config: &SwapConfig, errors: [&[LayerError]; 3]) -> Result<()> {
+    let shown = [true, config.transfer.steps > 0, recovered(config)];
+    let stages: Vec<(&str, &[LayerError])> = ["converted", "transfer", "recovery"]
+        .into_iter()
+        .zip(errors)
+        .zip(shown)
+        .filter_map(|(stage, shown)| shown.then_some(stage))
+        .collect();
+    let names: String = stages.iter().map(|(name, _)| format!("<th>{name}</th>")).collect();
+    let columns = stages.len();
     writeln!(
         page,
-        "<h2>Layers</h2><div class=\"wide\"><table><tr><th>layer</th><th colspan=\"3\">error of the output</th>\
-         <th colspan=\"3\">error of the weights</th><th colspan=\"4\">entropy of the weights, nats</th></tr>\
-         <tr><th></th><th>converted</th><th>transfer</th><th>recovery</th><th>converted</th><th>transfer</th><th>recovery</th>\
-         <th>original</th><th>converted</th><th>transfer</th><th>recovery</th></tr>"
+        "<h2>Layers</h2><div class=\"wide\"><table><tr><th>layer</th><th colspan=\"{columns}\">error of the output</th>\
+         <th colspan=\"{columns}\">error of the weights</th><th colspan=\"{}\">entropy of the weights, nats</th></tr>\
+         <tr><th></th>{names}{names}<th>original</th>{names}</tr>",
+        columns + 1
     )?;
-    for (i, first) in converted.iter().enumerate() {
-        let stages = [first, &transfer[i], &recovery[i]];
+    for (i, first) in errors[0].iter().enumerate() {
         let cells = |of: fn(&LayerError) -> f64| {
-            stages.iter().map(|error| format!("<td>{:.3}</td>", of(error))).collect::<String>()
+            stages.iter().map(|(_, errors)| format!("<td>{:.3}</td>", of(&errors[i]))).collect::<String>()
         };
         writeln!(
             page,
