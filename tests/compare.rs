@@ -59,10 +59,12 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(killed.join("cells").exists());
     // A kill can cut a line; the next run must not trip over it.
     use std::io::Write;
     write!(std::fs::OpenOptions::new().append(true).open(&lines).unwrap(), "{{\"kind\":\"resu").unwrap();
     succeed(start(&killed, "1"));
+    assert!(!killed.join("cells").join("lock").exists());
     let results = |folder: &Path| {
         let mut results = figures(folder);
         results.retain(|line| line["kind"] == "result");
@@ -87,6 +89,72 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     let page = std::fs::read(&report).unwrap();
     succeed(astrocytic(&["report", text(&one)]));
     assert_eq!(page, std::fs::read(&report).unwrap(), "a report made again is the same");
+}
+
+/// Cells of all results, and that each is there once.
+fn results_once(folder: &Path) -> usize {
+    let lines = std::fs::read_to_string(folder.join("lines.jsonl")).unwrap();
+    let results = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut ids: Vec<String> =
+        results.filter(|line| line["kind"] == "result").map(|line| line["cell"]["id"].to_string()).collect();
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "a cell was run twice");
+    all
+}
+
+#[test]
+fn two_runs_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let out = folder.path().join("out");
+    let start = || {
+        astrocytic(&["compare", "--config", text(&config), "--out", text(&out), "--jobs", "1", "--json"])
+            .spawn()
+            .unwrap()
+    };
+    for mut run in [start(), start()] {
+        assert!(run.wait().unwrap().success());
+    }
+    assert_eq!(results_once(&out), 8 + 8);
+}
+
+/// A file of two studies of a moment each.
+fn plan(folder: &Path) -> PathBuf {
+    let path = folder.join("small.toml");
+    let plan = "question = \"Is this run?\"\nexpected = \"yes\"\n[shared]\ncorpus = \"generated\"\n\
+        tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"vanilla-more-data\"]\nsizes = [1024, 4096]\nseeds = 2\n\
+        learning_rates = [0.01]\nweight_decays = [0.1]\nschedules = [30]\nevaluations = 3\nd_model = 32\nlayers = 1\n\
+        context = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n[[studies]]\nname = \"one\"\n\
+        [[studies]]\nname = \"other\"\nd_model = 48\n";
+    std::fs::write(&path, plan).unwrap();
+    path
+}
+
+#[test]
+fn an_experiment_in_a_file_is_foretold_run_and_reported_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan(folder.path());
+    let foretold: Value =
+        serde_json::from_str(&succeed(astrocytic(&["run", text(&file), "--dry-run", "--json"]))).unwrap();
+    assert_eq!(foretold["studies"][1]["tuning_runs"], 4);
+    assert!(foretold["core_seconds"].as_f64().unwrap() > 0.0);
+    assert!(!folder.path().join("results").exists());
+
+    let found: Value = serde_json::from_str(&succeed(astrocytic(&["run", text(&file), "--json"]))).unwrap();
+    let results = folder.path().join("results/small");
+    assert_eq!(found["studies"][1]["model"][0], 48);
+    for study in ["one", "other"] {
+        assert_eq!(results_once(&results.join(study)), 4 + 8);
+    }
+    let page = std::fs::read(results.join("report.html")).unwrap();
+    succeed(astrocytic(&["report", text(&results)]));
+    assert_eq!(page, std::fs::read(results.join("report.html")).unwrap());
+    // A study that is changed is another.
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replace("d_model = 48", "d_model = 64")).unwrap();
+    let output = run(&["run", text(&file)]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another experiment"));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use astrocytic_attention::{
-    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, Plasticity, PositionConfig, SoftmaxAttentionConfig,
+    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, Normalizer, Plasticity, PositionConfig,
+    SoftmaxAttentionConfig,
 };
 use astrocytic_models::DecoderConfig;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -12,6 +13,9 @@ use crate::results::Role;
 
 /// Base of rotary positions in every arm that has them.
 const ROTARY_THETA: f64 = 10_000.0;
+
+/// Added to the seeds of the arm that has others: beyond those of any experiment.
+const OTHER_SEEDS: u64 = 1_000_000;
 
 /// One arm: its name, its role, a line on what it does, and its attention for a width and a number of heads.
 pub struct Arm {
@@ -48,10 +52,7 @@ pub const ARMS: &[Arm] = &[
         name: "linear",
         role: Role::Control,
         description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
-        attention: |d, h| {
-            let position = PositionConfig::Rotary { theta: ROTARY_THETA };
-            astrocytic(AstrocyticAttentionConfig::linear(d, h).with_position(position))
-        },
+        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h)),
     },
     Arm {
         name: "no-attention",
@@ -96,6 +97,58 @@ pub const ARMS: &[Arm] = &[
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_gate(false)),
     },
     Arm {
+        name: "linear-decay",
+        role: Role::Control,
+        description: "linear whose memory forgets as the input says",
+        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_decay(DecayConfig::Gated)),
+    },
+    Arm {
+        name: "linear-write-gate",
+        role: Role::Control,
+        description: "linear whose writes have a strength from the input",
+        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_write_gate(true)),
+    },
+    Arm {
+        name: "linear-norm",
+        role: Role::Control,
+        description: "linear with a norm for each head instead of the calcium",
+        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_normalizer(Normalizer::Rms)),
+    },
+    Arm {
+        name: "linear-delta",
+        role: Role::Control,
+        description: "linear-norm with the delta rule instead of Hebbian writes",
+        attention: |d, h| {
+            AttentionConfig::Astrocytic(
+                linear(d, h).with_normalizer(Normalizer::Rms).with_plasticity(Plasticity::Delta),
+            )
+        },
+    },
+    Arm {
+        name: "linear-convolution",
+        role: Role::Control,
+        description: "linear with the short convolution",
+        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_convolution(4)),
+    },
+    Arm {
+        name: "linear-gate",
+        role: Role::Control,
+        description: "linear with the output gate",
+        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_output_gate(true)),
+    },
+    Arm {
+        name: "vanilla-other-seeds",
+        role: Role::Calibration,
+        description: "vanilla with other seeds, to test the measurement: the ratio is 1",
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+    },
+    Arm {
+        name: "vanilla-more-data",
+        role: Role::Calibration,
+        description: "vanilla with 1.5 times the data at each size, to test the measurement: the ratio is 1.5",
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+    },
+    Arm {
         name: "retnet",
         role: Role::Astrocytic,
         description: "fixed decays, rotary positions, norm for each head, output gate",
@@ -115,6 +168,11 @@ pub const ARMS: &[Arm] = &[
 fn vanilla(d_model: usize, heads: usize) -> SoftmaxAttentionConfig {
     let config = SoftmaxAttentionConfig::new(d_model, heads).with_causal(true).with_bias(false);
     config.with_rotary_theta(Some(ROTARY_THETA))
+}
+
+fn linear(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
+    let position = PositionConfig::Rotary { theta: ROTARY_THETA };
+    AstrocyticAttentionConfig::linear(d_model, heads).with_causal(true).with_bias(false).with_position(position)
 }
 
 fn tripartite(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
@@ -155,6 +213,16 @@ pub struct Sizes {
 }
 
 impl Arm {
+    /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the cell but for the arms that
+    /// test the measurement itself.
+    pub fn given(&self, size: u64, seed: u64) -> (u64, u64) {
+        match self.name {
+            "vanilla-other-seeds" => (size, seed + OTHER_SEEDS),
+            "vanilla-more-data" => (size * 3 / 2, seed),
+            _ => (size, seed),
+        }
+    }
+
     /// The arm's model, its feed-forward width chosen so that its parameters are those of the vanilla arm.
     ///
     /// # Errors
@@ -220,7 +288,8 @@ mod tests {
             let model = arm.model(sizes).unwrap();
             let found = parameters(&model).unwrap() as f64;
             assert!((found / target - 1.0).abs() < 0.01, "{}: {found} against {target}", arm.name);
-            assert!(!seen.contains(&model.attention), "{} has another arm's attention", arm.name);
+            let as_another = arm.given(100, 0) != (100, 0);
+            assert_eq!(seen.contains(&model.attention), as_another, "{} has another arm's attention", arm.name);
             seen.push(model.attention);
         }
         // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody trains them.

@@ -1,16 +1,14 @@
 //! The comparison: tune every arm at every size, run every seed, store every line, write the report.
 
-use std::collections::{HashSet, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::collections::HashSet;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, mpsc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_models::DecoderConfig;
 
 use crate::arms::{arm, parameters};
+use crate::cells::{self, Cells};
+use crate::executor::{Execution, Executor};
 use crate::experiment::{Data, ExperimentConfig, Run};
 use crate::machine;
 use crate::progress::Progress;
@@ -21,16 +19,6 @@ use crate::worker::Job;
 /// First seed of the tuning runs; final runs count from 0.
 const TUNING_SEED: u64 = 1_000;
 
-/// How a comparison is carried out; none of it changes a result.
-pub struct Execution<'a> {
-    /// Name of the device.
-    pub device: &'a str,
-    /// Worker processes at a time.
-    pub jobs: usize,
-    /// Starts a process that runs [`serve`](crate::worker::serve) on its standard streams.
-    pub worker: &'a (dyn Fn() -> Command + Sync),
-}
-
 /// Runs what `folder` does not yet hold of the experiment and writes the report there.
 ///
 /// # Errors
@@ -38,51 +26,82 @@ pub struct Execution<'a> {
 /// fails; lines stored before stay.
 pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) -> Result<Summary> {
     config.validate()?;
-    let stored = stored_experiment(config, folder, execution.device)?;
-    let data = Data::prepare(config, stored.as_ref().map(|_| folder))?;
-    if stored.as_ref().is_some_and(|s| !s.corpus.sha256.is_empty() && s.corpus.sha256 != data.sha256()) {
-        bail!(
-            "{} holds an experiment on {} as it was; the text has changed since: give another --out, or remove it",
-            folder.display(),
-            config.corpus
-        );
+    let begun = stored_experiment(config, folder, &execution.device)?.is_some();
+    if folder.join("experiment.toml").exists() {
+        bail!("{} holds an experiment of `run`; give another --out", folder.display());
     }
+    let data = Data::prepare(config, begun.then_some(folder))?;
     let given = config;
     let mut config = config.clone();
-    cap_sizes(&mut config, data.train_tokens());
+    cap_sizes(&mut config, data.train_tokens())?;
 
     let models: Vec<DecoderConfig> =
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
-    let mut experiment = describe(given, &config, &data, &models, execution.device)?;
-    if let Some(before) = stored.map(|stored| stored.commit).filter(|before| !before.ends_with(&experiment.commit)) {
-        // Begun by one program and gone on with another: the results are of both.
-        experiment.commit = format!("{before}, {}", experiment.commit);
+    let mut experiment = describe(given, &config, &data, &models, &execution.device)?;
+    if execution.executor != Executor::Local {
+        experiment.machine += " (started there, run by a cluster)";
     }
-    let _alone = lock(folder)?;
+    let alone = cells::alone(folder)?;
+    // Again, now that nobody else can begin: another may have begun meanwhile.
+    if let Some(stored) = stored_experiment(given, folder, &execution.device)? {
+        if !stored.corpus.sha256.is_empty() && stored.corpus.sha256 != data.sha256() {
+            bail!(
+                "{} holds an experiment on {} as it was; the text has changed since: give another --out, or remove it",
+                folder.display(),
+                config.corpus
+            );
+        }
+        // Begun by one program or machine and gone on with by another: the results are of both.
+        let both = |before: String, now: &str, between: &str| {
+            if before.split(between).any(|one| one == now) { before } else { format!("{before}{between}{now}") }
+        };
+        experiment.commit = both(stored.commit, &experiment.commit, ", ");
+        experiment.machine = both(stored.machine, &experiment.machine, "; ");
+    }
     report::save_experiment(folder, &experiment)?;
     data.save_tokenizer(folder)?;
+    let sha256 = data.sha256();
+    drop(alone);
     drop(data);
 
-    let mut lines = report::load(folder)?.1;
+    let mut cells = Cells::new(folder);
+    let mut lines = Lines { stored: cells.news()?, cells };
     let tuning = tuning_cells(&config, &models)?;
     // Every final run of an arm at a size is as long as a tuning run.
     let final_cells = config.arms.len() * config.sizes.len() * config.seeds as usize;
     let progress = Progress::cells(tuning.len() + final_cells);
-    run_cells(&config, &tuning, folder, execution, &mut lines, &progress)?;
-    let finals = final_cells_of(&config, &models, &lines)?;
-    run_cells(&config, &finals, folder, execution, &mut lines, &progress)?;
+    let run = |cells: Vec<Cell>, lines: &mut Lines| {
+        let job = Job { config: config.clone(), sha256: sha256.clone(), device: execution.device.clone(), cells };
+        run_cells(job, folder, execution, lines, &progress)
+    };
+    run(tuning, &mut lines)?;
+    let finals = final_cells_of(&config, &models, &lines.stored)?;
+    run(finals, &mut lines)?;
     progress.finish();
+    lines.cells.close();
+    // As it is stored: another machine may have joined.
+    let (experiment, lines) = report::load(folder)?;
     report::write(folder, &experiment, &lines)
 }
 
 /// A size beyond the corpus becomes the whole of it, once.
-fn cap_sizes(config: &mut ExperimentConfig, available: u64) {
+///
+/// # Errors
+/// For an arm that is given more than its size where the corpus does not have it.
+pub(crate) fn cap_sizes(config: &mut ExperimentConfig, available: u64) -> Result<()> {
     config.sizes.iter_mut().for_each(|size| *size = (*size).min(available));
     config.sizes.dedup();
+    for name in &config.arms {
+        let most = config.sizes.iter().map(|&size| Ok(arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
+        if let Some(most) = most.into_iter().max().filter(|&most| most > available) {
+            bail!("sizes: {name} is given {most} tokens at the largest, but the training split has {available}");
+        }
+    }
+    Ok(())
 }
 
 /// The experiment that the folder holds, if it is this one.
-fn stored_experiment(config: &ExperimentConfig, folder: &Path, device: &str) -> Result<Option<Experiment>> {
+pub(crate) fn stored_experiment(config: &ExperimentConfig, folder: &Path, device: &str) -> Result<Option<Experiment>> {
     if folder.join("session.json").exists() {
         bail!("{} holds a model that `train` made; give another --out", folder.display());
     }
@@ -98,18 +117,6 @@ fn stored_experiment(config: &ExperimentConfig, folder: &Path, device: &str) -> 
         bail!("{} holds another experiment; give another --out, or remove it", folder.display());
     }
     Ok(Some(experiment))
-}
-
-/// Keeps a second run out of the folder until it is dropped.
-pub(crate) fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(".lock");
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => bail!("another run is at work in {}; wait for it", folder.display()),
-        // A file system without locks is no reason not to run.
-        _ => Ok(file),
-    }
 }
 
 fn describe(
@@ -194,127 +201,38 @@ fn chosen_trial(name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
     best.map(|(trial, _)| *trial).ok_or_else(|| anyhow!("no tuning run of {name} at {size} tokens is stored"))
 }
 
-/// Runs the cells that have no result yet, and appends every line to `lines.jsonl` as it comes.
-fn run_cells(
-    config: &ExperimentConfig,
-    cells: &[Cell],
-    folder: &Path,
-    execution: &Execution,
-    lines: &mut Vec<Line>,
-    progress: &Progress,
-) -> Result<()> {
-    let done: HashSet<String> = lines.iter().filter_map(result_id).collect();
-    let (finished, waiting): (Vec<_>, Vec<_>) = cells.iter().cloned().partition(|cell| done.contains(&cell.id));
-    progress.skip(finished.len() as u64);
-    if waiting.is_empty() {
+/// Has those of the job's cells run that have no result yet; `lines` get what was stored meanwhile, by whomever.
+fn run_cells(mut job: Job, folder: &Path, execution: &Execution, lines: &mut Lines, progress: &Progress) -> Result<()> {
+    let all = job.cells.len();
+    job.cells.retain(|cell| !lines.cells.is_done(cell));
+    progress.skip((all - job.cells.len()) as u64);
+    if job.cells.is_empty() {
         return Ok(());
     }
-    let path = folder.join("lines.jsonl");
-    report::cut_unfinished_line(&path)?;
-    let mut file =
-        OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
-    let queue = Mutex::new(VecDeque::from(waiting));
-    let job = Job { config: config.clone(), folder: folder.to_path_buf(), device: execution.device.into() };
-    let (sender, receiver) = mpsc::channel::<Line>();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..execution.jobs.clamp(1, cells.len()))
-            .map(|_| {
-                let (sender, queue, job) = (sender.clone(), &queue, &job);
-                scope.spawn(move || drive_worker((execution.worker)(), job, queue, &sender))
-            })
-            .collect();
-        drop(sender);
-        for line in receiver {
-            store(&mut file, &line)?;
-            progress.line(&line);
-            lines.push(line);
-        }
-        for worker in workers {
-            worker.join().map_err(|_| anyhow!("a worker's thread panicked"))??;
+    let own: HashSet<&str> = job.cells.iter().map(|cell| cell.id.as_str()).collect();
+    execution.run(&job, folder, &mut || {
+        for line in lines.cells.news()? {
+            if own.contains(line.cell().id.as_str()) {
+                progress.line(&line);
+            }
+            lines.stored.push(line);
         }
         Ok(())
-    })
-}
-
-fn result_id(line: &Line) -> Option<String> {
-    match line {
-        Line::Result { cell, .. } => Some(cell.id.clone()),
-        Line::Evaluation { .. } => None,
+    })?;
+    match job.cells.iter().find(|cell| !lines.cells.is_done(cell)) {
+        None => Ok(()),
+        Some(cell) => bail!(
+            "the workers ended without a result of the cell {} ({} at {} tokens, seed {}); start again to go on",
+            cell.id,
+            cell.arm,
+            cell.size,
+            cell.seed
+        ),
     }
 }
 
-fn store(file: &mut File, line: &Line) -> Result<()> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    file.write_all(&text).context("lines.jsonl")?;
-    if matches!(line, Line::Result { .. }) {
-        file.sync_data().context("lines.jsonl")?;
-    }
-    Ok(())
-}
-
-/// Feeds cells to one worker process until none is left.
-fn drive_worker(
-    mut command: Command,
-    job: &Job,
-    queue: &Mutex<VecDeque<Cell>>,
-    sender: &mpsc::Sender<Line>,
-) -> Result<()> {
-    let child = command
-        .env("RAYON_NUM_THREADS", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("starting a worker process")?;
-    let mut child = KillOnDrop(child);
-    let mut input = child.0.stdin.take().context("a worker without standard input")?;
-    let mut output = BufReader::new(child.0.stdout.take().context("a worker without standard output")?).lines();
-    let errors = child.0.stderr.take().context("a worker without standard error")?;
-    let errors = std::thread::spawn(move || {
-        let mut said = BufReader::new(errors).lines().map_while(Result::ok);
-        // The line that says why: its own error, or what a panic says after its place.
-        let found = said.find(|line| line.starts_with("error:") || line.contains("panicked"));
-        let rest = found.as_ref().filter(|line| line.contains("panicked")).and_then(|_| said.next());
-        said.for_each(drop);
-        rest.or(found)
-    });
-    let mut send = |text: String| input.write_all(text.as_bytes()).and_then(|()| input.write_all(b"\n"));
-    let mut work = || -> Result<()> {
-        send(serde_json::to_string(job)?)?;
-        loop {
-            let next = queue.lock().map_err(|_| anyhow!("the queue of cells is broken"))?.pop_front();
-            let Some(cell) = next else { return Ok(()) };
-            send(serde_json::to_string(&cell)?)?;
-            loop {
-                let text = output.next().context("it ended in the middle of a cell")??;
-                let line: Line = serde_json::from_str(&text).with_context(|| format!("it wrote \"{text}\""))?;
-                let ended = matches!(line, Line::Result { .. });
-                if sender.send(line).is_err() {
-                    return Ok(());
-                }
-                if ended {
-                    break;
-                }
-            }
-        }
-    };
-    let result = work();
-    drop(input);
-    if result.is_err() {
-        drop(child);
-        let said = errors.join().ok().flatten().unwrap_or_default();
-        return result.with_context(|| format!("a worker failed: {said}"));
-    }
-    Ok(())
-}
-
-struct KillOnDrop(Child);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        // It has ended by itself or is not wanted any more; either way nothing is lost.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// What the folder holds, and a view of it that learns what comes.
+struct Lines {
+    stored: Vec<Line>,
+    cells: Cells,
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::arms::{Arm, Sizes, arm};
+use crate::cells::Claim;
+use crate::checkpoint::Checkpoint;
 use crate::evaluate;
 use crate::results::{Cell, CorpusFacts, Line, Phase, Status, TestLoss, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
@@ -235,7 +237,7 @@ impl ExperimentConfig {
         trials
     }
 
-    fn training(&self, cell: &Cell) -> TrainingConfig {
+    pub(crate) fn training(&self, cell: &Cell) -> TrainingConfig {
         let steps = cell.trial.schedule;
         TrainingConfig {
             learning_rate: cell.trial.learning_rate,
@@ -267,7 +269,10 @@ impl ExperimentConfig {
             schedules: vec![],
             ..self.clone()
         };
-        let text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;
+        let mut text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;
+        if arm.given(size, seed) != (size, seed) {
+            text += &serde_json::to_string(&arm.given(size, seed))?;
+        }
         cell.id = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
         Ok(cell)
     }
@@ -450,32 +455,42 @@ fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<Token
     documents
 }
 
-/// Runs one cell: trains, keeps the best weights, and for a final cell reads the test split once.
+/// Runs one cell, or goes on with it from its checkpoint: trains, keeps the best weights, and for a final cell reads the
+/// test split once. Returns its evaluations and its result.
 ///
 /// # Errors
-/// For a configuration that does not hold.
+/// For a configuration that does not hold, or a checkpoint that cannot be read or written.
 pub fn run_cell(
     config: &ExperimentConfig,
     data: &Data,
     cell: &Cell,
     device: &Device,
-    emit: &mut dyn FnMut(Line),
-) -> Result<()> {
-    let started = std::time::Instant::now();
+    claim: &Claim,
+) -> Result<Vec<Line>> {
     let device = device.clone().autodiff();
-    let model = arm(&cell.arm)?.model(data.sizes(config))?;
-    let batches = data.batches(config, cell.size, cell.seed)?;
+    let arm = arm(&cell.arm)?;
+    let model = arm.model(data.sizes(config))?;
+    let (size, seed) = arm.given(cell.size, cell.seed);
+    let batches = data.batches(config, size, seed)?;
     let tuning = data.tuning_windows(config)?;
-    let model = model.init_seeded(derive_seed(cell.seed, "weights", 0), &device);
-    let training = config.training(cell);
-    let outcome = train(model, &training, &batches, &tuning, None, &mut |event| {
-        if let Event::Evaluation { step, tokens, train_loss, tuning_loss } = event {
-            emit(Line::Evaluation { cell: cell.clone(), step, tokens, train_loss, tuning_loss });
+    let model = model.init_seeded(derive_seed(seed, "weights", 0), &device);
+    let training = TrainingConfig { seed, ..config.training(cell) };
+    let mut lines = Vec::new();
+    let checkpoint = Checkpoint::new(claim.folder());
+    let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
+        Event::Begun { step } => {
+            lines = claim.lines_up_to(step)?;
+            Ok(())
         }
+        Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
+            lines.push(Line::Evaluation { cell: cell.clone(), step, tokens, train_loss, tuning_loss });
+            claim.keep(&lines)
+        }
+        Event::Step { .. } => Ok(()),
     })?;
     let reads_test = cell.phase == Phase::Final && !outcome.diverged;
     let test = reads_test.then(|| data.test_loss(config, &outcome.model, &device.inner())).transpose()?;
-    emit(Line::Result {
+    lines.push(Line::Result {
         cell: cell.clone(),
         status: if outcome.diverged { Status::Diverged } else { Status::Finished },
         best_step: outcome.standing.best_step,
@@ -483,9 +498,9 @@ pub fn run_cell(
         tuning_loss: outcome.standing.best_loss,
         test,
         tokens_per_second: outcome.tokens_per_second,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: outcome.standing.seconds,
     });
-    Ok(())
+    Ok(lines)
 }
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
 //! Training, fair comparisons of data efficiency, statistics and reports.
 //!
-//! An [`experiment`] is expanded into cells, each one training run; [`compare`] runs them in worker processes and stores
+//! An [`experiment`] is expanded into cells, each one training run; [`compare`] has workers run them and store
 //! every line; a report is made from the stored lines alone.
 
 pub mod arms;
 pub mod bench;
+pub mod cells;
 pub mod checkpoint;
 pub mod compare;
 pub mod device;
 pub mod evaluate;
+pub mod executor;
 pub mod experiment;
 mod machine;
+pub mod minimal_pairs;
+pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod results;

@@ -70,6 +70,8 @@ pub enum Role {
     Astrocytic,
     /// A control: what else could explain a gain.
     Control,
+    /// A known difference from the baseline, or none: tests the measurement.
+    Calibration,
 }
 
 /// One arm: a model that is the same as the others but for its attention.
@@ -185,7 +187,7 @@ pub enum Line {
         /// Training throughput, tokens per second of wall clock, evaluations left out.
         #[serde(with = "number")]
         tokens_per_second: f64,
-        /// Wall clock of the whole run, seconds.
+        /// Wall clock of its training steps, seconds; in results from before cells had checkpoints, of the whole run.
         #[serde(with = "number")]
         seconds: f64,
     },

@@ -1,11 +1,12 @@
 //! Training one model from the command line: corpus to saved model, resumable.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use astrocytic_data::{TokenizerKind, write_atomically};
-use astrocytic_models::{DecoderConfig, save};
+use astrocytic_data::{Tokenizer, TokenizerKind, write_atomically};
+use astrocytic_models::{Decoder, DecoderConfig, save};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +96,9 @@ impl Session {
             ..Budget::Full.config(&config.corpus)
         };
         experiment.validate()?;
+        if arm(&config.arm)?.given(2, 0) != (2, 0) {
+            bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);
+        }
         let training = TrainingConfig {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
@@ -115,7 +119,7 @@ impl Session {
         if stored.is_some_and(|stored| stored.sha256 != run.sha256) {
             bail!("{} holds a run on another text of this name; give another --out", folder.display());
         }
-        let _alone = crate::compare::lock(folder)?;
+        let _alone = lock(folder)?;
         let path = folder.join("session.json");
         write_atomically(&path, &serde_json::to_vec_pretty(&run)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -127,7 +131,6 @@ impl Session {
         let checkpoint = Checkpoint::new(folder);
         let lines_path = folder.join("lines.jsonl");
         let mut lines = std::fs::OpenOptions::new().create(true).append(true).open(&lines_path)?;
-        let mut failed = None;
         let progress = Progress::steps(config.steps);
         let mut reached = 0;
         let mut message = String::new();
@@ -135,24 +138,22 @@ impl Session {
             Event::Begun { step } => {
                 progress.skip(step);
                 reached = step;
-                failed = keep_lines(&lines_path, step).err();
+                keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
             }
             Event::Step { step, tokens_per_second } => {
                 progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
                 reached = step;
+                Ok(())
             }
             Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
                 message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
                 let line = serde_json::json!({
                     "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
                 });
-                failed = failed.take().or(writeln!(lines, "{line}").err());
+                writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
             }
         })?;
         progress.finish();
-        if let Some(error) = failed {
-            return Err(error).context("lines.jsonl");
-        }
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
@@ -171,6 +172,35 @@ impl Session {
         write_atomically(&folder.join("result.json"), &serde_json::to_vec_pretty(&result)?)?;
         Ok(result)
     }
+}
+
+/// Keeps a second run out of the folder until it is dropped.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => bail!("another run is at work in {}; wait for it", folder.display()),
+        // A file system without locks is no reason not to run.
+        _ => Ok(file),
+    }
+}
+
+/// Loads a model and its tokenizer from a folder that [`Session::run`] or a swap wrote.
+///
+/// # Errors
+/// For files that are missing or broken, or do not belong together.
+pub fn load(folder: &Path, device: &Device) -> Result<(Decoder, Tokenizer)> {
+    let model = astrocytic_models::load(folder, device).context("loading the model; `astrocytic train` makes one")?;
+    let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
+    let (tokens, known) = (tokenizer.vocabulary_size(), model.config().vocabulary);
+    if tokens > known {
+        bail!(
+            "{}: the tokenizer knows {tokens} tokens, the model {known}; they do not belong together",
+            folder.display()
+        );
+    }
+    Ok((model, tokenizer))
 }
 
 /// Cuts evaluations after the checkpoint's step, which will be made again.

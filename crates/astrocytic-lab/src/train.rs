@@ -135,14 +135,14 @@ pub fn derive_seed(seed: u64, purpose: &str, step: u64) -> u64 {
 /// With a `checkpoint`, the run's state is kept there at every evaluation and a run that finds one goes on from it.
 ///
 /// # Errors
-/// For rates that cannot be, or a checkpoint that cannot be read or written.
+/// For rates that cannot be, a checkpoint that cannot be read or written, and those of `observe`, which end the run.
 pub fn train(
     mut model: Decoder,
     config: &TrainingConfig,
     batches: &Batches,
     tuning: &EvaluationWindows,
     checkpoint: Option<&Checkpoint>,
-    observe: &mut dyn FnMut(Event),
+    observe: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<Outcome> {
     config.validate()?;
     let device = model.embedding.weight.val().device();
@@ -154,7 +154,7 @@ pub fn train(
         (model, best, standing) = (stored.model, stored.best, stored.standing);
         moments = Some(stored.optimizer);
     }
-    observe(Event::Begun { step: standing.step });
+    observe(Event::Begun { step: standing.step })?;
     let mut learner = Learner::new(model, config, standing.step)?;
     if let Some(moments) = moments {
         let broken = "the checkpoint's optimizer.bpk is broken; remove the folder `checkpoint` to start anew";
@@ -176,7 +176,7 @@ pub fn train(
         standing.step += 1;
         standing.seconds += started.elapsed().as_secs_f64();
         let tokens_per_second = (standing.step * tokens_per_step) as f64 / standing.seconds;
-        observe(Event::Step { step: standing.step, tokens_per_second });
+        observe(Event::Step { step: standing.step, tokens_per_second })?;
 
         if standing.step.is_multiple_of(config.evaluate_every) || standing.step == config.steps {
             let valid = learner.model.valid();
@@ -191,8 +191,9 @@ pub fn train(
             let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
             losses.clear();
             let tokens = standing.step * tokens_per_step;
-            observe(Event::Evaluation { step: standing.step, tokens, train_loss, tuning_loss });
-            if let Some(checkpoint) = checkpoint {
+            observe(Event::Evaluation { step: standing.step, tokens, train_loss, tuning_loss })?;
+            // A run that goes on from here must find again that it diverged.
+            if let Some(checkpoint) = checkpoint.filter(|_| !diverged) {
                 let optimizer = learner.optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
                 checkpoint.save(&learner.model, &best, &optimizer, &standing).context("saving the checkpoint")?;
             }

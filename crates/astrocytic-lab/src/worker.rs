@@ -1,45 +1,86 @@
-//! A process that runs cells: it reads a job and then cells as JSON lines, and writes lines of results.
+//! A process that runs cells of a shared results folder.
 //!
 //! Cells run in processes of one thread each, because small tensors gain little from a second thread, and because
 //! Burn's random numbers belong to the process.
 
-use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::cells::Cells;
 use crate::device;
 use crate::experiment::{Data, ExperimentConfig, run_cell};
 use crate::results::Cell;
 
-/// What a worker is to work on.
+/// How long to wait before a cell that another holds is asked for again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What workers are to work on; written to a file that all of them can read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) config: ExperimentConfig,
-    pub(crate) folder: PathBuf,
+    /// Of the tokens: this machine's corpus may be another.
+    pub(crate) sha256: String,
     pub(crate) device: String,
+    pub(crate) cells: Vec<Cell>,
 }
 
-/// Serves until its input ends.
+/// Which of a job's cells are a worker's: those whose place leaves `remainder` when divided by `parts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Counted from 0.
+    pub remainder: usize,
+    /// In how many the job is cut.
+    pub parts: usize,
+}
+
+impl Share {
+    /// The whole job.
+    pub const ALL: Self = Self { remainder: 0, parts: 1 };
+}
+
+/// Runs the job's cells that are not done and that nobody else runs, and waits for those that others hold: should one of
+/// them end before its cell does, this one takes it over from its last checkpoint.
 ///
 /// # Errors
-/// For input that is not a job's, or a cell that cannot be run.
-pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<()> {
-    let mut lines = input.lines();
-    let Some(job) = lines.next() else { bail!("worker: no job on standard input") };
-    let job: Job = serde_json::from_str(&job?).context("worker: the first line is not a job")?;
-    let device = device::parse(&job.device)?;
-    let data = Data::prepare(&job.config, Some(&job.folder))?;
-    for line in lines {
-        let cell: Cell = serde_json::from_str(&line?).context("worker: a line is not a cell")?;
-        run_cell(&job.config, &data, &cell, &device, &mut |line| {
-            let text = serde_json::to_string(&line).expect("a line is plain data") + "\n";
-            if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
-                // Whoever asked for it is gone: what is left of the cell would be for nobody.
-                std::process::exit(1);
-            }
-        })?;
+/// For a file that is no job's, another text than the job's, or a cell that cannot be run.
+pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
+    let text = std::fs::read(job).with_context(|| format!("cannot read {}", job.display()))?;
+    let job: Job = serde_json::from_slice(&text).with_context(|| format!("{} is no job", job.display()))?;
+    if share.remainder >= share.parts {
+        bail!("worker: part {} of {} is none", share.remainder, share.parts);
     }
-    Ok(())
+    let own: Vec<&Cell> = job.cells.iter().skip(share.remainder).step_by(share.parts).collect();
+    let device = device::parse(&job.device)?;
+    let mut cells = Cells::new(folder);
+    cells.news()?;
+    if own.iter().all(|cell| cells.is_done(cell)) {
+        return Ok(());
+    }
+    let data = Data::prepare(&job.config, Some(folder))?;
+    if data.sha256() != job.sha256 {
+        bail!("corpus {}: this machine has another text of that name than the run's", job.config.corpus);
+    }
+    loop {
+        cells.news()?;
+        let mut held_by_others = false;
+        for cell in &own {
+            if cells.is_done(cell) {
+                continue;
+            }
+            match cells.take(cell)? {
+                Some(claim) => {
+                    let lines = run_cell(&job.config, &data, cell, &device, &claim)?;
+                    cells.finish(claim, &lines)?;
+                }
+                None => held_by_others |= !cells.is_done(cell),
+            }
+        }
+        if !held_by_others {
+            return Ok(());
+        }
+        std::thread::sleep(PATIENCE);
+    }
 }

@@ -1,17 +1,19 @@
 //! `astrocytic compare`.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result};
-use astrocytic_lab::compare::{Execution, compare};
+use astrocytic_lab::compare::compare;
 use astrocytic_lab::experiment::{Budget, ExperimentConfig};
 use clap::{Args, ValueEnum};
+
+use crate::execution::ExecutionArguments;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic compare --corpus moby-dick --budget standard --out runs/moby-dick\n\n\
                         An interrupted comparison goes on when it is started again with the same options: runs that ended are \
-                        kept, the one in progress begins anew.")]
+                        kept, those in progress go on from their last evaluation. Two machines may work in one shared \
+                        folder.")]
 pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
     #[arg(long, default_value = "generated")]
@@ -34,12 +36,8 @@ pub(crate) struct Arguments {
     /// Folder for lines, results and report [default: runs/compare-CORPUS-BUDGET].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Device: flex, ndarray, or wgpu where built in.
-    #[arg(long, default_value = "flex")]
-    device: String,
-    /// Worker processes [default: one a core]. The results do not depend on it.
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[command(flatten)]
+    execution: ExecutionArguments,
     /// Print one JSON object on standard output.
     #[arg(long)]
     json: bool,
@@ -71,19 +69,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             config
         }
     };
-    astrocytic_lab::device::parse(&arguments.device)?;
     let corpus = PathBuf::from(&config.corpus);
     let corpus = corpus.file_stem().map_or("corpus".into(), |stem| stem.to_string_lossy().into_owned());
     let folder = arguments.out.clone().unwrap_or_else(|| format!("runs/compare-{corpus}-{name}").into());
 
-    let program = std::env::current_exe().context("finding this program to start its workers")?;
-    let worker = || {
-        let mut command = Command::new(&program);
-        command.arg("worker");
-        command
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let execution = Execution { device: &arguments.device, jobs: arguments.jobs.unwrap_or(cores), worker: &worker };
-    let summary = compare(&config, &folder, &execution)?;
+    let summary = compare(&config, &folder, &arguments.execution.execution()?)?;
     crate::report::print(&summary, arguments.json)
 }

@@ -4,9 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use astrocytic_data::Tokenizer;
-use astrocytic_models::{Generator, Sampling, load};
+use anyhow::{Result, bail};
+use astrocytic_models::{Generator, Sampling};
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
@@ -63,16 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("--top-p {top_p} must be above 0 and at most 1");
     }
     let device = astrocytic_lab::device::parse(&arguments.device)?;
-    let model = load(&arguments.model, &device).context("loading the model; `astrocytic train` makes one")?;
-    let tokenizer = Tokenizer::load(&arguments.model.join("tokenizer.json"))?;
-    if tokenizer.vocabulary_size() > model.config().vocabulary {
-        bail!(
-            "{}: the tokenizer knows {} tokens, the model {}; they do not belong together",
-            arguments.model.display(),
-            tokenizer.vocabulary_size(),
-            model.config().vocabulary
-        );
-    }
+    let (model, tokenizer) = astrocytic_lab::session::load(&arguments.model, &device)?;
 
     let mut prompt = vec![tokenizer.end_id()];
     prompt.extend(tokenizer.encode(&arguments.prompt)?);

@@ -3,10 +3,14 @@
 mod bench;
 mod compare;
 mod data;
+mod evaluate;
+mod execution;
 mod generate;
 mod report;
+mod run;
 mod swap;
 mod train;
+mod worker;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -34,10 +38,14 @@ struct Cli {
 enum Command {
     /// Compare astrocytic and vanilla attention: loss against unique training data, with controls.
     Compare(compare::Arguments),
+    /// Run an experiment that a file describes.
+    Run(run::Arguments),
     /// Train one language model.
     Train(train::Arguments),
     /// Continue a text with a trained model.
     Generate(generate::Arguments),
+    /// Score a trained model on minimal pairs of sentences.
+    Evaluate(evaluate::Arguments),
     /// Swap the attention of a trained model, recover it, measure what it cost.
     Swap(swap::Arguments),
     /// List, fetch or show the corpora.
@@ -54,7 +62,7 @@ enum Command {
     },
     /// Run cells for `compare`.
     #[command(hide = true)]
-    Worker,
+    Worker(worker::Arguments),
 }
 
 /// A line on standard output; `println!` would panic where nobody reads any more.
@@ -83,8 +91,10 @@ fn main() -> ExitCode {
     }
     let done = match command {
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Swap(arguments) => swap::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
@@ -92,7 +102,7 @@ fn main() -> ExitCode {
         Command::BenchOne { device } => {
             astrocytic_lab::bench::serve(std::io::stdin().lock(), std::io::stdout().lock(), &device)
         }
-        Command::Worker => astrocytic_lab::worker::serve(std::io::stdin().lock(), std::io::stdout().lock()),
+        Command::Worker(arguments) => worker::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

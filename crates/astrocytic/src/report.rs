@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use astrocytic_lab::plan::Plan;
 use astrocytic_lab::report::{Summary, load, write};
 use clap::Args;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic report experiments/results/moby-dick")]
 pub(crate) struct Arguments {
-    /// Folder that `compare` wrote.
+    /// Folder that `compare` or `run` wrote.
     folder: PathBuf,
     /// Print one JSON object on standard output.
     #[arg(long)]
@@ -17,6 +18,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.folder.join("experiment.toml").exists() {
+        let summary = Plan::of_results(&arguments.folder)?.report(&arguments.folder)?;
+        return if arguments.json { crate::say(serde_json::to_string(&summary)?) } else { crate::say(summary) };
+    }
     let (experiment, lines) = load(&arguments.folder)?;
     print(&write(&arguments.folder, &experiment, &lines)?, arguments.json)
 }

@@ -32,7 +32,7 @@ pub(super) fn excess_svg(experiment: &Experiment, lines: &[Line], summary: &Summ
 
 /// Controls are dashed, so that colour is not all that tells arms apart.
 fn pattern(role: Role) -> Pattern {
-    if role == Role::Control { Pattern::Dashed } else { Pattern::Solid }
+    if matches!(role, Role::Control | Role::Calibration) { Pattern::Dashed } else { Pattern::Solid }
 }
 
 /// Test loss less `floor`.

@@ -10,7 +10,6 @@ mod summary;
 mod synthetic;
 mod tables;
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -79,30 +78,8 @@ pub fn save_experiment(folder: &Path, experiment: &Experiment) -> Result<()> {
     save(folder, "experiment.json", &json)
 }
 
-/// Removes a last line that a kill cut short, so that lines can be appended again. No file is no error.
-///
-/// # Errors
-/// If the file cannot be read or written.
-pub fn cut_unfinished_line(path: &Path) -> Result<()> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let whole = whole_lines(&text);
-    if whole < text.len() {
-        let cut = || -> std::io::Result<()> {
-            let file = File::options().write(true).open(path)?;
-            file.set_len(whole as u64)?;
-            file.sync_all()
-        };
-        cut().with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
 /// Bytes up to and with the last line break.
-fn whole_lines(text: &[u8]) -> usize {
+pub(crate) fn whole_lines(text: &[u8]) -> usize {
     text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
 }
 
@@ -248,10 +225,6 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         assert_eq!(load(folder.path()).unwrap().1.len(), 2);
-        cut_unfinished_line(&path).unwrap();
-        assert!(std::fs::read(&path).unwrap().ends_with(b"}\n"));
-        assert_eq!(load(folder.path()).unwrap().1.len(), 2);
-        cut_unfinished_line(&folder.path().join("none")).unwrap();
         std::fs::write(&path, [b"{\"kind\":3}\n", &whole[..]].concat()).unwrap();
         assert!(load(folder.path()).unwrap_err().to_string().contains("line 1"));
         assert!(load(&folder.path().join("none")).unwrap_err().to_string().contains("experiment.json"));

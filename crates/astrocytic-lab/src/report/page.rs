@@ -263,6 +263,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
             Role::Baseline => "baseline",
             Role::Astrocytic => "astrocytic",
             Role::Control => "control",
+            Role::Calibration => "calibration",
         };
         write!(
             page,

@@ -254,7 +254,8 @@ fn pairs(experiment: &Experiment) -> Vec<(usize, usize)> {
     let with = |role| (0..experiment.arms.len()).filter(move |&arm| experiment.arms[arm].role == role);
     let baseline = with(Role::Baseline).next();
     let astrocytic = || with(Role::Astrocytic);
-    let to_baseline = baseline.into_iter().flat_map(|b| astrocytic().chain(with(Role::Control)).map(move |a| (a, b)));
+    let others = || astrocytic().chain(with(Role::Control)).chain(with(Role::Calibration));
+    let to_baseline = baseline.into_iter().flat_map(|b| others().map(move |a| (a, b)));
     let to_controls = with(Role::Control).flat_map(|control| astrocytic().map(move |a| (a, control)));
     to_baseline.chain(to_controls).collect()
 }

@@ -1,0 +1,156 @@
+//! Where cells are run: processes of this machine, or the tasks of a HyperQueue server or of a Slurm cluster.
+//!
+//! All of them start the same worker on the same shared folder; the lock of each cell keeps them out of each other's way.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::worker::Job;
+
+/// Slurm's limit on the tasks of an array where nobody changed it (slurm.conf, MaxArraySize 1001).
+const SLURM_TASKS: usize = 1_000;
+/// How often running workers are looked at.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// What runs the cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executor {
+    /// Processes of this machine.
+    Local,
+    /// The HyperQueue server that `hq` finds: a task for each cell.
+    HyperQueue,
+    /// The Slurm cluster that `sbatch` submits to: an array job.
+    Slurm,
+}
+
+/// How an experiment is carried out; none of it changes a result.
+pub struct Execution {
+    /// Name of the device.
+    pub device: String,
+    /// What runs the cells.
+    pub executor: Executor,
+    /// Worker processes at a time on this machine.
+    pub jobs: usize,
+    /// A program that calls [`work`](crate::worker::work) for `worker JOB FOLDER`, with `--attached` to
+    /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the cells.
+    pub program: PathBuf,
+}
+
+impl Execution {
+    /// Has workers run the cells of a job in `folder`, and calls `look` while they do.
+    ///
+    /// # Errors
+    /// For an engine that cannot be started, a worker that failed (with what it said), and an error of `look`; the workers
+    /// of this machine are stopped then, an engine's tasks are not, and what they had finished stays.
+    pub(crate) fn run(&self, job: &Job, folder: &Path, look: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let folder = std::path::absolute(folder)?;
+        let cells = folder.join("cells");
+        std::fs::create_dir_all(&cells).with_context(|| format!("cannot make the folder {}", cells.display()))?;
+        // A file of its own: another machine may be at work with its own list.
+        let mut list = tempfile::Builder::new().prefix("job-").suffix(".json").tempfile_in(&cells)?;
+        serde_json::to_writer(&mut list, job)?;
+        list.as_file().sync_data()?;
+        let list = list.into_temp_path();
+        let said = tempfile::Builder::new().prefix("said-").tempdir_in(&cells)?;
+
+        let count = job.cells.len();
+        let commands = match self.executor {
+            Executor::Local => (0..self.jobs.clamp(1, count)).map(|_| self.local(&list, &folder)).collect(),
+            Executor::HyperQueue => vec![self.hyperqueue(&list, &folder, said.path(), count)],
+            Executor::Slurm => vec![self.slurm(&list, &folder, said.path(), count.min(SLURM_TASKS))?],
+        };
+        let mut children = Vec::new();
+        for (place, mut command) in commands.into_iter().enumerate() {
+            let name = command.get_program().to_string_lossy().into_owned();
+            let errors = said.path().join(format!("local-{place}"));
+            // Open as long as this process lives: a worker that is attached to it ends with it.
+            let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(&errors)?).spawn();
+            children.push(KillOnDrop(
+                child.with_context(|| format!("cannot start {name}: is it installed, and on the path?"))?,
+            ));
+        }
+        while !children.is_empty() {
+            look()?;
+            let mut running = Vec::new();
+            for mut child in children {
+                match child.0.try_wait()? {
+                    None => running.push(child),
+                    Some(status) if status.success() => {}
+                    Some(status) => bail!("a worker failed: {}", why(said.path())?.unwrap_or(status.to_string())),
+                }
+            }
+            children = running;
+            std::thread::sleep(INTERVAL);
+        }
+        look()
+    }
+
+    fn worker(&self, list: &Path, folder: &Path) -> Vec<PathBuf> {
+        vec![self.program.clone(), "worker".into(), list.into(), folder.into()]
+    }
+
+    fn local(&self, list: &Path, folder: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.worker(list, folder)[1..]).arg("--attached").env("RAYON_NUM_THREADS", "1");
+        command
+    }
+
+    /// A task a cell, so that the server's own tools show how far it is and a lost task is run again by it.
+    fn hyperqueue(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Command {
+        let mut command = Command::new("hq");
+        command.args(["submit", "--wait", "--name", "astrocytic", "--cpus", "1", "--stdout", "none"]);
+        command.arg(format!("--stderr={}/%{{TASK_ID}}", said.display())).arg(format!("--array=0-{}", tasks - 1));
+        command.args(["--env", "RAYON_NUM_THREADS=1", "--"]).args(self.worker(list, folder));
+        command.args(["--part-from", "HQ_TASK_ID", "--parts", &tasks.to_string()]);
+        command
+    }
+
+    fn slurm(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Result<Command> {
+        // sbatch hands the line to a shell.
+        let words: Vec<String> = self
+            .worker(list, folder)
+            .iter()
+            .map(|word| word.to_str().map(|word| format!("'{}'", word.replace('\'', "'\\''"))))
+            .collect::<Option<_>>()
+            .context("the folder's path is not UTF-8, which sbatch needs")?;
+        let line = format!("{} --part-from SLURM_ARRAY_TASK_ID --parts {tasks}", words.join(" "));
+        let mut command = Command::new("sbatch");
+        command.args(["--wait", "--job-name=astrocytic", "--ntasks=1", "--cpus-per-task=1", "--output=/dev/null"]);
+        command.arg(format!("--error={}/%a", said.display())).arg(format!("--array=0-{}", tasks - 1));
+        command.arg("--wrap").arg(line).env("RAYON_NUM_THREADS", "1");
+        Ok(command)
+    }
+}
+
+/// The line of a failed worker that says why: its own error, what a panic says after its place, or the last one.
+fn why(said: &Path) -> Result<Option<String>> {
+    let mut last = None;
+    for file in std::fs::read_dir(said)? {
+        let mut bytes = Vec::new();
+        File::open(file?.path())?.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines = text.lines();
+        let Some(found) = lines.find(|line| line.starts_with("error:") || line.contains("panicked")) else {
+            last = text.lines().rfind(|line| !line.trim().is_empty()).map(String::from).or(last);
+            continue;
+        };
+        let rest = if found.contains("panicked") { lines.next() } else { None };
+        return Ok(Some(rest.unwrap_or(found).to_string()));
+    }
+    Ok(last)
+}
+
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        // It has ended by itself or is not wanted any more; either way nothing is lost.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,169 @@
+//! Minimal pairs: does a language model give the acceptable sentence of two the higher probability?
+//!
+//! The format and the measure are BLiMP's (Warstadt et al., TACL 2020, arXiv 1912.00582): a folder of JSON-lines files, one a
+//! paradigm, each line with `sentence_good` and `sentence_bad`; a pair counts where −ln p of the whole good sentence is the
+//! smaller.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Formatter};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_data::{EvaluationWindows, TokenizedDocument, Tokenizer};
+use astrocytic_models::Decoder;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate;
+
+/// Sentences in a batch.
+const ROWS: usize = 64;
+
+/// One line of a file; other fields are not read.
+#[derive(Deserialize)]
+struct Pair {
+    sentence_good: String,
+    sentence_bad: String,
+    /// The phenomenon, by which accuracies are grouped.
+    #[serde(default)]
+    linguistics_term: String,
+}
+
+/// What a model got right.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// Of all files, each counting the same.
+    pub accuracy: f64,
+    /// Pairs in all.
+    pub pairs: usize,
+    /// Of each phenomenon, its files counting the same.
+    pub phenomena: BTreeMap<String, f64>,
+    /// Of each file, by its name.
+    pub paradigms: BTreeMap<String, f64>,
+}
+
+/// Scores a model on every `.jsonl` file of a folder; `look` is told of each file's accuracy.
+///
+/// # Errors
+/// For a folder without such files, a line that is no pair (with its number), and a sentence beyond the model's positions.
+pub fn evaluate(
+    model: &Decoder,
+    tokenizer: &Tokenizer,
+    folder: &Path,
+    device: &Device,
+    look: &mut dyn FnMut(&str, f64),
+) -> Result<Accuracy> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>().context("reading the folder")?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let (mut paradigms, mut phenomena, mut count) = (BTreeMap::new(), BTreeMap::<String, Vec<f64>>::new(), 0);
+    for path in &files {
+        let pairs = read(path)?;
+        let name = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+        let right = share_right(model, tokenizer, &pairs, device).with_context(|| path.display().to_string())?;
+        look(&name, right);
+        count += pairs.len();
+        phenomena.entry(pairs[0].linguistics_term.clone()).or_default().push(right);
+        paradigms.insert(name, right);
+    }
+    if files.is_empty() {
+        bail!("{} holds no .jsonl file; BLiMP's are in its folder `data`", folder.display());
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    phenomena.remove("");
+    Ok(Accuracy {
+        accuracy: mean(&paradigms.values().copied().collect::<Vec<_>>()),
+        pairs: count,
+        phenomena: phenomena.into_iter().map(|(name, values)| (name, mean(&values))).collect(),
+        paradigms,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<Pair>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let parse = |(place, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| anyhow!("{}, line {}: {error}", path.display(), place + 1))
+    };
+    let pairs: Vec<Pair> = lines.map(parse).collect::<Result<_>>()?;
+    if pairs.is_empty() {
+        bail!("{} holds no pair", path.display());
+    }
+    Ok(pairs)
+}
+
+fn share_right(model: &Decoder, tokenizer: &Tokenizer, pairs: &[Pair], device: &Device) -> Result<f64> {
+    let mut sentences = Vec::new();
+    for text in pairs.iter().flat_map(|pair| [&pair.sentence_good, &pair.sentence_bad]) {
+        let ids = tokenizer.encode(text)?;
+        if ids.is_empty() {
+            bail!("a sentence of no token");
+        }
+        sentences.push(TokenizedDocument { ids, nats: None, bytes: text.len() });
+    }
+    let longest = sentences.iter().map(|sentence| sentence.ids.len()).max().unwrap_or(1);
+    if let Some(most) = model.config().positions.filter(|&most| longest > most) {
+        bail!("a sentence of {longest} tokens is longer than the model's {most} positions");
+    }
+    // One window holds any of them whole, its first token predicted from the end token.
+    let windows = EvaluationWindows::new(&sentences, tokenizer.end_id(), longest, longest, ROWS)?;
+    let losses = evaluate::documents(model, &windows, device);
+    let right = losses.chunks_exact(2).filter(|pair| pair[0].nats < pair[1].nats).count();
+    Ok(right as f64 / pairs.len() as f64)
+}
+
+impl Display for Accuracy {
+    fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
+        for (name, accuracy) in if self.phenomena.is_empty() { &self.paradigms } else { &self.phenomena } {
+            writeln!(f, "{:5.1} %  {name}", 100.0 * accuracy)?;
+        }
+        write!(
+            f,
+            "{:5.1} %  all {} files, {} pairs (50 % is chance)",
+            100.0 * self.accuracy,
+            self.paradigms.len(),
+            self.pairs
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arms::{Sizes, arm};
+    use astrocytic_data::TokenizerKind;
+
+    #[test]
+    fn a_pair_counts_where_the_good_sentence_is_likelier() {
+        let tokenizer = Tokenizer::train(TokenizerKind::Characters, &["the cats sleep. the cat sleeps."]).unwrap();
+        let sizes = Sizes { vocabulary: tokenizer.vocabulary_size(), d_model: 16, layers: 1, heads: 2, dropout: 0.0 };
+        let device = Device::flex();
+        let model = arm("vanilla").unwrap().model(sizes).unwrap().init_seeded(0, &device);
+        let loss = |text: &str| {
+            let ids = tokenizer.encode(text).unwrap();
+            let document = TokenizedDocument { ids, nats: None, bytes: 0 };
+            let windows = EvaluationWindows::new(&[document], tokenizer.end_id(), 64, 64, 1).unwrap();
+            evaluate::documents(&model, &windows, &device)[0].nats
+        };
+        let (mut better, mut worse) = ("the cat sleeps", "the cats sleeps.");
+        if loss(better) > loss(worse) {
+            (better, worse) = (worse, better);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let line = |good: &str, bad: &str| serde_json::json!({"sentence_good": good, "sentence_bad": bad, "linguistics_term": "agreement", "UID": "x"});
+        let lines = format!("{}\n{}\n", line(better, worse), line(worse, better));
+        std::fs::write(folder.path().join("half.jsonl"), lines).unwrap();
+        std::fs::write(folder.path().join("all.jsonl"), line(better, worse).to_string()).unwrap();
+        let found = evaluate(&model, &tokenizer, folder.path(), &device, &mut |_, _| {}).unwrap();
+        assert_eq!((found.paradigms["half"], found.paradigms["all"], found.pairs), (0.5, 1.0, 3));
+        assert_eq!((found.accuracy, found.phenomena["agreement"]), (0.75, 0.75));
+
+        std::fs::write(folder.path().join("all.jsonl"), "{\"sentence_good\": \"a\"}\n").unwrap();
+        let error = evaluate(&model, &tokenizer, folder.path(), &device, &mut |_, _| {}).unwrap_err();
+        assert!(error.to_string().contains("line 1"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(evaluate(&model, &tokenizer, empty.path(), &device, &mut |_, _| {}).is_err());
+    }
+}

@@ -1,0 +1,348 @@
+//! Experiments as files: a question and the studies that answer it, each a comparison on one corpus at one model size.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_data::write_atomically;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::arms::arm;
+use crate::compare::{cap_sizes, compare};
+use crate::device;
+use crate::executor::Execution;
+use crate::experiment::{Budget, Data, ExperimentConfig, Run};
+use crate::report::{self, Summary, escape};
+use crate::results::{Cell, Phase};
+use crate::train::{Learner, derive_seed};
+
+/// Steps that are timed for a prediction, after one that is not.
+const TIMED_STEPS: u64 = 4;
+
+/// A file that says what is asked and how it is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is asked.
+    pub question: String,
+    /// What was expected before anything was run.
+    pub expected: String,
+    /// The comparisons that answer it, in order.
+    pub studies: Vec<Study>,
+    /// The file as it was.
+    text: String,
+}
+
+/// One comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Study {
+    /// Its name, and its folder's.
+    pub name: String,
+    /// All that its results depend on.
+    pub config: ExperimentConfig,
+}
+
+/// The file itself: what a study does not say is as in `shared`, and what that does not say as in the standard budget.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanFile {
+    question: String,
+    expected: String,
+    #[serde(default)]
+    shared: Map<String, Value>,
+    studies: Vec<StudyTable>,
+}
+
+#[derive(Deserialize)]
+struct StudyTable {
+    name: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+/// What a plan found: `results.json` in its folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// What was asked.
+    pub question: String,
+    /// What was expected.
+    pub expected: String,
+    /// Every study that has begun.
+    pub studies: Vec<StudySummary>,
+    /// Studies that have not.
+    pub waiting: Vec<String>,
+    /// Path of the page.
+    pub report: String,
+}
+
+/// What a study found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudySummary {
+    /// Its name.
+    pub study: String,
+    /// Width, layers and heads of its models.
+    pub model: [usize; 3],
+    /// As the study's own results.json.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// How long a study takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Tuning and final runs.
+    pub runs: [usize; 2],
+    /// Seconds of one core if no run is stopped early.
+    pub seconds: f64,
+}
+
+impl Plan {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// One line with the file, the study and the field.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(text).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: String) -> Result<Self> {
+        let file: PlanFile = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
+            anyhow!("{}{}", line.unwrap_or_default(), error.message().replace('\n', " "))
+        })?;
+        let mut studies: Vec<Study> = Vec::new();
+        for StudyTable { name, fields } in file.studies {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if name.is_empty() || !name.chars().all(plain) {
+                bail!("study {name:?}: the name is a folder's; use a-z, 0-9 and -");
+            }
+            if studies.iter().any(|study| study.name == name) {
+                bail!("study {name}: there are two of this name");
+            }
+            let Value::Object(mut config) = serde_json::to_value(Budget::Standard.config("generated"))? else {
+                bail!("a configuration is a table");
+            };
+            config.extend(file.shared.clone());
+            config.extend(fields);
+            let config: ExperimentConfig = serde_path_to_error::deserialize(Value::Object(config))
+                .map_err(|error| anyhow!("study {name}: {}: {}", error.path(), error.inner()))?;
+            config.validate().with_context(|| format!("study {name}"))?;
+            studies.push(Study { name, config });
+        }
+        if studies.is_empty() {
+            bail!("no [[studies]]: at least one is needed");
+        }
+        Ok(Self { question: file.question, expected: file.expected, studies, text })
+    }
+
+    /// Runs what `folder` does not yet hold, a folder for each study, and writes the report.
+    ///
+    /// # Errors
+    /// For a folder with another plan, and as [`compare`].
+    pub fn run(&self, folder: &Path, execution: &Execution) -> Result<PlanSummary> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        if folder.join("experiment.json").exists() {
+            bail!("{} holds a comparison; give another --out", folder.display());
+        }
+        // Studies may be added to a plan; what was asked and expected stays as it was.
+        if folder.join("experiment.toml").exists() {
+            let begun = Self::of_results(folder)?;
+            let kept = begun.studies.iter().all(|study| self.studies.contains(study));
+            if (&begun.question, &begun.expected, kept) != (&self.question, &self.expected, true) {
+                bail!("{} holds another experiment; give another --out, or remove it", folder.display());
+            }
+        }
+        write_atomically(&folder.join("experiment.toml"), self.text.as_bytes())
+            .with_context(|| format!("cannot write in {}", folder.display()))?;
+        for (place, study) in self.studies.iter().enumerate() {
+            eprintln!("study {} of {}: {}", place + 1, self.studies.len(), study.name);
+            compare(&study.config, &folder.join(&study.name), execution)?;
+        }
+        self.report(folder)
+    }
+
+    /// The plan that a folder's results are of.
+    ///
+    /// # Errors
+    /// For a folder without one.
+    pub fn of_results(folder: &Path) -> Result<Self> {
+        Self::load(&folder.join("experiment.toml"))
+    }
+
+    /// Writes the report of what is stored; trains nothing.
+    ///
+    /// # Errors
+    /// For stored lines that are broken, and a folder that cannot be written.
+    pub fn report(&self, folder: &Path) -> Result<PlanSummary> {
+        let mut summary = PlanSummary {
+            question: self.question.clone(),
+            expected: self.expected.clone(),
+            studies: Vec::new(),
+            waiting: Vec::new(),
+            report: "report.html".into(),
+        };
+        for study in &self.studies {
+            let own = folder.join(&study.name);
+            if !own.join("experiment.json").exists() {
+                summary.waiting.push(study.name.clone());
+                continue;
+            }
+            let (experiment, lines) = report::load(&own)?;
+            let mut found = report::write(&own, &experiment, &lines)?;
+            found.report = format!("{}/report.html", study.name);
+            let ExperimentConfig { d_model, layers, heads, .. } = study.config;
+            let model = [d_model, layers, heads];
+            summary.studies.push(StudySummary { study: study.name.clone(), model, summary: found });
+        }
+        let mut json = serde_json::to_vec_pretty(&summary)?;
+        json.push(b'\n');
+        let save = |name: &str, bytes: &[u8]| {
+            write_atomically(&folder.join(name), bytes).with_context(|| format!("cannot write {name}"))
+        };
+        save("results.json", &json)?;
+        save("report.html", summary.page().as_bytes())?;
+        summary.report = folder.join("report.html").display().to_string();
+        Ok(summary)
+    }
+}
+
+impl Study {
+    /// Cells that the study has, and how long they take on this machine: each arm's steps are timed on one thread, as
+    /// workers take them.
+    ///
+    /// # Errors
+    /// For a corpus that cannot be had, or a device that is none.
+    pub fn predict(&self, device: &str) -> Result<Prediction> {
+        rayon::ThreadPoolBuilder::new().num_threads(1).build()?.install(|| self.predict_here(device))
+    }
+
+    fn predict_here(&self, name: &str) -> Result<Prediction> {
+        let mut config = self.config.clone();
+        let data = Data::prepare(&config, None)?;
+        cap_sizes(&mut config, data.train_tokens())?;
+        let device = device::parse(name)?.autodiff();
+        let mut seconds = 0.0;
+        let each = config.sizes.len() as f64;
+        for name in &config.arms {
+            let model = arm(name)?.model(data.sizes(&config))?;
+            let trial = config.trials()[0];
+            let run = Run { size: config.sizes[0], seed: 0, trial };
+            let cell: Cell = config.cell(Phase::Tune, arm(name)?, &model, run)?;
+            let batches = data.batches(&config, run.size, 0)?;
+            let model = model.init_seeded(derive_seed(0, "weights", 0), &device);
+            let mut learner = Learner::new(model, &config.training(&cell), 0)?;
+            let mut started = Instant::now();
+            for step in 0..=TIMED_STEPS {
+                learner = learner.step(&batches.batch(step), batches.context()).0;
+                if step == 0 {
+                    started = Instant::now();
+                }
+            }
+            let step = started.elapsed().as_secs_f64() / TIMED_STEPS as f64;
+            // A forward pass is a third of a step, and windows overlap by half.
+            let read = |tokens: u64| 2.0 * tokens as f64 / 3.0 / (config.batch * config.context) as f64 * step;
+            let run = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
+            let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
+            let tuning: f64 = config.schedules.iter().map(|&steps| run(steps)).sum();
+            let longest = config.schedules.iter().copied().max().unwrap_or(0);
+            let last = run(longest) + read(config.test_tokens);
+            seconds += each * (tuning * points * config.tuning_seeds as f64 + last * config.seeds as f64);
+        }
+        let cells = config.arms.len() * config.sizes.len();
+        let tuning = cells * config.trials().len() * config.tuning_seeds as usize;
+        Ok(Prediction { runs: [tuning, cells * config.seeds as usize], seconds })
+    }
+}
+
+impl PlanSummary {
+    fn page(&self) -> String {
+        let mut page = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+             content=\"width=device-width\"><title>{0}</title><style>{1}</style></head><body>\n<h1>{0}</h1>\n\
+             <p class=\"facts\">Expected before it was run: {2}</p>\n",
+            escape(&self.question),
+            report::STYLE,
+            escape(&self.expected)
+        );
+        for study in &self.studies {
+            let [width, layers, heads] = study.model;
+            page += &format!(
+                "<h2><a href=\"{0}\">{1}</a></h2>\n<p class=\"facts\">{2}, {width} wide, {layers} layers, {heads} heads; \
+                 {3} of {4} final runs</p>\n<p class=\"headline\">{5}</p>\n",
+                escape(&study.summary.report),
+                escape(&study.study),
+                escape(&study.summary.corpus.name),
+                study.summary.final_runs[0],
+                study.summary.final_runs[1],
+                escape(&study.summary.headline)
+            );
+            page +=
+                "<table><tr><th>arm</th><th>against</th><th>loss</th><th>data ratio</th><th>95 % interval</th></tr>\n";
+            for ratio in &study.summary.ratios {
+                let interval =
+                    ratio.value.interval.map_or("–".into(), |[low, high]| format!("{low:.2} to {high:.2}"));
+                page += &format!(
+                    "<tr><td>{}</td><td class=\"text\">{}</td><td>{:.3}</td><td>{:.2}</td><td>{interval}</td></tr>\n",
+                    escape(&ratio.arm),
+                    escape(&ratio.baseline),
+                    ratio.loss,
+                    ratio.value.estimate
+                );
+            }
+            page += "</table>\n";
+        }
+        if !self.waiting.is_empty() {
+            page += &format!("<p class=\"partial\">Not begun: {}.</p>\n", escape(&self.waiting.join(", ")));
+        }
+        page + "</body></html>\n"
+    }
+}
+
+impl std::fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        writeln!(f, "{}", self.question)?;
+        for study in &self.studies {
+            writeln!(f, "\n{}: {}", study.study, study.summary.headline)?;
+        }
+        if !self.waiting.is_empty() {
+            writeln!(f, "\nnot begun: {}", self.waiting.join(", "))?;
+        }
+        write!(f, "\nReport: {}", self.report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Plan> {
+        Plan::parse(text.into())
+    }
+
+    const HEAD: &str = "question = \"q\"\nexpected = \"e\"\n[shared]\nseeds = 2\nd_model = 32\n";
+
+    #[test]
+    fn a_study_is_what_it_says_then_what_is_shared_then_the_budget() {
+        let plan = parse(&format!("{HEAD}[[studies]]\nname = \"a\"\ncorpus = \"moby-dick\"\nd_model = 48\n")).unwrap();
+        let config = &plan.studies[0].config;
+        assert_eq!((config.corpus.as_str(), config.seeds, config.d_model), ("moby-dick", 2, 48));
+        assert_eq!(config.sizes, Budget::Standard.config("x").sizes);
+    }
+
+    #[test]
+    fn a_faulty_file_is_refused_with_the_place() {
+        for (tail, said) in [
+            ("", "studies"),
+            ("[[studies]]\nname = \"a\"\nwidth = 3\n", "unknown field `width`"),
+            ("[[studies]]\nname = \"a/b\"\n", "use a-z"),
+            ("[[studies]]\nname = \"a\"\n[[studies]]\nname = \"a\"\n", "two of this name"),
+            ("[[studies]]\nname = \"a\"\nseeds = 0\n", "seeds"),
+            ("[[studies]]\nname = \"a\"\nseeds = \"5\"\n", "study a: seeds: invalid type"),
+            ("[[studies]\n", "line 6"),
+        ] {
+            let error = format!("{:#}", parse(&format!("{HEAD}{tail}")).unwrap_err());
+            assert!(error.contains(said) && !error.contains('\n'), "{error}");
+        }
+    }
+}

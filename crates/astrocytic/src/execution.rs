@@ -1,0 +1,41 @@
+//! Options of the commands that run cells.
+
+use anyhow::{Context, Result};
+use astrocytic_lab::executor::{Execution, Executor};
+use clap::{Args, ValueEnum};
+
+#[derive(Args)]
+pub(crate) struct ExecutionArguments {
+    /// Device: flex, ndarray, or wgpu where built in.
+    #[arg(long, default_value = "flex")]
+    pub(crate) device: String,
+    /// Worker processes on this machine [default: one a core]. The results do not depend on it.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm cluster of `sbatch`; this
+    /// program, the results folder and the corpora must be at the same paths on all of its machines.
+    #[arg(long, value_enum, default_value = "local")]
+    executor: ExecutorName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ExecutorName {
+    Local,
+    Hyperqueue,
+    Slurm,
+}
+
+impl ExecutionArguments {
+    pub(crate) fn execution(&self) -> Result<Execution> {
+        astrocytic_lab::device::parse(&self.device)?;
+        let program = std::env::current_exe().context("finding this program to start its workers")?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let executor = match self.executor {
+            ExecutorName::Local => Executor::Local,
+            ExecutorName::Hyperqueue => Executor::HyperQueue,
+            ExecutorName::Slurm => Executor::Slurm,
+        };
+        let jobs = self.jobs.unwrap_or(cores);
+        Ok(Execution { device: self.device.clone(), executor, jobs, program })
+    }
+}

@@ -1,0 +1,74 @@
+//! `astrocytic run`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use astrocytic_lab::plan::{Plan, Prediction};
+use clap::Args;
+
+use crate::execution::ExecutionArguments;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  astrocytic run experiments/null.toml --dry-run\n\n\
+                        An interrupted experiment goes on when it is started again; two machines may work in one shared \
+                        folder.")]
+pub(crate) struct Arguments {
+    /// A TOML file: question, expected, [shared] and [[studies]].
+    file: PathBuf,
+    /// Folder for the results [default: experiments/results/NAME beside the file].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the runs and how long they would take; train nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    execution: ExecutionArguments,
+    /// Print one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let plan = Plan::load(&arguments.file)?;
+    if arguments.dry_run {
+        return predict(&plan, arguments);
+    }
+    let folder = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => {
+            let name = arguments.file.file_stem().context("the file has no name")?;
+            arguments.file.with_file_name("results").join(name)
+        }
+    };
+    let summary = plan.run(&folder, &arguments.execution.execution()?)?;
+    if arguments.json { crate::say(serde_json::to_string(&summary)?) } else { crate::say(summary) }
+}
+
+fn predict(plan: &Plan, arguments: &Arguments) -> Result<()> {
+    let mut all = Prediction { runs: [0, 0], seconds: 0.0 };
+    let mut studies = Vec::new();
+    for study in &plan.studies {
+        let found = study.predict(&arguments.execution.device)?;
+        let [tuning, finals] = found.runs;
+        all = Prediction { runs: [all.runs[0] + tuning, all.runs[1] + finals], seconds: all.seconds + found.seconds };
+        if arguments.json {
+            studies.push(serde_json::json!({
+                "study": study.name, "tuning_runs": tuning, "final_runs": finals, "core_seconds": found.seconds.round()
+            }));
+        } else {
+            let hours = found.seconds / 3600.0;
+            crate::say(format!(
+                "{}: {tuning} tuning and {finals} final runs, at most {hours:.2} core hours",
+                study.name
+            ))?;
+        }
+    }
+    if arguments.json {
+        return crate::say(serde_json::json!({ "studies": studies, "core_seconds": all.seconds.round() }));
+    }
+    crate::say(format!(
+        "in all {} runs, at most {:.2} core hours (fewer where runs stop early); nothing was trained",
+        all.runs[0] + all.runs[1],
+        all.seconds / 3600.0
+    ))
+}
