@@ -1,0 +1,99 @@
+//! Cells as tasks of real engines: a HyperQueue server on loopback, one of whose two workers is killed in the middle, and
+//! the Slurm cluster that is there.
+//!
+//! Skipped, saying so, where there is no `hq` or no cluster.
+
+mod program;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use program::{astrocytic, succeed, text};
+use serde_json::Value;
+
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(180), "{what}: not in three minutes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// An experiment of a moment: 8 tuning and 8 final cells.
+fn plan(folder: &Path) -> PathBuf {
+    let file = folder.join("small.toml");
+    let plan = "question = \"q\"\nexpected = \"e\"\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\n\
+        tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"linear\"]\nsizes = [1024, 4096]\nseeds = 2\n\
+        learning_rates = [0.01, 0.005]\nweight_decays = [0.1]\nschedules = [60]\nevaluations = 3\nd_model = 32\nlayers = 1\n\
+        context = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n";
+    std::fs::write(&file, plan).unwrap();
+    file
+}
+
+fn each_once(lines: &Path) {
+    let lines = std::fs::read_to_string(lines).unwrap();
+    let mut ids: Vec<String> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["kind"] == "result")
+        .map(|line| line["cell"]["id"].to_string())
+        .collect();
+    assert_eq!(ids.len(), 8 + 8);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 8 + 8, "a cell was run twice");
+}
+
+fn hq(server: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("hq");
+    command.args(arguments).env("HQ_SERVER_DIR", server).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn every_cell_is_done_once_though_a_worker_is_killed() {
+    if Command::new("hq").arg("--version").output().is_err() {
+        println!("skipped: there is no hq (HyperQueue) on the path");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = folder.path().join("server");
+    let _server = Stopped(hq(&server, &["server", "start"]).spawn().unwrap());
+    wait_until("the server starts", || hq(&server, &["server", "info"]).status().unwrap().success());
+    let worker = || Stopped(hq(&server, &["worker", "start", "--cpus", "1"]).spawn().unwrap());
+    let (killed, _other) = (worker(), worker());
+
+    let file = plan(folder.path());
+    let out = folder.path().join("out");
+    let mut run = astrocytic(&["run", text(&file), "--out", text(&out), "--executor", "hyperqueue"]);
+    let mut run = Stopped(run.env("HQ_SERVER_DIR", &server).spawn().unwrap());
+    let lines = out.join("one/lines.jsonl");
+    wait_until("a first result", || std::fs::read_to_string(&lines).is_ok_and(|text| text.contains("\"result\"")));
+    drop(killed);
+    assert!(run.0.wait().unwrap().success());
+
+    each_once(&lines);
+}
+
+#[test]
+fn a_slurm_cluster_does_every_cell_once() {
+    if !Command::new("sinfo").output().is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no Slurm cluster");
+        return;
+    }
+    // Not in /tmp, which the nodes of a cluster do not share.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (file, out) = (plan(folder.path()), folder.path().join("it's out"));
+    succeed(astrocytic(&["run", text(&file), "--out", text(&out), "--executor", "slurm"]));
+    each_once(&out.join("one/lines.jsonl"));
+}
