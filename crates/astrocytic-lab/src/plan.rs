@@ -331,6 +331,17 @@ mod tests {
     }
 
     #[test]
+    fn the_projects_own_files_hold() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+        assert!(files.len() >= 3);
+        for path in files {
+            Plan::load(&path).unwrap();
+        }
+    }
+
+    #[test]
     fn a_faulty_file_is_refused_with_the_place() {
         for (tail, said) in [
             ("", "studies"),

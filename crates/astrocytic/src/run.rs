@@ -13,7 +13,7 @@ use crate::execution::ExecutionArguments;
                         An interrupted experiment goes on when it is started again; two machines may work in one shared \
                         folder.")]
 pub(crate) struct Arguments {
-    /// A TOML file: question, expected, [shared] and [[studies]].
+    /// A TOML file: `question`, `expected`, `[shared]` and `[[studies]]`.
     file: PathBuf,
     /// Folder for the results [default: experiments/results/NAME beside the file].
     #[arg(long)]
