@@ -45,6 +45,12 @@ fn bad_input_is_refused_in_one_line() {
     compare(&["--corpus", &empty], &["empty"]);
     compare(&["--corpus", &binary], &["UTF-8"]);
     compare(&["--corpus", &short], &["too short"]);
+    compare(&["--corpus", "scan:left"], &["simple, length and add-jump"]);
+    compare(&["--corpus", "mqar:8x4"], &["four tokens for each pair"]);
+    compare(&["--corpus", "listops:5"], &["from 16 to 2000"]);
+    compare(&["--corpus", "labelled:no-such-file.csv"], &["no-such-file.csv"]);
+    compare(&["--corpus", &format!("labelled:{}", text(&lines))], &["train"]);
+    compare(&["--corpus", &format!("labelled:{short}")], &["too few"]);
     compare(&["--seeds", "0"], &["seeds"]);
     compare(&["--arms", "vanilla,tripatite"], &["tripatite", "tripartite"]);
     compare(&["--arms", "tripartite"], &["vanilla"]);
@@ -57,6 +63,7 @@ fn bad_input_is_refused_in_one_line() {
     refused(&["compare", "--out", &format!("{blocker}/out")], &["blocker"]);
     refused(&["report", text(&lines)], &["experiment.json"]);
     refused(&["train", "--out", &out, "--corpus", &short], &["too short"]);
+    refused(&["train", "--out", &out, "--corpus", "mqar:64x4"], &["`compare`"]);
     refused(&["train", "--out", &out, "--tokenizer", "bpe:3"], &["bpe:3", "257"]);
     refused(&["train", "--out", &out, "--heads", "5"], &["n_heads"]);
     refused(&["train", "--out", &out, "--layers", "1000000000000"], &["layers"]);

@@ -19,6 +19,7 @@ mod files;
 pub mod grammar;
 pub mod models;
 mod packages;
+pub mod tasks;
 mod tokenizer;
 mod tokens;
 

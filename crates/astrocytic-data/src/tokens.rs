@@ -6,6 +6,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::DataError;
+use crate::tasks::Example;
 
 /// A document as tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,23 +26,37 @@ pub fn subset(documents: &[TokenizedDocument], seed: u64, tokens: usize) -> Vec<
     order.into_iter().flat_map(|document| document.ids.iter().copied()).take(tokens).collect()
 }
 
-/// Inputs and targets of one step, row-major `[batch, context]`.
+/// Inputs and targets of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Tokens.
+    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal model does not look.
     pub inputs: Vec<i32>,
-    /// The token after each.
+    /// Sequences.
+    pub rows: usize,
+    /// What is expected after the tokens at `places`.
     pub targets: Vec<i32>,
+    /// Places among the inputs that have a target; `None` is every place.
+    pub places: Option<Vec<i32>>,
 }
 
-/// Batches of windows of a stream. A batch depends on the seed and the step alone, so that arms are paired and a
-/// resumed run goes on with the next one.
+/// Batches of windows of a stream, or of examples. A batch depends on the seed and the step alone, so that arms are paired
+/// and a resumed run goes on with the next one.
 #[derive(Debug, Clone)]
 pub struct Batches {
-    stream: Vec<u32>,
-    context: usize,
+    rows: Rows,
     batch: usize,
     seed: u64,
+}
+
+/// What the rows of a batch are.
+#[derive(Debug, Clone)]
+enum Rows {
+    /// Windows of `context` tokens; the stream counts as a ring.
+    Windows {
+        stream: Vec<u32>,
+        context: usize,
+    },
+    Examples(Vec<Example>),
 }
 
 impl Batches {
@@ -53,64 +68,129 @@ impl Batches {
         if stream.len() <= context || context == 0 || batch == 0 {
             return Err(DataError::TooShort { tokens: stream.len(), context });
         }
-        Ok(Self { stream, context, batch, seed })
+        Ok(Self { rows: Rows::Windows { stream, context }, batch, seed })
     }
 
-    /// Tokens in a window.
-    pub fn context(&self) -> usize {
-        self.context
+    /// Examples, `batch` of them a step.
+    ///
+    /// # Panics
+    /// Without an example, and for a batch of none.
+    pub fn of_examples(examples: Vec<Example>, batch: usize, seed: u64) -> Self {
+        assert!(!examples.is_empty() && batch > 0, "batches: need an example, and one in a batch");
+        Self { rows: Rows::Examples(examples), batch, seed }
     }
 
-    /// Windows in a batch.
-    pub fn batch_size(&self) -> usize {
-        self.batch
-    }
-
-    /// The batch of a step. An epoch shows every window of a grid once in random order; the grid begins elsewhere in
-    /// each epoch.
-    pub fn batch(&self, step: u64) -> Batch {
-        let windows = self.stream.len().div_ceil(self.context) as u64;
-        let mut batch = Batch { inputs: Vec::new(), targets: Vec::new() };
-        let mut epoch: Option<(u64, usize, Vec<usize>)> = None;
-        for place in step * self.batch as u64..(step + 1) * self.batch as u64 {
-            let (number, within) = (place / windows, (place % windows) as usize);
-            if epoch.as_ref().is_none_or(|(current, ..)| *current != number) {
-                epoch = Some(self.epoch(number, windows as usize));
+    /// Tokens of a batch; the mean where rows are not all of one length, filling left out.
+    pub fn tokens_per_step(&self) -> f64 {
+        self.batch as f64
+            * match &self.rows {
+                Rows::Windows { context, .. } => *context as f64,
+                Rows::Examples(examples) => {
+                    examples.iter().map(|example| example.tokens.len()).sum::<usize>() as f64 / examples.len() as f64
+                }
             }
-            let Some((_, offset, order)) = &epoch else { continue };
-            let start = offset + order[within] * self.context;
-            let token = |i: usize| self.stream[i % self.stream.len()] as i32;
-            batch.inputs.extend((start..start + self.context).map(token));
-            batch.targets.extend((start + 1..=start + self.context).map(token));
-        }
-        batch
     }
 
-    fn epoch(&self, number: u64, windows: usize) -> (u64, usize, Vec<usize>) {
+    /// Windows or examples of an epoch.
+    fn epoch_rows(&self) -> u64 {
+        match &self.rows {
+            Rows::Windows { stream, context } => stream.len().div_ceil(*context) as u64,
+            Rows::Examples(examples) => examples.len() as u64,
+        }
+    }
+
+    /// The batch of a step. An epoch shows every example, or every window of a grid, once in random order; the grid begins
+    /// elsewhere in each epoch.
+    pub fn batch(&self, step: u64) -> Batch {
+        let in_epoch = self.epoch_rows();
+        let mut epoch: Option<(u64, usize, Vec<usize>)> = None;
+        let places = step * self.batch as u64..(step + 1) * self.batch as u64;
+        let rows = places.map(|place| {
+            let (number, within) = (place / in_epoch, (place % in_epoch) as usize);
+            if epoch.as_ref().is_none_or(|(current, ..)| *current != number) {
+                let (offset, order) = self.epoch(number);
+                epoch = Some((number, offset, order));
+            }
+            epoch.as_ref().map_or((0, 0), |(_, offset, order)| (*offset, order[within]))
+        });
+        match &self.rows {
+            Rows::Windows { stream, context } => {
+                let mut batch = Batch { inputs: Vec::new(), rows: self.batch, targets: Vec::new(), places: None };
+                for (offset, row) in rows {
+                    let start = offset + row * context;
+                    let token = |i: usize| stream[i % stream.len()] as i32;
+                    batch.inputs.extend((start..start + context).map(token));
+                    batch.targets.extend((start + 1..=start + context).map(token));
+                }
+                batch
+            }
+            Rows::Examples(examples) => {
+                let chosen: Vec<&Example> = rows.map(|(_, row)| &examples[row]).collect();
+                let Filled { inputs, targets, places, .. } = Filled::new(&chosen);
+                Batch { inputs, rows: self.batch, targets, places: Some(places) }
+            }
+        }
+    }
+
+    /// Offset and order of an epoch's windows or examples.
+    fn epoch(&self, number: u64) -> (usize, Vec<usize>) {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(number + 1);
-        let offset = random.random_range(0..self.stream.len());
-        let mut order: Vec<usize> = (0..windows).collect();
+        let offset = match &self.rows {
+            Rows::Windows { stream, .. } => random.random_range(0..stream.len()),
+            Rows::Examples(_) => 0,
+        };
+        let mut order: Vec<usize> = (0..self.epoch_rows() as usize).collect();
         order.shuffle(&mut random);
-        (number, offset, order)
+        (offset, order)
     }
 }
 
-/// One batch of an evaluation, row-major `[rows, context]`.
+/// Examples filled up to the length of the longest.
+struct Filled {
+    inputs: Vec<i32>,
+    targets: Vec<i32>,
+    places: Vec<i32>,
+    /// Row of each target.
+    owners: Vec<usize>,
+}
+
+impl Filled {
+    fn new(examples: &[&Example]) -> Self {
+        let steps = examples.iter().map(|example| example.tokens.len()).max().unwrap_or(0);
+        let mut filled =
+            Self { inputs: vec![0; examples.len() * steps], targets: vec![], places: vec![], owners: vec![] };
+        for (row, example) in examples.iter().enumerate() {
+            for (input, &token) in filled.inputs[row * steps..].iter_mut().zip(&example.tokens) {
+                *input = token as i32;
+            }
+            for &(place, answer) in &example.answers {
+                filled.places.push((row * steps + place) as i32);
+                filled.targets.push(answer as i32);
+                filled.owners.push(row);
+            }
+        }
+        filled
+    }
+}
+
+/// One batch of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluationBatch {
-    /// Tokens; short rows are filled up on the right, where a causal model does not look.
+    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal model does not look.
     pub inputs: Vec<i32>,
-    /// The token after each.
+    /// Sequences.
+    pub rows: usize,
+    /// What is expected after the tokens at `places`: what counts.
     pub targets: Vec<i32>,
-    /// Whether the target counts.
-    pub counted: Vec<bool>,
-    /// Document of each row.
+    /// Places among the inputs.
+    pub places: Vec<i32>,
+    /// Document, or example, of each target.
     pub documents: Vec<usize>,
 }
 
 /// Documents cut into overlapping windows so that every token is predicted exactly once, the first from the end token
-/// of the document before.
+/// of the document before; or examples with each answer expected once.
 #[derive(Debug, Clone)]
 pub struct EvaluationWindows {
     batches: Vec<EvaluationBatch>,
@@ -142,26 +222,47 @@ impl EvaluationWindows {
                 // The first window counts all of its tokens, each later one its last `stride`.
                 let stop = if counted_to == 0 { context } else { counted_to + stride }.min(targets.len());
                 let start = stop.saturating_sub(context);
-                if batches.last().is_none_or(|batch| batch.documents.len() == rows) {
+                if batches.last().is_none_or(|batch| batch.rows == rows) {
                     batches.push(EvaluationBatch {
                         inputs: Vec::new(),
+                        rows: 0,
                         targets: Vec::new(),
-                        counted: Vec::new(),
+                        places: Vec::new(),
                         documents: Vec::new(),
                     });
                 }
                 let Some(batch) = batches.last_mut() else { continue };
                 for t in start..start + context {
+                    if (counted_to..stop).contains(&t) {
+                        batch.places.push(batch.inputs.len() as i32);
+                        batch.targets.push(targets[t] as i32);
+                        batch.documents.push(index);
+                    }
                     let before = if t == 0 { Some(&end) } else { targets.get(t - 1) };
                     batch.inputs.push(*before.unwrap_or(&end) as i32);
-                    batch.targets.push(*targets.get(t).unwrap_or(&end) as i32);
-                    batch.counted.push((counted_to..stop).contains(&t));
                 }
-                batch.documents.push(index);
+                batch.rows += 1;
                 counted_to = stop;
             }
         }
         Ok(Self { batches, documents: documents.len() })
+    }
+
+    /// Examples, `rows` of them a batch.
+    ///
+    /// # Errors
+    /// [`DataError::TooShort`] where there is none.
+    pub fn of_examples(examples: &[Example], rows: usize) -> Result<Self, DataError> {
+        if examples.is_empty() {
+            return Err(DataError::TooShort { tokens: 0, context: 0 });
+        }
+        let rows = rows.max(1);
+        let batch = |(first, examples): (usize, &[Example])| {
+            let Filled { inputs, targets, places, owners } = Filled::new(&examples.iter().collect::<Vec<_>>());
+            let documents = owners.into_iter().map(|row| first * rows + row).collect();
+            EvaluationBatch { inputs, rows: examples.len(), targets, places, documents }
+        };
+        Ok(Self { batches: examples.chunks(rows).enumerate().map(batch).collect(), documents: examples.len() })
     }
 
     /// The batches.
@@ -169,7 +270,7 @@ impl EvaluationWindows {
         &self.batches
     }
 
-    /// Number of documents.
+    /// Number of documents, or examples.
     pub fn documents(&self) -> usize {
         self.documents
     }
@@ -226,22 +327,46 @@ mod tests {
             let windows = EvaluationWindows::new(&documents, 0, context, stride, 3).unwrap();
             let mut counts = vec![0; 24];
             for batch in windows.batches() {
-                assert_eq!(batch.inputs.len(), batch.documents.len() * context);
-                for (i, &target) in batch.targets.iter().enumerate() {
-                    if !batch.counted[i] {
-                        continue;
-                    }
+                assert_eq!(batch.inputs.len(), batch.rows * context);
+                for ((&target, &place), &document) in batch.targets.iter().zip(&batch.places).zip(&batch.documents) {
                     counts[target as usize] += 1;
-                    let ids = &documents[batch.documents[i / context]].ids;
+                    let ids = &documents[document].ids;
                     assert!(ids.contains(&(target as u32)));
                     let expected = if target as u32 == ids[0] { 0 } else { target - 1 };
-                    assert_eq!(batch.inputs[i], expected);
-                    let visible = i % context + 1;
+                    assert_eq!(batch.inputs[place as usize], expected);
+                    let visible = place as usize % context + 1;
                     let before = (target as u32 - ids[0]) as usize + 1;
                     assert!(visible >= before.min(context - stride + 1), "{context} {stride} {target}");
                 }
             }
             assert!(counts[1..].iter().all(|&count| count == 1), "{context} {stride} {counts:?}");
         }
+    }
+
+    #[test]
+    fn examples_are_filled_up_and_each_answer_is_expected_once() {
+        let example = |n: u32| Example { tokens: (n..2 * n).collect(), answers: vec![(0, n), (n as usize - 1, n + 1)] };
+        let examples: Vec<Example> = (1..8).map(example).collect();
+        let windows = EvaluationWindows::of_examples(&examples, 3).unwrap();
+        assert_eq!((windows.documents(), windows.batches().len()), (7, 3));
+        let mut found = vec![Vec::new(); 7];
+        for batch in windows.batches() {
+            let steps = batch.inputs.len() / batch.rows;
+            for ((&place, &target), &owner) in batch.places.iter().zip(&batch.targets).zip(&batch.documents) {
+                assert_eq!(batch.inputs[place as usize] as u32, examples[owner].tokens[place as usize % steps]);
+                found[owner].push((place as usize % steps, target as u32));
+            }
+        }
+        assert!(found.iter().zip(&examples).all(|(found, example)| *found == example.answers));
+        assert!(EvaluationWindows::of_examples(&[], 3).is_err());
+
+        let batches = Batches::of_examples(examples.clone(), 7, 1);
+        assert_eq!(batches.tokens_per_step(), 28.0);
+        let batch = batches.batch(0);
+        let mut answers: Vec<u32> = batch.targets.iter().map(|&target| target as u32).collect();
+        let mut expected: Vec<u32> = examples.iter().flat_map(|e| e.answers.iter().map(|(_, a)| *a)).collect();
+        (answers.sort_unstable(), expected.sort_unstable());
+        assert_eq!((answers, batch.rows, batch.inputs.len()), (expected, 7, 49));
+        assert_ne!(batch, batches.batch(1));
     }
 }

@@ -210,6 +210,8 @@ pub struct Sizes {
     pub heads: usize,
     /// Dropout of embedding and branches.
     pub dropout: f64,
+    /// Whether blocks have feed-forward layers.
+    pub feed_forward: bool,
 }
 
 impl Arm {
@@ -223,11 +225,15 @@ impl Arm {
         }
     }
 
-    /// The arm's model, its feed-forward width chosen so that its parameters are those of the vanilla arm.
+    /// The arm's model, its feed-forward width chosen so that its parameters are those of the vanilla arm; without
+    /// feed-forward layers they are what they are.
     ///
     /// # Errors
     /// For sizes that no model can have, or where parameters cannot be matched within 1 %.
     pub fn model(&self, sizes: Sizes) -> Result<DecoderConfig> {
+        if !sizes.feed_forward {
+            return self.with_hidden(sizes, 0);
+        }
         let target = parameters(&ARMS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?)?;
         let at = |hidden: usize| parameters(&self.with_hidden(sizes, hidden)?);
         let (one, two) = (at(1)?, at(2)?);
@@ -241,7 +247,7 @@ impl Arm {
     }
 
     fn with_hidden(&self, sizes: Sizes, hidden: usize) -> Result<DecoderConfig> {
-        let Sizes { vocabulary, d_model, layers, heads, dropout } = sizes;
+        let Sizes { vocabulary, d_model, layers, heads, dropout, .. } = sizes;
         let attention = (self.attention)(d_model, heads);
         let model = DecoderConfig::new(vocabulary, d_model, layers, hidden, attention).with_dropout(dropout);
         model.validate()?;
@@ -281,7 +287,7 @@ mod tests {
 
     #[test]
     fn arms_have_equal_parameters_and_unlike_attention() {
-        let sizes = Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1 };
+        let sizes = Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1, feed_forward: true };
         let target = parameters(&ARMS[0].model(sizes).unwrap()).unwrap() as f64;
         let mut seen = Vec::new();
         for arm in ARMS {
@@ -296,6 +302,8 @@ mod tests {
         let random = arm("kozachkov2023").unwrap().model(sizes).unwrap();
         let all = random.init(&Device::flex()).num_params() as u64;
         assert_eq!(all - parameters(&random).unwrap(), 2 * 2 * 2 * 128 * 32);
+        let bare = Sizes { feed_forward: false, ..sizes };
+        assert_eq!(ARMS[0].model(bare).unwrap().d_hidden, 0);
         assert_eq!(ARMS[0].role, Role::Baseline);
         assert!(arm("vanila").is_err_and(|e| e.to_string().contains("tripartite")));
     }

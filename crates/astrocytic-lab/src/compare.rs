@@ -2,19 +2,26 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_models::DecoderConfig;
 
 use crate::arms::{arm, parameters};
 use crate::cells::{self, Cells};
+use crate::data::Data;
+use crate::energy::Meter;
 use crate::executor::{Execution, Executor};
-use crate::experiment::{Data, ExperimentConfig, Run};
+use crate::experiment::{ExperimentConfig, Run};
 use crate::machine;
 use crate::progress::Progress;
 use crate::report::{self, Summary};
 use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Status, Trial};
+use crate::step_cost::step_cost;
 use crate::worker::Job;
+
+/// How long an arm's energy is measured: the counters move on a thousand times a second.
+const ENERGY_MEASURED: Duration = Duration::from_secs(2);
 
 /// First seed of the tuning runs; final runs count from 0.
 const TUNING_SEED: u64 = 1_000;
@@ -26,21 +33,18 @@ const TUNING_SEED: u64 = 1_000;
 /// fails; lines stored before stay.
 pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) -> Result<Summary> {
     config.validate()?;
-    let begun = stored_experiment(config, folder, &execution.device)?.is_some();
+    let stored = stored_experiment(config, folder, &execution.device)?;
     if folder.join("experiment.toml").exists() {
         bail!("{} holds an experiment of `run`; give another --out", folder.display());
     }
-    let data = Data::prepare(config, begun.then_some(folder))?;
+    let data = Data::prepare(config, stored.is_some().then_some(folder))?;
     let given = config;
     let mut config = config.clone();
-    cap_sizes(&mut config, data.train_tokens())?;
+    cap_sizes(&mut config, data.available())?;
 
     let models: Vec<DecoderConfig> =
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
-    let mut experiment = describe(given, &config, &data, &models, &execution.device)?;
-    if execution.executor != Executor::Local {
-        experiment.machine += " (started there, run by a cluster)";
-    }
+    let mut experiment = describe(given, &config, &data, &models, execution, stored.is_none())?;
     let alone = cells::alone(folder)?;
     // Again, now that nobody else can begin: another may have begun meanwhile.
     if let Some(stored) = stored_experiment(given, folder, &execution.device)? {
@@ -57,6 +61,8 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
         };
         experiment.commit = both(stored.commit, &experiment.commit, ", ");
         experiment.machine = both(stored.machine, &experiment.machine, "; ");
+        // Their energy was measured then.
+        experiment.arms = stored.arms;
     }
     report::save_experiment(folder, &experiment)?;
     data.save_tokenizer(folder)?;
@@ -94,7 +100,7 @@ pub(crate) fn cap_sizes(config: &mut ExperimentConfig, available: u64) -> Result
     for name in &config.arms {
         let most = config.sizes.iter().map(|&size| Ok(arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
         if let Some(most) = most.into_iter().max().filter(|&most| most > available) {
-            bail!("sizes: {name} is given {most} tokens at the largest, but the training split has {available}");
+            bail!("sizes: {name} is given {most} at the largest, but the training split has {available}");
         }
     }
     Ok(())
@@ -124,10 +130,19 @@ fn describe(
     config: &ExperimentConfig,
     data: &Data,
     models: &[DecoderConfig],
-    device: &str,
+    execution: &Execution,
+    new: bool,
 ) -> Result<Experiment> {
+    let device = execution.device.as_str();
+    let local = execution.executor == Executor::Local;
+    let measured = new && local && Meter::new(device).is_some();
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
         let arm = arm(name)?;
+        let joules = match measured {
+            true => step_cost(config, data, name, device, ENERGY_MEASURED)?.joules,
+            false => None,
+        };
+        let tokens = data.batches(config, config.sizes[0], 0)?.tokens_per_step();
         Ok(ArmFacts {
             name: name.clone(),
             role: arm.role,
@@ -135,6 +150,7 @@ fn describe(
             parameters: parameters(model)?,
             state_bytes: model.state_bytes(config.context),
             flops_per_token: model.flops_per_token(config.context),
+            joules_per_million_tokens: joules.map(|joules| joules / tokens * 1e6),
         })
     });
     Ok(Experiment {
@@ -147,7 +163,7 @@ fn describe(
         trials: config.trials(),
         context: config.context,
         batch: config.batch,
-        machine: machine::describe(),
+        machine: machine::describe() + if local { "" } else { " (started there, run by a cluster)" },
         device: device.into(),
         commit: machine::commit().into(),
         config: serde_json::to_value(given)?,
@@ -222,7 +238,7 @@ fn run_cells(mut job: Job, folder: &Path, execution: &Execution, lines: &mut Lin
     match job.cells.iter().find(|cell| !lines.cells.is_done(cell)) {
         None => Ok(()),
         Some(cell) => bail!(
-            "the workers ended without a result of the cell {} ({} at {} tokens, seed {}); start again to go on",
+            "the workers ended without a result of the cell {} ({} at {}, seed {}); start again to go on",
             cell.id,
             cell.arm,
             cell.size,

@@ -1,19 +1,18 @@
 //! An experiment: what is compared on what, expanded into cells that can be run anywhere in any order.
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
-use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, TokenizerKind, subset};
-use astrocytic_models::{Decoder, DecoderConfig};
+use astrocytic_data::TokenizerKind;
+use astrocytic_data::tasks::Task;
+use astrocytic_models::DecoderConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::arms::{Arm, Sizes, arm};
+use crate::arms::{Arm, arm};
 use crate::cells::Claim;
 use crate::checkpoint::Checkpoint;
-use crate::evaluate;
-use crate::results::{Cell, CorpusFacts, Line, Phase, Status, TestLoss, Trial};
+use crate::data::Data;
+use crate::results::{Cell, Line, Phase, Status, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 
 /// More seeds would meet those of the tuning runs.
@@ -27,13 +26,13 @@ const MOST_VOCABULARY: usize = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
-    /// Name of a corpus, "generated", or path of a text file.
+    /// Name of a corpus, "generated", path of a text file, or a [`Task`]: then sizes count examples.
     pub corpus: String,
-    /// Tokenizer, trained on the training split.
+    /// Tokenizer of texts, trained on the training split.
     pub tokenizer: TokenizerKind,
     /// Names of the arms; "vanilla" must be the first.
     pub arms: Vec<String>,
-    /// Unique training tokens of each data size, ascending; a size beyond the corpus is the whole of it.
+    /// Unique training tokens (examples) of each data size, ascending; a size beyond the corpus is the whole of it.
     pub sizes: Vec<u64>,
     /// Number of seeds of the final runs.
     pub seeds: u64,
@@ -65,9 +64,9 @@ pub struct ExperimentConfig {
     pub warmup: f64,
     /// Largest norm of the gradient.
     pub clip: f64,
-    /// Tokens of the tuning split that an evaluation reads at most, from all of its documents.
+    /// Tokens of the tuning split that an evaluation reads at most, from all of its documents; or examples.
     pub tuning_tokens: u64,
-    /// Tokens of the test split that are read at most, from all of its documents.
+    /// Tokens of the test split that are read at most, from all of its documents; or examples.
     pub test_tokens: u64,
     /// Seed of the generated language's text.
     pub corpus_seed: u64,
@@ -85,8 +84,50 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// The experiment of this budget on a corpus.
-    pub fn config(self, corpus: &str) -> ExperimentConfig {
+    /// The experiment of this budget on a corpus or a task.
+    ///
+    /// # Errors
+    /// For a task that there is not.
+    pub fn config(self, corpus: &str) -> Result<ExperimentConfig> {
+        let config = self.of_text(corpus);
+        Ok(match Task::of_corpus(corpus)? {
+            Some(task) => self.of_task(&task, config),
+            None => config,
+        })
+    }
+
+    /// What a task changes.
+    fn of_task(self, task: &Task, config: ExperimentConfig) -> ExperimentConfig {
+        let sizes = match task {
+            Task::Labelled(_) => [50, 150, 500, 1_500, 5_000],
+            Task::Scan(_) => [500, 1_000, 4_000, 8_000, 16_000],
+            Task::Mqar { .. } | Task::ListOps { .. } => [500, 2_000, 8_000, 32_000, 128_000],
+        };
+        let chosen: &[usize] = match self {
+            Self::Quick => &[1, 3],
+            Self::Standard => &[0, 2, 4],
+            Self::Full => &[0, 1, 2, 3, 4],
+        };
+        let (context, batch) = match task {
+            Task::Labelled(_) => (128, 16),
+            Task::Scan(_) => (64, 16),
+            Task::Mqar { length, .. } => (*length, (2_048 / length).clamp(4, 32)),
+            Task::ListOps { length } => (*length, (2_048 / length).clamp(4, 32)),
+        };
+        // Zoology's four rates.
+        let rates = [1e-4, 4.6e-4, 2.2e-3, 1e-2];
+        ExperimentConfig {
+            sizes: chosen.iter().map(|&place| sizes[place]).collect(),
+            learning_rates: if matches!(task, Task::Mqar { .. }) { rates.into() } else { config.learning_rates },
+            context,
+            batch,
+            tuning_tokens: 500,
+            test_tokens: 2_000,
+            ..config
+        }
+    }
+
+    fn of_text(self, corpus: &str) -> ExperimentConfig {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         let quick = ExperimentConfig {
             corpus: corpus.into(),
@@ -208,7 +249,8 @@ impl ExperimentConfig {
         if self.sizes.is_empty() || self.sizes.windows(2).any(|w| w[0] >= w[1]) {
             bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
         }
-        if self.sizes[0] <= self.context as u64 {
+        let text = Task::of_corpus(&self.corpus)?.is_none();
+        if text && self.sizes[0] <= self.context as u64 {
             bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
         }
         let rates = self.learning_rates.iter().all(|&r| r > 0.0 && r <= 1.0) && !self.learning_rates.is_empty();
@@ -219,7 +261,7 @@ impl ExperimentConfig {
         if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
             || self.schedules.is_empty()
             || self.schedules.contains(&0)
-            || [self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
+            || [self.sizes[0], self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
         {
             bail!("context, batch, sizes of the model, schedules, evaluations and tokens must all be above 0");
         }
@@ -289,172 +331,6 @@ pub struct Run {
     pub trial: Trial,
 }
 
-/// The text of an experiment, ready for training.
-pub struct Data {
-    /// Tokenizer of all arms.
-    pub tokenizer: Tokenizer,
-    train: Vec<TokenizedDocument>,
-    tuning: Vec<TokenizedDocument>,
-    test: Vec<TokenizedDocument>,
-}
-
-impl Data {
-    /// Loads the corpus; the tokenizer is read from the folder of a run that has begun, or trained.
-    ///
-    /// # Errors
-    /// For a corpus that cannot be had, or one too short for the experiment.
-    pub fn prepare(config: &ExperimentConfig, begun: Option<&Path>) -> Result<Self> {
-        let wanted = config.sizes.last().copied().unwrap_or(0);
-        let corpus = if config.corpus == "generated" {
-            Corpus::generated((wanted as usize * 3 / 2).max(60_000), config.corpus_seed)
-        } else {
-            Corpus::load(&config.corpus, &Cache::default_folder()?)?
-        };
-        let stored = begun.map(|folder| folder.join("tokenizer.json")).filter(|path| path.exists());
-        let tokenizer = if let Some(path) = stored {
-            Tokenizer::load(&path)?
-        } else {
-            let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-            Tokenizer::train(config.tokenizer, &texts)?
-        };
-        let encode = |documents: &[astrocytic_data::Document]| tokenizer.encode_documents(documents);
-        let data = Self {
-            train: encode(&corpus.train)?,
-            tuning: first_tokens(encode(&corpus.tuning)?, config.tuning_tokens),
-            test: first_tokens(encode(&corpus.test)?, config.test_tokens),
-            tokenizer,
-        };
-        let available = data.train_tokens();
-        if available < config.sizes[0] {
-            bail!(
-                "corpus {}: its training split has {available} tokens, fewer than the smallest size, {}; \
-                 use a longer text or smaller sizes",
-                config.corpus,
-                config.sizes[0]
-            );
-        }
-        Ok(data)
-    }
-
-    /// Writes the tokenizer where [`prepare`](Self::prepare) reads it, once the folder is known to be this run's.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn save_tokenizer(&self, folder: &Path) -> Result<()> {
-        Ok(self.tokenizer.save(&folder.join("tokenizer.json"))?)
-    }
-
-    /// Tokens in the training split.
-    pub fn train_tokens(&self) -> u64 {
-        tokens(&self.train)
-    }
-
-    /// Sizes of the models for this text.
-    pub fn sizes(&self, config: &ExperimentConfig) -> Sizes {
-        let ExperimentConfig { d_model, layers, heads, dropout, .. } = *config;
-        Sizes { vocabulary: self.tokenizer.vocabulary_size(), d_model, layers, heads, dropout }
-    }
-
-    /// The facts that a report states.
-    pub fn facts(&self, config: &ExperimentConfig) -> CorpusFacts {
-        let test_tokens = tokens(&self.test);
-        let bytes: usize = self.test.iter().map(|d| d.bytes).sum();
-        let nats: Option<f64> = self.test.iter().map(|d| d.nats).sum();
-        CorpusFacts {
-            name: config.corpus.clone(),
-            tokenizer: config.tokenizer.to_string(),
-            vocabulary: self.tokenizer.vocabulary_size(),
-            train_tokens: self.train_tokens(),
-            tuning_tokens: tokens(&self.tuning),
-            test_tokens,
-            test_documents: self.test.len(),
-            bytes_per_token: bytes as f64 / test_tokens as f64,
-            entropy: nats.map(|nats| nats / test_tokens as f64),
-            sha256: self.sha256(),
-        }
-    }
-
-    /// Of the tokens of all splits: another text, or another tokenizer, is another experiment.
-    pub fn sha256(&self) -> String {
-        let mut digest = Sha256::new();
-        for split in [&self.train, &self.tuning, &self.test] {
-            digest.update((split.len() as u64).to_le_bytes());
-            for document in split {
-                digest.update((document.ids.len() as u64).to_le_bytes());
-                document.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
-            }
-        }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents.
-    ///
-    /// # Errors
-    /// For fewer tokens than a context.
-    pub fn batches(&self, config: &ExperimentConfig, size: u64, seed: u64) -> Result<Batches> {
-        Ok(Batches::new(subset(&self.train, seed, size as usize), config.context, config.batch, seed)?)
-    }
-
-    /// The tuning split as windows.
-    ///
-    /// # Errors
-    /// For an empty split.
-    pub fn tuning_windows(&self, config: &ExperimentConfig) -> Result<EvaluationWindows> {
-        self.windows(config, &self.tuning)
-    }
-
-    /// Reads the test split.
-    ///
-    /// # Errors
-    /// For an empty split.
-    pub fn test_loss(&self, config: &ExperimentConfig, model: &Decoder, device: &Device) -> Result<TestLoss> {
-        let documents = evaluate::documents(model, &self.windows(config, &self.test)?, device);
-        Ok(TestLoss { loss: evaluate::mean(&documents), documents })
-    }
-
-    fn windows(&self, config: &ExperimentConfig, documents: &[TokenizedDocument]) -> Result<EvaluationWindows> {
-        let stride = (config.context / 2).max(1);
-        let end = self.tokenizer.end_id();
-        Ok(EvaluationWindows::new(documents, end, config.context, stride, 2 * config.batch)?)
-    }
-}
-
-fn tokens(documents: &[TokenizedDocument]) -> u64 {
-    documents.iter().map(|d| d.ids.len() as u64).sum()
-}
-
-/// At most about `wanted` tokens, of every document its beginning: a few whole ones would say little about the others.
-/// Where the entropy is known it is that of whole documents, and the first of them are taken.
-fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<TokenizedDocument> {
-    if documents.iter().any(|document| document.nats.is_some()) {
-        let mut sum = 0;
-        let fits = |document: &TokenizedDocument| {
-            let more = sum < wanted;
-            sum += document.ids.len() as u64;
-            more
-        };
-        return documents.into_iter().take_while(fits).collect();
-    }
-    // Short documents leave their share to the longer ones.
-    let mut lengths: Vec<usize> = documents.iter().map(|document| document.ids.len()).collect();
-    lengths.sort_unstable();
-    let (mut left, mut most) = (wanted as usize, 0);
-    for (place, length) in lengths.iter().enumerate() {
-        most = (left / (lengths.len() - place)).max(1);
-        if *length > most {
-            break;
-        }
-        (left, most) = (left - length, usize::MAX);
-    }
-    for document in &mut documents {
-        // In proportion, because tokens are not cut back to text here.
-        let kept = document.ids.len().min(most);
-        document.bytes = document.bytes * kept / document.ids.len().max(1);
-        document.ids.truncate(kept);
-    }
-    documents
-}
-
 /// Runs one cell, or goes on with it from its checkpoint: trains, keeps the best weights, and for a final cell reads the
 /// test split once. Returns its evaluations and its result.
 ///
@@ -507,24 +383,13 @@ pub fn run_cell(
 mod tests {
     use super::*;
 
-    fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
-        lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()
-    }
-
-    #[test]
-    fn every_document_gives_its_beginning_and_short_ones_leave_their_share() {
-        let lengths = |documents: Vec<TokenizedDocument>| documents.iter().map(|d| d.ids.len()).collect::<Vec<_>>();
-        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], None), 27)), [5, 10, 2, 10]);
-        assert_eq!(lengths(first_tokens(documents(&[5, 50], None), 1_000)), [5, 50]);
-        assert_eq!(lengths(first_tokens(documents(&[9, 9], None), 1)), [1, 1]);
-        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], Some(1.0)), 27)), [5, 50]);
-        assert_eq!(first_tokens(documents(&[50], None), 10)[0].bytes, 20);
-    }
-
     #[test]
     fn every_budget_holds() {
         for budget in [Budget::Quick, Budget::Standard, Budget::Full] {
-            budget.config("generated").validate().unwrap();
+            for corpus in ["generated", "labelled:a.csv", "scan:length", "mqar:512x64", "listops:100"] {
+                budget.config(corpus).unwrap().validate().unwrap();
+            }
+            assert!(budget.config("scan:left").is_err());
         }
     }
 }

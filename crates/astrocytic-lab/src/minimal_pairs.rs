@@ -138,7 +138,14 @@ mod tests {
     #[test]
     fn a_pair_counts_where_the_good_sentence_is_likelier() {
         let tokenizer = Tokenizer::train(TokenizerKind::Characters, &["the cats sleep. the cat sleeps."]).unwrap();
-        let sizes = Sizes { vocabulary: tokenizer.vocabulary_size(), d_model: 16, layers: 1, heads: 2, dropout: 0.0 };
+        let sizes = Sizes {
+            vocabulary: tokenizer.vocabulary_size(),
+            d_model: 16,
+            layers: 1,
+            heads: 2,
+            dropout: 0.0,
+            feed_forward: true,
+        };
         let device = Device::flex();
         let model = arm("vanilla").unwrap().model(sizes).unwrap().init_seeded(0, &device);
         let loss = |text: &str| {

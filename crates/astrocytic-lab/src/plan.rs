@@ -1,24 +1,19 @@
 //! Experiments as files: a question and the studies that answer it, each a comparison on one corpus at one model size.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::arms::arm;
 use crate::compare::{cap_sizes, compare};
-use crate::device;
+use crate::data::Data;
 use crate::executor::Execution;
-use crate::experiment::{Budget, Data, ExperimentConfig, Run};
+use crate::experiment::{Budget, ExperimentConfig};
 use crate::report::{self, Summary, escape};
-use crate::results::{Cell, Phase};
-use crate::train::{Learner, derive_seed};
-
-/// Steps that are timed for a prediction, after one that is not.
-const TIMED_STEPS: u64 = 4;
+use crate::step_cost::step_cost;
 
 /// A file that says what is asked and how it is answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +115,10 @@ impl Plan {
             if studies.iter().any(|study| study.name == name) {
                 bail!("study {name}: there are two of this name");
             }
-            let Value::Object(mut config) = serde_json::to_value(Budget::Standard.config("generated"))? else {
+            let corpus = fields.get("corpus").or(file.shared.get("corpus")).and_then(Value::as_str);
+            let budget = Budget::Standard.config(corpus.unwrap_or("generated"));
+            let budget = budget.with_context(|| format!("study {name}"))?;
+            let Value::Object(mut config) = serde_json::to_value(budget)? else {
                 bail!("a configuration is a table");
             };
             config.extend(file.shared.clone());
@@ -214,34 +212,16 @@ impl Study {
     /// # Errors
     /// For a corpus that cannot be had, or a device that is none.
     pub fn predict(&self, device: &str) -> Result<Prediction> {
-        rayon::ThreadPoolBuilder::new().num_threads(1).build()?.install(|| self.predict_here(device))
-    }
-
-    fn predict_here(&self, name: &str) -> Result<Prediction> {
         let mut config = self.config.clone();
         let data = Data::prepare(&config, None)?;
-        cap_sizes(&mut config, data.train_tokens())?;
-        let device = device::parse(name)?.autodiff();
+        cap_sizes(&mut config, data.available())?;
         let mut seconds = 0.0;
         let each = config.sizes.len() as f64;
         for name in &config.arms {
-            let model = arm(name)?.model(data.sizes(&config))?;
-            let trial = config.trials()[0];
-            let run = Run { size: config.sizes[0], seed: 0, trial };
-            let cell: Cell = config.cell(Phase::Tune, arm(name)?, &model, run)?;
-            let batches = data.batches(&config, run.size, 0)?;
-            let model = model.init_seeded(derive_seed(0, "weights", 0), &device);
-            let mut learner = Learner::new(model, &config.training(&cell), 0)?;
-            let mut started = Instant::now();
-            for step in 0..=TIMED_STEPS {
-                learner = learner.step(&batches.batch(step), batches.context()).0;
-                if step == 0 {
-                    started = Instant::now();
-                }
-            }
-            let step = started.elapsed().as_secs_f64() / TIMED_STEPS as f64;
+            let step = step_cost(&config, &data, name, device, Duration::ZERO)?.seconds;
             // A forward pass is a third of a step, and windows overlap by half.
-            let read = |tokens: u64| 2.0 * tokens as f64 / 3.0 / (config.batch * config.context) as f64 * step;
+            let rows = if data.is_text() { 2.0 / config.context as f64 } else { 1.0 };
+            let read = |count: u64| rows * count as f64 / 3.0 / config.batch as f64 * step;
             let run = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
             let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
             let tuning: f64 = config.schedules.iter().map(|&steps| run(steps)).sum();
@@ -327,7 +307,7 @@ mod tests {
         let plan = parse(&format!("{HEAD}[[studies]]\nname = \"a\"\ncorpus = \"moby-dick\"\nd_model = 48\n")).unwrap();
         let config = &plan.studies[0].config;
         assert_eq!((config.corpus.as_str(), config.seeds, config.d_model), ("moby-dick", 2, 48));
-        assert_eq!(config.sizes, Budget::Standard.config("x").sizes);
+        assert_eq!(config.sizes, Budget::Standard.config("x").unwrap().sizes);
     }
 
     #[test]
@@ -349,6 +329,7 @@ mod tests {
             ("[[studies]]\nname = \"a/b\"\n", "use a-z"),
             ("[[studies]]\nname = \"a\"\n[[studies]]\nname = \"a\"\n", "two of this name"),
             ("[[studies]]\nname = \"a\"\nseeds = 0\n", "seeds"),
+            ("[[studies]]\nname = \"a\"\ncorpus = \"scan:left\"\n", "study a: scan:left"),
             ("[[studies]]\nname = \"a\"\nseeds = \"5\"\n", "study a: seeds: invalid type"),
             ("[[studies]\n", "line 6"),
         ] {

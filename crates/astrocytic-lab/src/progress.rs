@@ -56,7 +56,7 @@ impl Progress {
         let phase = if cell.phase == Phase::Tune { "tuning" } else { "final" };
         let loss = test.as_ref().map_or(*tuning_loss, |test| test.loss);
         let message = format!(
-            "{phase} {} at {} tokens, seed {}: loss {loss:.3}, {tokens_per_second:.0} tokens/s",
+            "{phase} {} at {}, seed {}: loss {loss:.3}, {tokens_per_second:.0} tokens/s",
             cell.arm, cell.size, cell.seed
         );
         self.advance(1, message);

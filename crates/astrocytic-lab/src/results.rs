@@ -58,6 +58,22 @@ pub struct CorpusFacts {
     /// SHA-256 of the tokens of all splits; empty in results from before it was stored.
     #[serde(default)]
     pub sha256: String,
+    /// Whether the data are examples with answers: then all that counts tokens above counts examples, and losses are per
+    /// answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub examples: bool,
+}
+
+impl CorpusFacts {
+    /// What sizes count.
+    pub(crate) fn unit(&self) -> &'static str {
+        if self.examples { "examples" } else { "tokens" }
+    }
+
+    /// What losses are of.
+    pub(crate) fn per(&self) -> &'static str {
+        if self.examples { "nats per answer" } else { "nats per token" }
+    }
 }
 
 /// What an arm of the comparison is for.
@@ -89,6 +105,10 @@ pub struct ArmFacts {
     pub state_bytes: u64,
     /// Floating-point operations of a forward pass, per token at the experiment's context.
     pub flops_per_token: f64,
+    /// Joules of the whole machine for a million tokens of training, by its own counters, measured on one thread when the
+    /// experiment began; `None` where they cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules_per_million_tokens: Option<f64>,
 }
 
 /// Why a cell was run.
@@ -225,6 +245,10 @@ pub struct TestLoss {
     /// Nats per token over all documents.
     #[serde(with = "number")]
     pub loss: f64,
-    /// Document by document, in the order of the split; the same order for all cells.
+    /// Document by document, in the order of the split; the same order for all cells. Examples are taken together by tens
+    /// or hundreds.
     pub documents: Vec<DocumentLoss>,
+    /// Of examples: the share of answers that are right, or (SCAN) of examples that are right as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use astrocytic_data::tasks::Task;
 use astrocytic_data::{Tokenizer, TokenizerKind, write_atomically};
 use astrocytic_models::{Decoder, DecoderConfig, save};
 use burn::tensor::Device;
@@ -12,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::arms::{arm, parameters};
 use crate::checkpoint::Checkpoint;
-use crate::experiment::{Budget, Data, ExperimentConfig};
+use crate::data::Data;
+use crate::experiment::{Budget, ExperimentConfig};
 use crate::progress::Progress;
+use crate::tensorboard::EventFile;
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 
 /// Everything that one training run depends on.
@@ -83,6 +86,9 @@ impl Session {
     /// # Errors
     /// For bad options, a folder with another run, or files that cannot be written.
     pub fn run(config: &SessionConfig, folder: &Path, device: &Device) -> Result<SessionResult> {
+        if Task::of_corpus(&config.corpus)?.is_some() {
+            bail!("corpus {}: `train` makes language models; a task is run by `compare`", config.corpus);
+        }
         let stored = stored_run(config, folder)?;
         let experiment = ExperimentConfig {
             tokenizer: config.tokenizer,
@@ -93,7 +99,7 @@ impl Session {
             context: config.context,
             batch: config.batch,
             sizes: vec![config.tokens.unwrap_or(config.context as u64 + 1)],
-            ..Budget::Full.config(&config.corpus)
+            ..Budget::Full.config(&config.corpus)?
         };
         experiment.validate()?;
         if arm(&config.arm)?.given(2, 0) != (2, 0) {
@@ -112,7 +118,7 @@ impl Session {
         training.validate()?;
         let data = Data::prepare(&experiment, stored.as_ref().map(|_| folder))?;
         let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
-        let tokens = config.tokens.unwrap_or_else(|| data.train_tokens());
+        let tokens = config.tokens.unwrap_or_else(|| data.available());
         let batches = data.batches(&experiment, tokens, config.seed)?;
         let tuning = data.tuning_windows(&experiment)?;
         let run = StoredRun { config: config.clone(), sha256: data.sha256() };
@@ -134,10 +140,12 @@ impl Session {
         let progress = Progress::steps(config.steps);
         let mut reached = 0;
         let mut message = String::new();
+        let mut events = None;
         let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
             Event::Begun { step } => {
                 progress.skip(step);
                 reached = step;
+                events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
                 keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
             }
             Event::Step { step, tokens_per_second } => {
@@ -146,6 +154,9 @@ impl Session {
                 Ok(())
             }
             Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
+                if let Some(events) = &mut events {
+                    events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
+                }
                 message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
                 let line = serde_json::json!({
                     "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss

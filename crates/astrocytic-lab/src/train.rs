@@ -4,7 +4,7 @@
 //! that counts every token once, and a run that resumes to the same bits, all of which its data loaders (re-seeded when
 //! they are built, their order not in the checkpoint) leave open. Optimizer and schedule are Burn's.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
@@ -146,7 +146,7 @@ pub fn train(
 ) -> Result<Outcome> {
     config.validate()?;
     let device = model.embedding.weight.val().device();
-    let tokens_per_step = (batches.batch_size() * batches.context()) as u64;
+    let tokens_per_step = batches.tokens_per_step();
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 };
     let mut best = model.valid();
     let mut moments = None;
@@ -167,7 +167,7 @@ pub fn train(
     while standing.step < config.steps && !stops(&standing) && !diverged {
         let started = Instant::now();
         let loss;
-        (learner, loss) = learner.step(&batches.batch(standing.step), batches.context());
+        (learner, loss) = learner.step(&batches.batch(standing.step));
         let Some(loss) = loss else {
             diverged = true;
             break;
@@ -175,7 +175,7 @@ pub fn train(
         losses.push(loss);
         standing.step += 1;
         standing.seconds += started.elapsed().as_secs_f64();
-        let tokens_per_second = (standing.step * tokens_per_step) as f64 / standing.seconds;
+        let tokens_per_second = standing.step as f64 * tokens_per_step / standing.seconds;
         observe(Event::Step { step: standing.step, tokens_per_second })?;
 
         if standing.step.is_multiple_of(config.evaluate_every) || standing.step == config.steps {
@@ -190,7 +190,7 @@ pub fn train(
             }
             let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
             losses.clear();
-            let tokens = standing.step * tokens_per_step;
+            let tokens = (standing.step as f64 * tokens_per_step).round() as u64;
             observe(Event::Evaluation { step: standing.step, tokens, train_loss, tuning_loss })?;
             // A run that goes on from here must find again that it diverged.
             if let Some(checkpoint) = checkpoint.filter(|_| !diverged) {
@@ -199,8 +199,7 @@ pub fn train(
             }
         }
     }
-    let tokens_per_second =
-        (standing.step * tokens_per_step) as f64 / Duration::from_secs_f64(standing.seconds).as_secs_f64();
+    let tokens_per_second = standing.step as f64 * tokens_per_step / standing.seconds;
     Ok(Outcome { model: best, standing, diverged, tokens_per_second })
 }
 
@@ -226,12 +225,12 @@ impl Learner {
         Ok(Self { model, optimizer, schedule, clip: config.clip, seed: config.seed, step })
     }
 
-    /// One step on a batch of rows of `context` tokens, and the loss before it; `None` and no step where loss or gradient
-    /// are not finite. The model is moved, so that its parameters are nobody else's and change in place.
-    pub(crate) fn step(mut self, batch: &Batch, context: usize) -> (Self, Option<f64>) {
+    /// One step on a batch, and the loss before it; `None` and no step where loss or gradient are not finite. The model is
+    /// moved, so that its parameters are nobody else's and change in place.
+    pub(crate) fn step(mut self, batch: &Batch) -> (Self, Option<f64>) {
         let device = self.model.embedding.weight.val().device();
         device.seed(derive_seed(self.seed, "dropout", self.step));
-        let loss = loss(&self.model, batch, context, &device);
+        let loss = loss(&self.model, batch, &device);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
         let norm = clip(&self.model, &mut grads, self.clip);
@@ -245,13 +244,15 @@ impl Learner {
 }
 
 /// Mean −ln p of the targets.
-fn loss(model: &Decoder, batch: &Batch, context: usize, device: &Device) -> Tensor<1> {
+fn loss(model: &Decoder, batch: &Batch, device: &Device) -> Tensor<1> {
     let count = batch.inputs.len();
-    let inputs = TensorData::new(batch.inputs.clone(), [count / context, context]);
+    let inputs = TensorData::new(batch.inputs.clone(), [batch.rows, count / batch.rows]);
     let inputs = Tensor::<2, Int>::from_data(inputs, device);
-    let logits = model.forward(inputs);
-    let vocabulary = logits.dims()[2];
-    cross_entropy(logits.reshape([count, vocabulary]), &batch.targets)
+    let logits = match &batch.places {
+        Some(places) => model.forward_at(inputs, places),
+        None => model.forward(inputs).reshape([count, model.config().vocabulary]),
+    };
+    cross_entropy(logits, &batch.targets)
 }
 
 /// AdamW (arXiv 1711.05101) whose weight decay spares vectors: norms, biases and decay rates.

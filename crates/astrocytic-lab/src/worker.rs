@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Cells;
+use crate::data::Data;
 use crate::device;
-use crate::experiment::{Data, ExperimentConfig, run_cell};
+use crate::experiment::{ExperimentConfig, run_cell};
 use crate::results::Cell;
 
 /// How long to wait before a cell that another holds is asked for again.

@@ -77,9 +77,9 @@ pub struct Block {
     /// The attention layer.
     pub attention: Attention,
     /// Norm of the feed-forward layer.
-    pub feed_forward_norm: Norm,
-    /// The feed-forward layer.
-    pub feed_forward: FeedForward,
+    pub feed_forward_norm: Option<Norm>,
+    /// The feed-forward layer; `None` where its hidden width is 0.
+    pub feed_forward: Option<FeedForward>,
     dropout: Dropout,
     norm_first: bool,
 }
@@ -152,13 +152,13 @@ impl Block {
         Self {
             attention_norm: config.norm(d_model, device),
             attention,
-            feed_forward_norm: config.norm(d_model, device),
-            feed_forward: FeedForward {
+            feed_forward_norm: (d_hidden > 0).then(|| config.norm(d_model, device)),
+            feed_forward: (d_hidden > 0).then(|| FeedForward {
                 gate: gated.then(|| linear(d_model, d_hidden, INITIAL_STD, config.bias)),
                 up: linear(d_model, d_hidden, INITIAL_STD, config.bias),
                 down: linear(d_hidden, d_model, added_std, config.bias),
                 config: config.feed_forward,
-            },
+            }),
             dropout: DropoutConfig::new(dropout).init(),
             norm_first: config.norm_first,
         }
@@ -169,13 +169,15 @@ impl Block {
         if self.norm_first {
             let mixed = attend(self.attention_norm.forward(x.clone()));
             let x = x + self.dropout.forward(mixed);
-            let added = self.feed_forward.forward(self.feed_forward_norm.forward(x.clone()));
+            let Some((norm, layer)) = self.feed_forward_norm.as_ref().zip(self.feed_forward.as_ref()) else { return x };
+            let added = layer.forward(norm.forward(x.clone()));
             x + self.dropout.forward(added)
         } else {
             let mixed = attend(x.clone());
             let x = self.attention_norm.forward(x + self.dropout.forward(mixed));
-            let added = self.feed_forward.forward(x.clone());
-            self.feed_forward_norm.forward(x + self.dropout.forward(added))
+            let Some((norm, layer)) = self.feed_forward_norm.as_ref().zip(self.feed_forward.as_ref()) else { return x };
+            let added = layer.forward(x.clone());
+            norm.forward(x + self.dropout.forward(added))
         }
     }
 

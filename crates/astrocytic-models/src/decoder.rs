@@ -4,7 +4,7 @@ use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionError, Atte
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
 
@@ -20,7 +20,7 @@ pub struct DecoderConfig {
     pub d_model: usize,
     /// Number of blocks.
     pub layers: usize,
-    /// Hidden width of the feed-forward layers.
+    /// Hidden width of the feed-forward layers; 0 is none.
     pub d_hidden: usize,
     /// The attention of every block; it must be causal.
     pub attention: AttentionConfig,
@@ -97,11 +97,8 @@ impl DecoderConfig {
         if self.positions == Some(0) {
             return fault("positions = 0 must be above 0, or none".into());
         }
-        if self.vocabulary == 0 || self.layers == 0 || self.d_hidden == 0 {
-            let Self { vocabulary, layers, d_hidden, .. } = self;
-            return fault(format!(
-                "vocabulary = {vocabulary}, layers = {layers} and d_hidden = {d_hidden} must be above 0"
-            ));
+        if self.vocabulary == 0 || self.layers == 0 {
+            return fault(format!("vocabulary = {} and layers = {} must be above 0", self.vocabulary, self.layers));
         }
         let Self { vocabulary, d_model, layers, d_hidden, .. } = *self;
         let parameters =
@@ -236,9 +233,30 @@ impl Decoder {
         self.forward_with(tokens, |x| AttentionInput::self_attn(x).form(form))
     }
 
+    /// Logits of the next token after the tokens at those places alone, which saves the others' read-out.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, steps]`; places: any number of them, each below batch · steps, counted row by row
+    /// - returns `[places, vocabulary]`
+    ///
+    /// # Panics
+    /// For a token that is not in the vocabulary, and a place that is not there.
+    pub fn forward_at(&self, tokens: Tensor<2, Int>, places: &[i32]) -> Tensor<2> {
+        let x = self.hidden(tokens, AttentionInput::self_attn);
+        let ([batch, steps, d_model], count) = (x.dims(), places.len());
+        let places = Tensor::from_data(TensorData::new(places.to_vec(), [count]), &x.device());
+        let chosen = x.reshape([batch * steps, d_model]).select(0, places).unsqueeze();
+        self.logits(chosen).reshape([count, self.config.vocabulary])
+    }
+
     fn forward_with(&self, tokens: Tensor<2, Int>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
+        self.logits(self.hidden(tokens, input))
+    }
+
+    /// What leaves the last block.
+    fn hidden(&self, tokens: Tensor<2, Int>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
         let x = self.dropout.forward(self.embed(tokens, 0));
-        self.logits(self.blocks.iter().fold(x, |x, block| block.forward(x, &input)))
+        self.blocks.iter().fold(x, |x, block| block.forward(x, &input))
     }
 
     /// What goes into the first block, for tokens after `past` others.

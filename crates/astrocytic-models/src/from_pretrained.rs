@@ -7,7 +7,7 @@ use burn::module::Param;
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::block::{Block, BlockConfig, FeedForwardConfig, Norm};
+use crate::block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
 use crate::decoder::{Decoder, DecoderConfig};
 use crate::pretrained::{Activation, BertConfig, Gpt2Config, LlamaConfig, Pretrained, PretrainedConfig};
 use crate::pretrained::{PretrainedError, Tensors};
@@ -106,6 +106,13 @@ fn set_projections(block: &mut Block, [query, key, value, output]: [Linear; 4]) 
     (layer.query, layer.key, layer.value, layer.output) = (query, key, value, output);
 }
 
+fn feed_forward_of(block: &mut Block) -> (&mut Norm, &mut FeedForward) {
+    let (Some(norm), Some(layer)) = (&mut block.feed_forward_norm, &mut block.feed_forward) else {
+        unreachable!("widths that are read are above 0")
+    };
+    (norm, layer)
+}
+
 fn llama(config: &LlamaConfig, fill: &mut Fill) -> Result<Decoder, PretrainedError> {
     let LlamaConfig { vocabulary, d_model, d_hidden, layers, heads, key_heads, .. } = *config;
     let attention = SoftmaxAttentionConfig::new(d_model, heads)
@@ -122,7 +129,6 @@ fn llama(config: &LlamaConfig, fill: &mut Fill) -> Result<Decoder, PretrainedErr
     for (i, block) in model.blocks.iter_mut().enumerate() {
         let name = |part: &str| format!("model.layers.{i}.{part}");
         fill.norm(&name("input_layernorm"), &mut block.attention_norm)?;
-        fill.norm(&name("post_attention_layernorm"), &mut block.feed_forward_norm)?;
         let mut projection = |part: &str, shape| fill.linear(&name(&format!("self_attn.{part}_proj")), shape, false);
         let projections = [
             projection("q", [d_model, d_model])?,
@@ -131,9 +137,11 @@ fn llama(config: &LlamaConfig, fill: &mut Fill) -> Result<Decoder, PretrainedErr
             projection("o", [d_model, d_model])?,
         ];
         set_projections(block, projections);
-        block.feed_forward.gate = Some(fill.linear(&name("mlp.gate_proj"), [d_model, d_hidden], false)?);
-        block.feed_forward.up = fill.linear(&name("mlp.up_proj"), [d_model, d_hidden], false)?;
-        block.feed_forward.down = fill.linear(&name("mlp.down_proj"), [d_hidden, d_model], false)?;
+        let (norm, layer) = feed_forward_of(block);
+        fill.norm(&name("post_attention_layernorm"), norm)?;
+        layer.gate = Some(fill.linear(&name("mlp.gate_proj"), [d_model, d_hidden], false)?);
+        layer.up = fill.linear(&name("mlp.up_proj"), [d_model, d_hidden], false)?;
+        layer.down = fill.linear(&name("mlp.down_proj"), [d_hidden, d_model], false)?;
     }
     fill.norm("model.norm", &mut model.norm)?;
     if !config.tied {
@@ -168,7 +176,6 @@ fn gpt2(config: &Gpt2Config, fill: &mut Fill) -> Result<Decoder, PretrainedError
     for (i, block) in model.blocks.iter_mut().enumerate() {
         let name = |part: &str| format!("h.{i}.{part}");
         fill.norm(&name("ln_1"), &mut block.attention_norm)?;
-        fill.norm(&name("ln_2"), &mut block.feed_forward_norm)?;
         // Query, key and value side by side.
         let together = fill.convolution(&name("attn.c_attn"), [d_model, 3 * d_model])?;
         let (weight, bias) = (together.weight.val(), together.bias.expect("always there").val());
@@ -178,8 +185,10 @@ fn gpt2(config: &Gpt2Config, fill: &mut Fill) -> Result<Decoder, PretrainedError
         };
         let output = fill.convolution(&name("attn.c_proj"), [d_model, d_model])?;
         set_projections(block, [part(0), part(1), part(2), output]);
-        block.feed_forward.up = fill.convolution(&name("mlp.c_fc"), [d_model, d_hidden])?;
-        block.feed_forward.down = fill.convolution(&name("mlp.c_proj"), [d_hidden, d_model])?;
+        let (norm, layer) = feed_forward_of(block);
+        fill.norm(&name("ln_2"), norm)?;
+        layer.up = fill.convolution(&name("mlp.c_fc"), [d_model, d_hidden])?;
+        layer.down = fill.convolution(&name("mlp.c_proj"), [d_hidden, d_model])?;
     }
     fill.norm("ln_f", &mut model.norm)?;
     Ok(model)
@@ -212,9 +221,10 @@ fn bert(config: &BertConfig, fill: &mut Fill) -> Result<TextEncoder, PretrainedE
         ];
         set_projections(block, projections);
         fill.norm(&name("attention.output.LayerNorm"), &mut block.attention_norm)?;
-        block.feed_forward.up = fill.linear(&name("intermediate.dense"), [d_model, d_hidden], true)?;
-        block.feed_forward.down = fill.linear(&name("output.dense"), [d_hidden, d_model], true)?;
-        fill.norm(&name("output.LayerNorm"), &mut block.feed_forward_norm)?;
+        let (norm, layer) = feed_forward_of(block);
+        fill.norm(&name("output.LayerNorm"), norm)?;
+        layer.up = fill.linear(&name("intermediate.dense"), [d_model, d_hidden], true)?;
+        layer.down = fill.linear(&name("output.dense"), [d_hidden, d_model], true)?;
     }
     Ok(model)
 }

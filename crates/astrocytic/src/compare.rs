@@ -15,7 +15,9 @@ use crate::execution::ExecutionArguments;
                         kept, those in progress go on from their last evaluation. Two machines may work in one shared \
                         folder.")]
 pub(crate) struct Arguments {
-    /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
+    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a task of examples: "labelled:PATH" (CSV or
+    /// TSV with columns text and label, lines "label text", or a folder of such files for train, dev and test),
+    /// "scan:simple", "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS", "listops:LENGTH".
     #[arg(long, default_value = "generated")]
     corpus: String,
     /// How much to spend: minutes, about an hour, or the headline protocol (days on two cores).
@@ -27,7 +29,7 @@ pub(crate) struct Arguments {
     /// Seeds of the final runs.
     #[arg(long)]
     seeds: Option<u64>,
-    /// Data sizes in unique tokens, comma-separated, ascending.
+    /// Data sizes in unique tokens, or examples, comma-separated, ascending.
     #[arg(long, value_delimiter = ',')]
     sizes: Option<Vec<u64>>,
     /// An experiment's configuration as JSON instead of a budget (as stored in experiment.json under "config").
@@ -62,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             serde_json::from_str::<ExperimentConfig>(&text).with_context(|| path.display().to_string())?
         }
         None => {
-            let mut config = budget.config(&arguments.corpus);
+            let mut config = budget.config(&arguments.corpus)?;
             config.arms = arguments.arms.clone().unwrap_or(config.arms);
             config.seeds = arguments.seeds.unwrap_or(config.seeds);
             config.sizes = arguments.sizes.clone().unwrap_or(config.sizes);
@@ -70,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     let corpus = PathBuf::from(&config.corpus);
-    let corpus = corpus.file_stem().map_or("corpus".into(), |stem| stem.to_string_lossy().into_owned());
+    let corpus = corpus.file_stem().map_or("corpus".into(), |stem| stem.to_string_lossy().replace(':', "-"));
     let folder = arguments.out.clone().unwrap_or_else(|| format!("runs/compare-{corpus}-{name}").into());
 
     let summary = compare(&config, &folder, &arguments.execution.execution()?)?;

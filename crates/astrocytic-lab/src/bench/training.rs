@@ -23,7 +23,7 @@ pub(super) fn measure(
     device: &Device,
 ) -> Result<TrainRow> {
     let ModelSizes { layers, d_model, heads, vocabulary, .. } = model;
-    let config = arm(name)?.model(Sizes { vocabulary, d_model, layers, heads, dropout: 0.0 })?;
+    let config = arm(name)?.model(Sizes { vocabulary, d_model, layers, heads, dropout: 0.0, feed_forward: true })?;
     let training = TrainingConfig {
         learning_rate: 1e-3,
         weight_decay: 0.1,
@@ -41,7 +41,7 @@ pub(super) fn measure(
     let started = Instant::now();
     for step in 0.. {
         let begun = Instant::now();
-        learner = learner.step(&batches.batch(step % 4), seq_len).0;
+        learner = learner.step(&batches.batch(step % 4)).0;
         if step >= 2 {
             times.push(begun.elapsed().as_secs_f64());
         }

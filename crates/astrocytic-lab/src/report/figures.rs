@@ -75,21 +75,56 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
             ..Series::default()
         });
     }
-    let label = if excess { "excess test loss (nats per token)" } else { "test loss (nats per token)" };
+    let label = format!("{} ({})", if excess { "excess test loss" } else { "test loss" }, experiment.corpus.per());
     Plot {
         size: (1120, 520),
         title: if excess { "Loss above the entropy of the source" } else { "Loss against unique data" }.into(),
         x: Axis {
-            label: "unique training tokens".into(),
+            label: format!("unique training {}", experiment.corpus.unit()),
             log: true,
             ticks: Some(experiment.sizes.iter().map(|&size| size as f64).collect()),
             format: tokens,
         },
-        y: Axis { label: label.into(), log: excess, ticks: None, format: plain },
+        y: Axis { label, log: excess, ticks: None, format: plain },
         series,
         rule: None,
     }
     .svg()
+}
+
+/// Accuracy against the number of examples; `None` where the data are a text.
+pub(super) fn accuracy_svg(experiment: &Experiment, summary: &Summary) -> Result<Option<String>> {
+    if summary.arms.iter().flat_map(|arm| &arm.sizes).all(|size| size.accuracies.is_empty()) {
+        return Ok(None);
+    }
+    let series = summary.arms.iter().enumerate().map(|(index, arm)| {
+        let percent = |size: &super::SizeSummary| size.accuracies.iter().map(|a| 100.0 * a).collect::<Vec<f64>>();
+        let points = arm.sizes.iter().map(|size| (size.tokens as f64, percent(size)));
+        let points: Vec<(f64, Vec<f64>)> = points.filter(|(_, accuracies)| !accuracies.is_empty()).collect();
+        Series {
+            name: Some(arm.name.clone()),
+            colour: colour(index),
+            pattern: pattern(arm.role),
+            line: points.iter().filter_map(|(size, accuracies)| Some((*size, mean(accuracies)?))).collect(),
+            band: points.iter().map(|(size, a)| (*size, fold(a, f64::min), fold(a, f64::max))).collect(),
+            circles: points.iter().flat_map(|(size, a)| a.iter().map(|&accuracy| (*size, accuracy))).collect(),
+            ..Series::default()
+        }
+    });
+    let plot = Plot {
+        size: (1120, 430),
+        title: "Accuracy against unique examples".into(),
+        x: Axis {
+            label: "unique training examples".into(),
+            log: true,
+            ticks: Some(experiment.sizes.iter().map(|&size| size as f64).collect()),
+            format: tokens,
+        },
+        y: Axis { label: "right (%)".into(), log: false, ticks: None, format: plain },
+        series: series.collect(),
+        rule: None,
+    };
+    plot.svg().map(Some)
 }
 
 /// Tuning loss in the course of the final runs, a panel for each data size.
@@ -127,9 +162,14 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
             .collect();
         Plot {
             size: (552, 400),
-            title: format!("{} unique tokens", tokens(size as f64)),
+            title: format!("{} unique {}", tokens(size as f64), experiment.corpus.unit()),
             x: Axis { label: "optimizer step".into(), log: false, ticks: None, format: tokens },
-            y: Axis { label: "tuning loss (nats per token)".into(), log: true, ticks: None, format: plain },
+            y: Axis {
+                label: format!("tuning loss ({})", experiment.corpus.per()),
+                log: true,
+                ticks: None,
+                format: plain,
+            },
             series,
             rule: None,
         }
@@ -171,7 +211,7 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
             size: (1120, 430),
             title: format!("Data ratio against {}: above 1, the arm needs less data", against.name),
             x: Axis {
-                label: "test loss L (nats per token); lower takes more data".into(),
+                label: format!("test loss L ({}); lower takes more data", experiment.corpus.per()),
                 log: false,
                 ticks: None,
                 format: plain,

@@ -7,7 +7,7 @@ mod page;
 mod plot;
 mod summary;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 mod tables;
 
 use std::io::ErrorKind;
@@ -21,9 +21,10 @@ pub(crate) use page::{STYLE, escape};
 pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary, summarize};
 
 use crate::results::{Experiment, Line};
+use crate::tensorboard;
 
-/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg` and (where there are ratios) `ratio.svg`
-/// into the folder, each as a whole or not at all.
+/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg`, (where there are ratios) `ratio.svg` and
+/// the final runs' curves for TensorBoard into the folder, each file as a whole or not at all.
 ///
 /// # Errors
 /// For a folder that cannot be written, and lines of an arm or size that the experiment does not have.
@@ -37,6 +38,7 @@ pub fn write(folder: &Path, experiment: &Experiment, lines: &[Line]) -> Result<S
         save(folder, "ratio.svg", svg.as_bytes())?;
     }
     save(folder, "report.html", page::page(experiment, &lines, &summary)?.as_bytes())?;
+    tensorboard::write_finals(&folder.join("tensorboard"), &lines)?;
     let mut json = serde_json::to_vec_pretty(&summary)?;
     json.push(b'\n');
     save(folder, "results.json", &json)?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::figures::{excess_svg, learning_panels, loss_svg, ratio_panels};
+use super::figures::{accuracy_svg, excess_svg, learning_panels, loss_svg, ratio_panels};
 use super::plot::colour;
 use super::summary::{Ratio, Summary, level, mean, tokens};
 use crate::results::{Experiment, Line, Phase, Role, Status, Trial};
@@ -55,6 +55,7 @@ pub(super) fn page(experiment: &Experiment, lines: &[Line], summary: &Summary) -
         writeln!(page, "{svg}")?;
     }
     losses(&mut page, experiment, summary)?;
+    accuracies(&mut page, experiment, summary)?;
     ratios(&mut page, experiment, summary)?;
 
     writeln!(page, "<h2>Learning curves</h2>\n<div class=\"panels\">")?;
@@ -81,6 +82,23 @@ pub(super) fn page(experiment: &Experiment, lines: &[Line], summary: &Summary) -
 
 fn facts(page: &mut String, experiment: &Experiment) -> Result<()> {
     let corpus = &experiment.corpus;
+    if corpus.examples {
+        writeln!(
+            page,
+            "<p class=\"facts\">{} · tokenizer: {}, {} entries with the answers · train {}, tuning {}, test {} examples · \
+             context {}, batch {} · {} seeds</p>",
+            escape(&corpus.name),
+            escape(&corpus.tokenizer),
+            corpus.vocabulary,
+            tokens(corpus.train_tokens as f64),
+            tokens(corpus.tuning_tokens as f64),
+            tokens(corpus.test_tokens as f64),
+            experiment.context,
+            experiment.batch,
+            experiment.seeds.len()
+        )?;
+        return Ok(());
+    }
     let entropy = corpus.entropy.map_or(String::new(), |entropy| format!(", entropy {entropy:.4} nats per token"));
     writeln!(
         page,
@@ -143,8 +161,9 @@ fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Resu
     }
     writeln!(
         page,
-        "</table></div>\n<p class=\"note\">Nats per token, mean ± standard deviation over seeds, by unique training \
-         tokens.</p>"
+        "</table></div>\n<p class=\"note\">{}, mean ± standard deviation over seeds, by unique training {}.</p>",
+        experiment.corpus.per().replacen('n', "N", 1),
+        experiment.corpus.unit()
     )?;
     if summary.differences.is_empty() {
         return Ok(());
@@ -171,8 +190,32 @@ fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Resu
     }
     writeln!(
         page,
-        "</table></div>\n<p class=\"note\">Nats per token over paired seeds; below 0 favours the arm named first. Small: 95 % \
-         interval, not corrected for the number of comparisons.</p>"
+        "</table></div>\n<p class=\"note\">{} over paired seeds; below 0 favours the arm named first. Small: 95 % interval, not \
+         corrected for the number of comparisons.</p>",
+        experiment.corpus.per().replacen('n', "N", 1)
+    )?;
+    Ok(())
+}
+
+/// Share of right answers, where the data are examples.
+fn accuracies(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result<()> {
+    let Some(svg) = accuracy_svg(experiment, summary)? else { return Ok(()) };
+    writeln!(page, "<h2>Accuracy</h2>\n{svg}\n<div class=\"wide\"><table><tr><th>arm</th>")?;
+    for &size in &experiment.sizes {
+        write!(page, "<th>{}</th>", tokens(size as f64))?;
+    }
+    writeln!(page, "</tr>")?;
+    for (index, arm) in summary.arms.iter().enumerate() {
+        write!(page, "<tr><td>{}</td>", swatch(index, &arm.name))?;
+        for size in &arm.sizes {
+            write!(page, "<td>{}</td>", size.accuracy_in_words().unwrap_or("–".into()))?;
+        }
+        writeln!(page, "</tr>")?;
+    }
+    writeln!(
+        page,
+        "</table></div>\n<p class=\"note\">Per cent of test answers that are right (of SCAN: of commands whose every action \
+         is), mean ± standard deviation over seeds, by unique training examples.</p>"
     )?;
     Ok(())
 }
@@ -249,10 +292,12 @@ fn ratios(page: &mut String, experiment: &Experiment, summary: &Summary) -> Resu
 }
 
 fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result<()> {
+    let counted = experiment.arms.iter().any(|arm| arm.joules_per_million_tokens.is_some());
     writeln!(
         page,
         "<h2>Arms</h2>\n<div class=\"wide\"><table><tr><th>arm</th><th class=\"text\">role</th><th>parameters</th>\
-         <th>state, bytes</th><th>FLOPs/token</th><th>tokens/s</th>"
+         <th>state, bytes</th><th>FLOPs/token</th>{}<th>tokens/s</th>",
+        if counted { "<th>J per million tokens</th>" } else { "" }
     )?;
     for &size in &experiment.sizes {
         write!(page, "<th>rate, decay, steps at {}</th>", tokens(size as f64))?;
@@ -268,12 +313,17 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
         write!(
             page,
             "<tr><td>{}<br><span class=\"note\">{}</span></td><td class=\"text\">{role}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td>",
+             {}<td>{}</td>",
             swatch(index, &arm.name),
             escape(&facts.description),
             thousands(arm.parameters),
             thousands(arm.state_bytes),
             tokens(arm.flops_per_token),
+            match (counted, facts.joules_per_million_tokens) {
+                (true, Some(joules)) => format!("<td>{joules:.0}</td>"),
+                (true, None) => "<td>–</td>".into(),
+                (false, _) => String::new(),
+            },
             arm.tokens_per_second.map_or("–".into(), |speed| thousands(speed.round() as u64))
         )?;
         for size in &arm.sizes {
@@ -285,8 +335,13 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
     }
     writeln!(
         page,
-        "</table></div>\n<p class=\"note\">State: for generation at the end of a context, f32. FLOPs: forward. Tokens/s: \
-         median over runs, training. Rate, decay and steps of the schedule: chosen on the tuning split, each arm from the same grid.</p>"
+        "</table></div>\n<p class=\"note\">State: for generation at the end of a context, f32. FLOPs: forward. {} Tokens/s: \
+         median over runs, training. Rate, decay and steps of the schedule: chosen on the tuning split, each arm from the same grid.</p>",
+        if counted {
+            "J: of the whole machine, by its own counters, training on one thread with nothing else of this experiment running."
+        } else {
+            "Energy: no counter of the machine could be read; FLOPs stand for it."
+        }
     )?;
     Ok(())
 }

@@ -73,6 +73,9 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
+    /// Of examples: share of right answers of every seed that finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accuracies: Vec<f64>,
     /// Final runs that diverged: they have no test loss.
     pub diverged: usize,
     /// Whether most final runs did best at the last step of the longest schedule of the grid: more steps might lower
@@ -272,6 +275,7 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
             trial: chosen,
             mean: mean(&test_losses),
             deviation: deviation(&test_losses),
+            accuracies: runs.iter().filter_map(|run| run.2?.accuracy).collect(),
             test_losses,
             diverged: runs.iter().filter(|run| *run.1 == Status::Diverged).count(),
             wants_more_steps: 2 * best_at(lines, &facts.name, tokens, |_| Some(longest)) > runs.len(),
@@ -338,11 +342,11 @@ impl Summary {
     fn finding(&self, arm: &str, baseline: &str) -> String {
         let ratios: Vec<&Ratio> = self.ratios.iter().filter(|r| r.arm == arm && r.baseline == baseline).collect();
         let Some(ratio) = ratios.get(ratios.len() / 2) else { return self.difference_in_words(arm, baseline) };
-        let (r, loss) = (ratio.value.estimate, level(ratio.loss));
+        let (r, loss, per) = (ratio.value.estimate, level(ratio.loss), self.corpus.per());
         let Some([low, high]) = ratio.value.interval else {
             return format!(
-                "{baseline} needed {r:.2} times the data of {arm} to reach a test loss of {loss} nats per token, with one \
-                 seed: an interval wants at least two, so no difference is established."
+                "{baseline} needed {r:.2} times the data of {arm} to reach a test loss of {loss} {per}, with one seed: an \
+                 interval wants at least two, so no difference is established."
             );
         };
         let mut interval = format!("95 % interval {low:.2} to {high:.2}");
@@ -350,7 +354,7 @@ impl Summary {
             interval += ", which may reach further: the loss is near the end of what was measured";
         }
         let fact = format!(
-            "to reach a test loss of {loss} nats per token {baseline} needs {r:.2} times the data that {arm} needs ({interval})"
+            "to reach a test loss of {loss} {per} {baseline} needs {r:.2} times the data that {arm} needs ({interval})"
         );
         if (low..=high).contains(&1.0) {
             return format!("No difference established between {arm} and {baseline}: {fact}; the interval contains 1.");
@@ -405,10 +409,21 @@ impl Summary {
             None => ", with one seed: no difference established".into(),
         };
         format!(
-            "At {} unique tokens the test loss of {arm} minus that of {baseline} is {:+.3} nats per token{verdict}; {why}.",
+            "At {} unique {} the test loss of {arm} minus that of {baseline} is {:+.3} {}{verdict}; {why}.",
             tokens(found.tokens as f64),
-            value.estimate
+            self.corpus.unit(),
+            value.estimate,
+            self.corpus.per()
         )
+    }
+}
+
+impl SizeSummary {
+    /// Mean and deviation over seeds, in per cent.
+    pub(super) fn accuracy_in_words(&self) -> Option<String> {
+        let percent: Vec<f64> = self.accuracies.iter().map(|accuracy| 100.0 * accuracy).collect();
+        let deviation = deviation(&percent).map_or(String::new(), |deviation| format!(" ± {deviation:.1}"));
+        Some(format!("{:.1}{deviation}", mean(&percent)?))
     }
 }
 
@@ -457,7 +472,17 @@ impl Display for Summary {
                 write!(f, "  {loss:>14}")?;
             }
         }
-        writeln!(f, "\n(test loss, nats per token, by unique training tokens)")?;
+        writeln!(f, "\n(test loss, {}, by unique training {})", self.corpus.per(), self.corpus.unit())?;
+        if self.corpus.examples {
+            write!(f, "\naccuracy, %")?;
+            for arm in &self.arms {
+                write!(f, "\n{:width$}  {:>10}  {:>8}", arm.name, "", "")?;
+                for size in &arm.sizes {
+                    write!(f, "  {:>14}", size.accuracy_in_words().unwrap_or("-".into()))?;
+                }
+            }
+            writeln!(f)?;
+        }
         if let Some(entropy) = self.corpus.entropy {
             writeln!(f, "entropy of the source: {entropy:.3}; what is above it is excess")?;
         }

@@ -22,7 +22,7 @@ pub(super) fn standard() -> (Experiment, Vec<Line>) {
 }
 
 /// Three arms, two sizes, three seeds, a source of known entropy.
-pub(super) fn quick() -> (Experiment, Vec<Line>) {
+pub(crate) fn quick() -> (Experiment, Vec<Line>) {
     let arms =
         [("vanilla", Role::Baseline, 1.0), ("tripartite", Role::Astrocytic, 1.1), ("linear", Role::Control, 0.7)];
     experiment("Data efficiency on generated", &arms, &[16_000, 64_000], 3, Some(1.472_31))
@@ -48,6 +48,7 @@ fn experiment(
             bytes_per_token: 2.31,
             entropy,
             sha256: String::new(),
+            examples: false,
         },
         arms: arms
             .iter()
@@ -58,6 +59,7 @@ fn experiment(
                 parameters: 957_696,
                 state_bytes: 1_048_576,
                 flops_per_token: 2.1e6,
+                joules_per_million_tokens: None,
             })
             .collect(),
         sizes: sizes.to_vec(),
@@ -105,7 +107,7 @@ fn experiment(
                     best_step: evaluations * 100 - 200,
                     steps: evaluations * 100,
                     tuning_loss: end,
-                    test: (phase == Phase::Final).then_some(TestLoss { loss, documents }),
+                    test: (phase == Phase::Final).then_some(TestLoss { loss, documents, accuracy: None }),
                     tokens_per_second: 9_500.0 + 300.0 * noise(),
                     seconds: 61.0,
                 });

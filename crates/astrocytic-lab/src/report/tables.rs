@@ -28,6 +28,7 @@ pub(super) fn results(lines: &[Line]) -> Result<Vec<u8>> {
         "steps",
         "tuning_loss",
         "test_loss",
+        "accuracy",
         "tokens_per_second",
         "seconds",
     ]))?;
@@ -42,6 +43,7 @@ pub(super) fn results(lines: &[Line]) -> Result<Vec<u8>> {
             steps.to_string(),
             number(*tuning_loss),
             test.as_ref().map_or_else(String::new, |test| number(test.loss)),
+            test.as_ref().and_then(|test| test.accuracy).map_or_else(String::new, number),
             number(*tokens_per_second),
             number(*seconds),
         ]))?;

@@ -1,0 +1,251 @@
+//! Tasks of examples: sequences with answers expected at certain places of them.
+
+mod labelled;
+mod list_ops;
+mod mqar;
+mod scan;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::DataError;
+use crate::tokenizer::{Tokenizer, TokenizerKind};
+
+pub use mqar::MQAR_VOCABULARY;
+pub use scan::ScanSplit;
+
+/// Seed by which examples are dealt to the splits: one split for everybody.
+const SPLIT_SEED: u64 = 0;
+
+/// A sequence and the answers expected in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The tokens.
+    pub tokens: Vec<u32>,
+    /// (place, answer): the token that is expected after the one at that place; in the order of places.
+    pub answers: Vec<(usize, u32)>,
+}
+
+/// Examples in three splits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splits<T> {
+    /// To learn from.
+    pub train: Vec<T>,
+    /// To choose rates and to stop by.
+    pub tuning: Vec<T>,
+    /// To report, read once.
+    pub test: Vec<T>,
+}
+
+/// How many examples are wanted, and how they are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Tokenizer of texts; what is generated has symbols of its own.
+    pub tokenizer: TokenizerKind,
+    /// Tokens of the longest example.
+    pub context: usize,
+    /// Training examples of a generated task; of others all that there are.
+    pub train: usize,
+    /// Tuning examples at most.
+    pub tuning: usize,
+    /// Test examples at most.
+    pub test: usize,
+    /// Seed of generated examples.
+    pub seed: u64,
+}
+
+/// The examples of a task.
+pub struct Examples {
+    /// Number of tokens, answers among them.
+    pub vocabulary: usize,
+    /// Tokenizer of the texts, where there are any.
+    pub tokenizer: Option<Tokenizer>,
+    /// The examples.
+    pub splits: Splits<Example>,
+}
+
+/// A task of examples; written KIND:VARIANT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// "labelled:PATH", classification of texts: a CSV or TSV file with columns `text` and `label`, a file of lines "label
+    /// text", or a folder of such files with train, dev (or valid) and test in their names.
+    Labelled(PathBuf),
+    /// "scan:simple", "scan:length" or "scan:add-jump": commands to actions (arXiv 1711.00350).
+    Scan(ScanSplit),
+    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927).
+    Mqar {
+        /// Tokens of a sequence.
+        length: usize,
+        /// Keys with their values.
+        pairs: usize,
+    },
+    /// "listops:LENGTH", nested operations on lists of digits (arXiv 1804.06028, as in 2011.04006).
+    ListOps {
+        /// Tokens of the longest expression.
+        length: usize,
+    },
+}
+
+impl Task {
+    /// The task that a corpus name means; `None` for a text.
+    ///
+    /// # Errors
+    /// For a task that there is not.
+    pub fn of_corpus(name: &str) -> Result<Option<Self>, DataError> {
+        let known = ["labelled", "scan", "mqar", "listops"];
+        let kind = name.split_once(':').filter(|(kind, _)| known.contains(kind));
+        kind.map(|_| name.parse()).transpose()
+    }
+
+    /// Whether an example counts as right as a whole only (SCAN), or each answer by itself.
+    pub fn scored_whole(&self) -> bool {
+        matches!(self, Self::Scan(_))
+    }
+
+    /// The task's examples. The tokenizer of a run that has begun is taken as it is.
+    ///
+    /// # Errors
+    /// For files that cannot be used, and examples that are longer than the context.
+    pub fn load(&self, wanted: &Wanted, tokenizer: Option<Tokenizer>) -> Result<Examples, DataError> {
+        let generated = |vocabulary, splits| Examples { vocabulary, tokenizer: None, splits };
+        let mut examples = match self {
+            Self::Labelled(path) => labelled::examples(path, wanted, tokenizer)?,
+            Self::Scan(split) => generated(scan::vocabulary(), scan::examples(*split)),
+            Self::Mqar { length, pairs } => generated(MQAR_VOCABULARY, mqar::examples(*length, *pairs, wanted)),
+            Self::ListOps { length } => generated(list_ops::VOCABULARY, list_ops::examples(*length, wanted)),
+        };
+        let splits = &mut examples.splits;
+        splits.tuning.truncate(wanted.tuning);
+        splits.test.truncate(wanted.test);
+        let all = [&splits.train, &splits.tuning, &splits.test].into_iter().flatten();
+        let longest = all.map(|example| example.tokens.len()).max().unwrap_or(0);
+        if longest > wanted.context {
+            let reason = format!("examples have up to {longest} tokens; give a context of at least as many");
+            return Err(DataError::text(&self.to_string(), reason));
+        }
+        Ok(examples)
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Labelled(path) => write!(f, "labelled:{}", path.display()),
+            Self::Scan(split) => write!(f, "scan:{split}"),
+            Self::Mqar { length, pairs } => write!(f, "mqar:{length}x{pairs}"),
+            Self::ListOps { length } => write!(f, "listops:{length}"),
+        }
+    }
+}
+
+impl FromStr for Task {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let wrong = |reason: &str| Err(DataError::text(text, reason));
+        let (kind, variant) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "labelled" if !variant.is_empty() => Ok(Self::Labelled(variant.into())),
+            "scan" => Ok(Self::Scan(variant.parse()?)),
+            "mqar" => {
+                let numbers = variant.split_once('x').map(|(length, pairs)| (length.parse(), pairs.parse()));
+                let Some((Ok(length), Ok(pairs))) = numbers else {
+                    return wrong("write mqar:LENGTHxPAIRS, as mqar:64x4");
+                };
+                match mqar::fits(length, pairs) {
+                    true => Ok(Self::Mqar { length, pairs }),
+                    false => wrong("needs a pair, four tokens for each pair, and at most 65536 tokens and 2048 pairs"),
+                }
+            }
+            "listops" => match variant.parse() {
+                Ok(length) if list_ops::LENGTHS.contains(&length) => Ok(Self::ListOps { length }),
+                _ => wrong("write listops:LENGTH with a length from 16 to 2000 tokens"),
+            },
+            _ => wrong("no such task; there are labelled:PATH, scan:SPLIT, mqar:LENGTHxPAIRS and listops:LENGTH"),
+        }
+    }
+}
+
+/// The first `count` of the examples as `seed` shuffles them. Prefixes are nested for one seed.
+pub fn subset_of_examples(examples: &[Example], seed: u64, count: usize) -> Vec<Example> {
+    let mut order: Vec<&Example> = examples.iter().collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    order.into_iter().take(count).cloned().collect()
+}
+
+/// Shuffles by the fixed seed.
+fn deal<T>(mut all: Vec<T>) -> Vec<T> {
+    all.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
+    all
+}
+
+/// Examples that a generator makes, each split from a stream of random numbers of its own.
+fn generate(wanted: &Wanted, example: impl Fn(&mut ChaCha8Rng) -> Example) -> Splits<Example> {
+    let split = |stream, count| {
+        let mut random = ChaCha8Rng::seed_from_u64(wanted.seed);
+        random.set_stream(stream);
+        (0..count).map(|_| example(&mut random)).collect()
+    };
+    Splits { train: split(0, wanted.train), tuning: split(1, wanted.tuning), test: split(2, wanted.test) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const WANTED: Wanted = Wanted {
+        tokenizer: TokenizerKind::BytePair { vocabulary: 300 },
+        context: 128,
+        train: 50,
+        tuning: 20,
+        test: 30,
+        seed: 0,
+    };
+
+    #[test]
+    fn names_are_tasks_or_texts_or_refused() {
+        for name in ["labelled:a/b.csv", "scan:simple", "scan:length", "scan:add-jump", "mqar:64x4", "listops:128"] {
+            assert_eq!(Task::of_corpus(name).unwrap().unwrap().to_string(), name);
+        }
+        for name in ["moby-dick", "generated", "a.txt", "C:/a.txt"] {
+            assert!(Task::of_corpus(name).unwrap().is_none(), "{name}");
+        }
+        for name in ["labelled:", "scan:", "scan:left", "mqar:64", "mqar:8x4", "mqar:64x0", "listops:5", "listops:x"] {
+            assert!(Task::of_corpus(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn generated_examples_fit_and_splits_differ() {
+        for name in ["scan:length", "mqar:64x4", "listops:64"] {
+            let task: Task = name.parse().unwrap();
+            let Examples { vocabulary, splits, .. } = task.load(&WANTED, None).unwrap();
+            assert_eq!((splits.tuning.len(), splits.test.len()), (20, 30));
+            assert!(splits.train.len() >= 50);
+            for example in [&splits.train, &splits.tuning, &splits.test].into_iter().flatten() {
+                assert!(example.tokens.iter().all(|&token| (token as usize) < vocabulary));
+                assert!(!example.answers.is_empty());
+                for &(place, answer) in &example.answers {
+                    assert!(place < example.tokens.len() && (answer as usize) < vocabulary);
+                }
+            }
+            assert!(splits.test.iter().all(|example| !splits.train.contains(example)), "{name}");
+            let short = task.load(&Wanted { context: 16, ..WANTED }, None);
+            assert!(short.is_err_and(|e| e.to_string().contains("context")), "{name}");
+        }
+    }
+
+    #[test]
+    fn subsets_are_nested() {
+        let task: Task = "listops:32".parse().unwrap();
+        let train = task.load(&WANTED, None).unwrap().splits.train;
+        let whole = subset_of_examples(&train, 3, 50);
+        assert_eq!(subset_of_examples(&train, 3, 20), whole[..20]);
+        assert_ne!(subset_of_examples(&train, 4, 50), whole);
+    }
+}
