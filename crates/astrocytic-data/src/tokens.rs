@@ -365,7 +365,8 @@ mod tests {
         let batch = batches.batch(0);
         let mut answers: Vec<u32> = batch.targets.iter().map(|&target| target as u32).collect();
         let mut expected: Vec<u32> = examples.iter().flat_map(|e| e.answers.iter().map(|(_, a)| *a)).collect();
-        (answers.sort_unstable(), expected.sort_unstable());
+        answers.sort_unstable();
+        expected.sort_unstable();
         assert_eq!((answers, batch.rows, batch.inputs.len()), (expected, 7, 49));
         assert_ne!(batch, batches.batch(1));
     }
