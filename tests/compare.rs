@@ -12,7 +12,7 @@ use serde_json::Value;
 fn config(folder: &Path) -> PathBuf {
     let path = folder.join("config.json");
     let config = serde_json::json!({
-        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite"], "sizes": [1024, 4096],
+        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite-carried"], "sizes": [1024, 4096],
         "seeds": 2, "tuning_seeds": 1, "learning_rates": [0.01], "weight_decays": [0.1, 1.0], "d_model": 32, "layers": 1,
         "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "schedules": [40], "evaluations": 3,
         "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000, "corpus_seed": 0

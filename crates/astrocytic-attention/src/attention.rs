@@ -54,6 +54,18 @@ pub enum AttentionCache {
     Empty,
 }
 
+impl AttentionCache {
+    /// What goes on to the next window in training, without the graph of gradients (truncated backpropagation through
+    /// time): a memory whole, of keys and values those of the last `most` steps.
+    pub fn truncate(self, most: usize) -> Self {
+        match self {
+            Self::Memory(state) => Self::Memory(state.detach()),
+            Self::KeyValue(cache) => Self::KeyValue(cache.truncate(most)),
+            Self::Empty => Self::Empty,
+        }
+    }
+}
+
 impl AttentionConfig {
     /// Refuses what makes no sense.
     ///

@@ -13,6 +13,7 @@ use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{gated_silu, softmax_attention};
 use crate::position::rotate;
+use crate::state::own;
 
 /// Configuration of [`SoftmaxAttention`].
 #[derive(Config, Debug, PartialEq)]
@@ -86,6 +87,19 @@ impl KeyValueCache {
     /// Keys and values seen, `[batch, key heads, steps, d]` each.
     pub fn steps(&self) -> Option<[Tensor<4>; 2]> {
         self.room.clone().map(|room| room.map(|x| x.narrow(2, 0, self.length)))
+    }
+
+    /// The last `most` steps, without the graph of their gradients.
+    pub fn truncate(self, most: usize) -> Self {
+        let kept = self.length.min(most);
+        let last = |x: Tensor<4>| own(x.narrow(2, self.length - kept, kept)).detach();
+        Self {
+            room: self.room.filter(|_| kept > 0).map(|room| room.map(last)),
+            length: kept,
+            padded: self.padded.filter(|_| kept > 0).map(|padded| padded.narrow(1, self.length - kept, kept)),
+            position: self.position,
+            history: self.history.map(|history| history.map(Tensor::detach)),
+        }
     }
 
     /// Adds keys and values and returns all.

@@ -40,6 +40,17 @@ pub struct AttentionState {
 }
 
 impl AttentionState {
+    /// The same without the graph of its gradients: truncated backpropagation through time.
+    pub fn detach(self) -> Self {
+        Self {
+            memory: self.memory.detach(),
+            calcium: self.calcium.map(Tensor::detach),
+            history: self.history.map(|history| history.map(Tensor::detach)),
+            recent: self.recent.map(|recent| recent.map(Tensor::detach)),
+            position: self.position,
+        }
+    }
+
     /// Bytes that the state takes.
     pub fn bytes(&self) -> usize {
         let calcium = self.calcium.as_ref().map_or(0, |g| g.shape().num_elements() * g.dtype().size());

@@ -37,6 +37,8 @@ pub struct Batch {
     pub targets: Vec<i32>,
     /// Places among the inputs that have a target; `None` is every place.
     pub places: Option<Vec<i32>>,
+    /// Whether the rows begin anew; else each goes on where that of the batch before ended.
+    pub begins: bool,
 }
 
 /// Batches of windows of a stream, or of examples. A batch depends on the seed and the step alone, so that arms are paired
@@ -56,6 +58,11 @@ enum Rows {
         stream: Vec<u32>,
         context: usize,
     },
+    /// The same, each row a part of the stream from batch to batch.
+    Carried {
+        stream: Vec<u32>,
+        context: usize,
+    },
     Examples(Vec<Example>),
 }
 
@@ -71,6 +78,17 @@ impl Batches {
         Ok(Self { rows: Rows::Windows { stream, context }, batch, seed })
     }
 
+    /// The same windows in the stream's order, for models that carry something from one to the next: in an epoch each row
+    /// goes through its own part of the stream, and the parts are others in each epoch.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn carried(stream: Vec<u32>, context: usize, batch: usize, seed: u64) -> Result<Self, DataError> {
+        let windows = Self::new(stream, context, batch, seed)?;
+        let Rows::Windows { stream, context } = windows.rows else { return Ok(windows) };
+        Ok(Self { rows: Rows::Carried { stream, context }, ..windows })
+    }
+
     /// Examples, `batch` of them a step.
     ///
     /// # Panics
@@ -84,7 +102,7 @@ impl Batches {
     pub fn tokens_per_step(&self) -> f64 {
         self.batch as f64
             * match &self.rows {
-                Rows::Windows { context, .. } => *context as f64,
+                Rows::Windows { context, .. } | Rows::Carried { context, .. } => *context as f64,
                 Rows::Examples(examples) => {
                     examples.iter().map(|example| example.tokens.len()).sum::<usize>() as f64 / examples.len() as f64
                 }
@@ -95,6 +113,8 @@ impl Batches {
     fn epoch_rows(&self) -> u64 {
         match &self.rows {
             Rows::Windows { stream, context } => stream.len().div_ceil(*context) as u64,
+            // As many steps as every row has windows, the last of them in part the next row's.
+            Rows::Carried { stream, context } => (stream.len().div_ceil(self.batch * context) * self.batch) as u64,
             Rows::Examples(examples) => examples.len() as u64,
         }
     }
@@ -115,19 +135,19 @@ impl Batches {
         });
         match &self.rows {
             Rows::Windows { stream, context } => {
-                let mut batch = Batch { inputs: Vec::new(), rows: self.batch, targets: Vec::new(), places: None };
-                for (offset, row) in rows {
-                    let start = offset + row * context;
-                    let token = |i: usize| stream[i % stream.len()] as i32;
-                    batch.inputs.extend((start..start + context).map(token));
-                    batch.targets.extend((start + 1..=start + context).map(token));
-                }
-                batch
+                windows(stream, *context, rows.map(|(offset, row)| offset + row * context), true)
+            }
+            Rows::Carried { stream, context } => {
+                let within = step % (in_epoch / self.batch as u64);
+                let start = |(row, (offset, _)): (usize, (usize, usize))| {
+                    offset + row * stream.len() / self.batch + within as usize * context
+                };
+                windows(stream, *context, rows.enumerate().map(start), within == 0)
             }
             Rows::Examples(examples) => {
                 let chosen: Vec<&Example> = rows.map(|(_, row)| &examples[row]).collect();
                 let Filled { inputs, targets, places, .. } = Filled::new(&chosen);
-                Batch { inputs, rows: self.batch, targets, places: Some(places) }
+                Batch { inputs, rows: self.batch, targets, places: Some(places), begins: true }
             }
         }
     }
@@ -137,13 +157,25 @@ impl Batches {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(number + 1);
         let offset = match &self.rows {
-            Rows::Windows { stream, .. } => random.random_range(0..stream.len()),
+            Rows::Windows { stream, .. } | Rows::Carried { stream, .. } => random.random_range(0..stream.len()),
             Rows::Examples(_) => 0,
         };
         let mut order: Vec<usize> = (0..self.epoch_rows() as usize).collect();
         order.shuffle(&mut random);
         (offset, order)
     }
+}
+
+/// Windows of a ring from given places.
+fn windows(stream: &[u32], context: usize, starts: impl Iterator<Item = usize>, begins: bool) -> Batch {
+    let token = |i: usize| stream[i % stream.len()] as i32;
+    let mut batch = Batch { inputs: Vec::new(), rows: 0, targets: Vec::new(), places: None, begins };
+    for start in starts {
+        batch.inputs.extend((start..start + context).map(token));
+        batch.targets.extend((start + 1..=start + context).map(token));
+        batch.rows += 1;
+    }
+    batch
 }
 
 /// Examples filled up to the length of the longest.
@@ -187,6 +219,14 @@ pub struct EvaluationBatch {
     pub places: Vec<i32>,
     /// Document, or example, of each target.
     pub documents: Vec<usize>,
+    /// Whether the rows begin anew; else each goes on where that of the batch before ended.
+    pub begins: bool,
+}
+
+impl EvaluationBatch {
+    fn empty(begins: bool) -> Self {
+        Self { inputs: vec![], rows: 0, targets: vec![], places: vec![], documents: vec![], begins }
+    }
 }
 
 /// Documents cut into overlapping windows so that every token is predicted exactly once, the first from the end token
@@ -195,6 +235,7 @@ pub struct EvaluationBatch {
 pub struct EvaluationWindows {
     batches: Vec<EvaluationBatch>,
     documents: usize,
+    carry: Option<usize>,
 }
 
 impl EvaluationWindows {
@@ -223,13 +264,7 @@ impl EvaluationWindows {
                 let stop = if counted_to == 0 { context } else { counted_to + stride }.min(targets.len());
                 let start = stop.saturating_sub(context);
                 if batches.last().is_none_or(|batch| batch.rows == rows) {
-                    batches.push(EvaluationBatch {
-                        inputs: Vec::new(),
-                        rows: 0,
-                        targets: Vec::new(),
-                        places: Vec::new(),
-                        documents: Vec::new(),
-                    });
+                    batches.push(EvaluationBatch::empty(true));
                 }
                 let Some(batch) = batches.last_mut() else { continue };
                 for t in start..start + context {
@@ -245,7 +280,47 @@ impl EvaluationWindows {
                 counted_to = stop;
             }
         }
-        Ok(Self { batches, documents: documents.len() })
+        Ok(Self { batches, documents: documents.len(), carry: None })
+    }
+
+    /// Windows of `context` tokens one after the other, for models that carry something from one to the next: a document is
+    /// a row, from its beginning to its end, and all that stands before a token may be known. Of keys and values those of
+    /// the last `keep` tokens are to be carried.
+    ///
+    /// # Errors
+    /// [`DataError::TooShort`] where there is no document.
+    pub fn carried(
+        documents: &[TokenizedDocument],
+        end: u32,
+        context: usize,
+        rows: usize,
+        keep: usize,
+    ) -> Result<Self, DataError> {
+        if documents.iter().all(|document| document.ids.is_empty()) {
+            return Err(DataError::TooShort { tokens: 0, context });
+        }
+        let (context, rows) = (context.max(1), rows.max(1));
+        let mut batches = Vec::new();
+        for (group, together) in documents.chunks(rows).enumerate() {
+            let longest = together.iter().map(|document| document.ids.len()).max().unwrap_or(0);
+            for start in (0..longest).step_by(context) {
+                let mut batch = EvaluationBatch::empty(start == 0);
+                batch.rows = together.len();
+                for (row, document) in together.iter().enumerate() {
+                    for t in start..start + context {
+                        if let Some(&target) = document.ids.get(t) {
+                            batch.places.push(batch.inputs.len() as i32);
+                            batch.targets.push(target as i32);
+                            batch.documents.push(group * rows + row);
+                        }
+                        let before = if t == 0 { None } else { document.ids.get(t - 1) };
+                        batch.inputs.push(*before.unwrap_or(&end) as i32);
+                    }
+                }
+                batches.push(batch);
+            }
+        }
+        Ok(Self { batches, documents: documents.len(), carry: Some(keep) })
     }
 
     /// Examples, `rows` of them a batch.
@@ -260,14 +335,20 @@ impl EvaluationWindows {
         let batch = |(first, examples): (usize, &[Example])| {
             let Filled { inputs, targets, places, owners } = Filled::new(&examples.iter().collect::<Vec<_>>());
             let documents = owners.into_iter().map(|row| first * rows + row).collect();
-            EvaluationBatch { inputs, rows: examples.len(), targets, places, documents }
+            EvaluationBatch { inputs, rows: examples.len(), targets, places, documents, begins: true }
         };
-        Ok(Self { batches: examples.chunks(rows).enumerate().map(batch).collect(), documents: examples.len() })
+        let batches = examples.chunks(rows).enumerate().map(batch).collect();
+        Ok(Self { batches, documents: examples.len(), carry: None })
     }
 
     /// The batches.
     pub fn batches(&self) -> &[EvaluationBatch] {
         &self.batches
+    }
+
+    /// Tokens whose keys and values are carried from window to window, where anything is.
+    pub fn carry(&self) -> Option<usize> {
+        self.carry
     }
 
     /// Number of documents, or examples.
@@ -369,5 +450,37 @@ mod tests {
         expected.sort_unstable();
         assert_eq!((answers, batch.rows, batch.inputs.len()), (expected, 7, 49));
         assert_ne!(batch, batches.batch(1));
+    }
+
+    #[test]
+    fn carried_windows_follow_one_another() {
+        let batches = Batches::carried((0..40).collect(), 4, 2, 1).unwrap();
+        for step in 0..12 {
+            let (batch, next) = (batches.batch(step), batches.batch(step + 1));
+            assert_eq!((batch.rows, batch.begins), (2, step % 5 == 0));
+            for row in 0..2 {
+                let last = batch.targets[row * 4 + 3];
+                assert!(next.begins || next.inputs[row * 4] == last, "{step}");
+            }
+        }
+        let mut epoch: Vec<i32> = (0..5).flat_map(|step| batches.batch(step).inputs).collect();
+        epoch.sort_unstable();
+        assert_eq!(epoch, (0..40).collect::<Vec<_>>());
+        assert_ne!(batches.batch(0), batches.batch(5));
+
+        let documents = documents(&[1, 4, 5, 13]);
+        let windows = EvaluationWindows::carried(&documents, 0, 4, 3, 8).unwrap();
+        let mut read = vec![Vec::new(); 4];
+        let mut begun = 0;
+        for batch in windows.batches() {
+            begun += usize::from(batch.begins);
+            for ((&place, &target), &document) in batch.places.iter().zip(&batch.targets).zip(&batch.documents) {
+                let before = read[document].last().copied().unwrap_or(0);
+                assert_eq!(batch.inputs[place as usize] as u32, before);
+                read[document].push(target as u32);
+            }
+        }
+        assert_eq!((begun, windows.carry()), (2, Some(8)));
+        assert!(read.iter().zip(&documents).all(|(read, document)| *read == document.ids));
     }
 }

@@ -25,6 +25,8 @@ pub struct Arm {
     pub role: Role,
     /// One line on what the layer does.
     pub description: &'static str,
+    /// Whether what it remembers goes on from window to window, in training and through each document of a test.
+    pub carried: bool,
     attention: fn(usize, usize) -> AttentionConfig,
 }
 
@@ -34,90 +36,105 @@ pub const ARMS: &[Arm] = &[
         name: "vanilla",
         role: Role::Baseline,
         description: "softmax attention, rotary positions",
+        carried: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
         name: "tripartite",
         role: Role::Astrocytic,
         description: "gated delta memory, short convolution, output gate, norm for each head",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
     },
     Arm {
         name: "vanilla-convolution-gate",
         role: Role::Control,
         description: "vanilla with the short convolution and output gate of tripartite",
+        carried: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
     },
     Arm {
         name: "linear",
         role: Role::Control,
         description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h)),
     },
     Arm {
         name: "no-attention",
         role: Role::Control,
         description: "the layer returns zero",
+        carried: false,
         attention: |_, _| AttentionConfig::Off,
     },
     Arm {
         name: "tripartite-release",
         role: Role::Astrocytic,
         description: "tripartite whose writes fail with probability 0.3 in training",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_dropout(0.3)),
     },
     Arm {
         name: "tripartite-no-decay",
         role: Role::Control,
         description: "tripartite that forgets nothing",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_decay(DecayConfig::None)),
     },
     Arm {
         name: "tripartite-hebbian",
         role: Role::Control,
         description: "tripartite with Hebbian writes instead of the delta rule",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_plasticity(Plasticity::Hebbian)),
     },
     Arm {
         name: "tripartite-no-convolution",
         role: Role::Control,
         description: "tripartite without the short convolution",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_convolution(0)),
     },
     Arm {
         name: "tripartite-no-gate",
         role: Role::Control,
         description: "tripartite without the output gate",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_output_gate(false)),
     },
     Arm {
         name: "tripartite-no-write-gate",
         role: Role::Control,
         description: "tripartite that writes every step at full strength",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_gate(false)),
     },
     Arm {
         name: "linear-decay",
         role: Role::Control,
         description: "linear whose memory forgets as the input says",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_decay(DecayConfig::Gated)),
     },
     Arm {
         name: "linear-write-gate",
         role: Role::Control,
         description: "linear whose writes have a strength from the input",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_write_gate(true)),
     },
     Arm {
         name: "linear-norm",
         role: Role::Control,
         description: "linear with a norm for each head instead of the calcium",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_normalizer(Normalizer::Rms)),
     },
     Arm {
         name: "linear-delta",
         role: Role::Control,
         description: "linear-norm with the delta rule instead of Hebbian writes",
+        carried: false,
         attention: |d, h| {
             AttentionConfig::Astrocytic(
                 linear(d, h).with_normalizer(Normalizer::Rms).with_plasticity(Plasticity::Delta),
@@ -128,36 +145,63 @@ pub const ARMS: &[Arm] = &[
         name: "linear-convolution",
         role: Role::Control,
         description: "linear with the short convolution",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_convolution(4)),
     },
     Arm {
         name: "linear-gate",
         role: Role::Control,
         description: "linear with the output gate",
+        carried: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_output_gate(true)),
+    },
+    Arm {
+        name: "tripartite-carried",
+        role: Role::Astrocytic,
+        description: "tripartite whose memory goes on from window to window, through whole documents",
+        carried: true,
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+    },
+    Arm {
+        name: "vanilla-cached",
+        role: Role::Control,
+        description: "vanilla that sees the keys and values of the four windows before",
+        carried: true,
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+    },
+    Arm {
+        name: "vanilla-convolution-gate-cached",
+        role: Role::Control,
+        description: "vanilla-convolution-gate that sees the keys and values of the four windows before",
+        carried: true,
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
     },
     Arm {
         name: "vanilla-other-seeds",
         role: Role::Calibration,
         description: "vanilla with other seeds, to test the measurement: the ratio is 1",
+        carried: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
         name: "vanilla-more-data",
         role: Role::Calibration,
         description: "vanilla with 1.5 times the data at each size, to test the measurement: the ratio is 1.5",
+        carried: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
         name: "retnet",
         role: Role::Astrocytic,
         description: "fixed decays, rotary positions, norm for each head, output gate",
+        carried: false,
         attention: |d, h| astrocytic(AstrocyticAttentionConfig::retnet(d, h)),
     },
     Arm {
         name: "kozachkov2023",
         role: Role::Astrocytic,
         description: "positive random features, Hebbian writes, calcium normaliser, rotary positions",
+        carried: false,
         attention: |d, h| {
             let position = PositionConfig::Rotary { theta: ROTARY_THETA };
             astrocytic(AstrocyticAttentionConfig::kozachkov2023(d, h).with_position(position))
@@ -294,7 +338,7 @@ mod tests {
             let model = arm.model(sizes).unwrap();
             let found = parameters(&model).unwrap() as f64;
             assert!((found / target - 1.0).abs() < 0.01, "{}: {found} against {target}", arm.name);
-            let as_another = arm.given(100, 0) != (100, 0);
+            let as_another = arm.given(100, 0) != (100, 0) || arm.carried;
             assert_eq!(seen.contains(&model.attention), as_another, "{} has another arm's attention", arm.name);
             seen.push(model.attention);
         }

@@ -142,7 +142,7 @@ fn describe(
             true => step_cost(config, data, name, device, ENERGY_MEASURED)?.joules,
             false => None,
         };
-        let tokens = data.batches(config, config.sizes[0], 0)?.tokens_per_step();
+        let tokens = data.batches(config, config.sizes[0], 0, arm.carried)?.tokens_per_step();
         Ok(ArmFacts {
             name: name.clone(),
             role: arm.role,
@@ -154,7 +154,12 @@ fn describe(
         })
     });
     Ok(Experiment {
-        name: format!("Data efficiency on {}", config.corpus),
+        name: match config.search {
+            true => {
+                format!("Search on {}: the test split is untouched, half of the tuning split stands in", config.corpus)
+            }
+            false => format!("Data efficiency on {}", config.corpus),
+        },
         corpus: data.facts(config),
         arms: arms.collect::<Result<_>>()?,
         sizes: config.sizes.clone(),

@@ -54,14 +54,21 @@ impl Data {
                 test: config.test_tokens as usize,
                 seed: config.corpus_seed,
             };
-            let examples = task.load(&wanted, stored)?;
+            let mut examples = task.load(&wanted, stored)?;
+            if config.search {
+                let tuning = std::mem::take(&mut examples.splits.tuning);
+                (examples.splits.tuning, examples.splits.test) = halves(tuning);
+            }
             Self(Kind::Examples { task, examples })
         } else {
-            let corpus = if config.corpus == "generated" {
+            let mut corpus = if config.corpus == "generated" {
                 Corpus::generated(generated.max(60_000), config.corpus_seed)
             } else {
                 Corpus::load(&config.corpus, &Cache::default_folder()?)?
             };
+            if config.search {
+                (corpus.tuning, corpus.test) = halves(corpus.tuning);
+            }
             let tokenizer = match stored {
                 Some(tokenizer) => tokenizer,
                 None => {
@@ -78,6 +85,9 @@ impl Data {
             })
         };
         let available = data.available();
+        if data.is_without_test() {
+            bail!("corpus {}: its tuning split is too small to be halved for a search", config.corpus);
+        }
         if available < config.sizes[0] {
             bail!(
                 "corpus {}: its training split has {available} {}, fewer than the smallest size, {}; use more data or smaller \
@@ -88,6 +98,13 @@ impl Data {
             );
         }
         Ok(data)
+    }
+
+    fn is_without_test(&self) -> bool {
+        match &self.0 {
+            Kind::Text { test, .. } => test.is_empty(),
+            Kind::Examples { examples, .. } => examples.splits.test.is_empty(),
+        }
     }
 
     /// Whether it is a text, not examples.
@@ -198,14 +215,16 @@ impl Data {
         digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents, or of as many examples.
+    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents, or of as many examples;
+    /// of a text in its order where a model carries its memory from one to the next.
     ///
     /// # Errors
     /// For fewer tokens than a context.
-    pub fn batches(&self, config: &ExperimentConfig, size: u64, seed: u64) -> Result<Batches> {
+    pub fn batches(&self, config: &ExperimentConfig, size: u64, seed: u64, carried: bool) -> Result<Batches> {
         Ok(match &self.0 {
             Kind::Text { train, .. } => {
-                Batches::new(subset(train, seed, size as usize), config.context, config.batch, seed)?
+                let make = if carried { Batches::carried } else { Batches::new };
+                make(subset(train, seed, size as usize), config.context, config.batch, seed)?
             }
             Kind::Examples { examples, .. } => {
                 let chosen = subset_of_examples(&examples.splits.train, seed, size as usize);
@@ -218,9 +237,9 @@ impl Data {
     ///
     /// # Errors
     /// For an empty split.
-    pub fn tuning_windows(&self, config: &ExperimentConfig) -> Result<EvaluationWindows> {
+    pub fn tuning_windows(&self, config: &ExperimentConfig, carried: bool) -> Result<EvaluationWindows> {
         match &self.0 {
-            Kind::Text { tuning, tokenizer, .. } => windows(config, tuning, tokenizer),
+            Kind::Text { tuning, tokenizer, .. } => windows(config, tuning, tokenizer, carried),
             Kind::Examples { examples, .. } => {
                 Ok(EvaluationWindows::of_examples(&examples.splits.tuning, 2 * config.batch)?)
             }
@@ -231,11 +250,21 @@ impl Data {
     ///
     /// # Errors
     /// For an empty split.
-    pub fn test_loss(&self, config: &ExperimentConfig, model: &Decoder, device: &Device) -> Result<TestLoss> {
+    pub fn test_loss(
+        &self,
+        config: &ExperimentConfig,
+        model: &Decoder,
+        carried: bool,
+        device: &Device,
+    ) -> Result<TestLoss> {
         match &self.0 {
             Kind::Text { test, tokenizer, .. } => {
-                let documents = evaluate::documents(model, &windows(config, test, tokenizer)?, device);
-                Ok(TestLoss { loss: evaluate::mean(&documents), documents, accuracy: None })
+                let read = |carried| -> Result<_> {
+                    Ok(evaluate::documents(model, &windows(config, test, tokenizer, carried)?, device))
+                };
+                let documents = read(carried)?;
+                let anew = if carried { Some(evaluate::mean(&read(false)?)) } else { None };
+                Ok(TestLoss { loss: evaluate::mean(&documents), documents, accuracy: None, without_carry: anew })
             }
             Kind::Examples { task, examples } => {
                 let windows = EvaluationWindows::of_examples(&examples.splits.test, 2 * config.batch)?;
@@ -245,19 +274,36 @@ impl Data {
                     tokens: group.iter().map(|example| example.tokens).sum(),
                 };
                 let groups = losses.chunks(losses.len().div_ceil(MOST_GROUPS)).map(sum).collect();
-                Ok(TestLoss { loss: evaluate::mean(&losses), documents: groups, accuracy: Some(accuracy) })
+                Ok(TestLoss {
+                    loss: evaluate::mean(&losses),
+                    documents: groups,
+                    accuracy: Some(accuracy),
+                    without_carry: None,
+                })
             }
         }
     }
+}
+
+/// Every second one, and the others.
+fn halves<T>(all: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let (one, other): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(place, _)| place % 2 == 0);
+    let plain = |half: Vec<(usize, T)>| half.into_iter().map(|(_, item)| item).collect();
+    (plain(one), plain(other))
 }
 
 fn windows(
     config: &ExperimentConfig,
     documents: &[TokenizedDocument],
     tokenizer: &Tokenizer,
+    carried: bool,
 ) -> Result<EvaluationWindows> {
+    let (end, context, rows) = (tokenizer.end_id(), config.context, 2 * config.batch);
+    if carried {
+        return Ok(EvaluationWindows::carried(documents, end, context, rows, config.carried_tokens())?);
+    }
     let stride = (config.context / 2).max(1);
-    Ok(EvaluationWindows::new(documents, tokenizer.end_id(), config.context, stride, 2 * config.batch)?)
+    Ok(EvaluationWindows::new(documents, end, context, stride, rows)?)
 }
 
 fn tokens(documents: &[TokenizedDocument]) -> u64 {
@@ -299,6 +345,7 @@ fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<Token
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::Budget;
 
     fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
         lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()
@@ -312,5 +359,21 @@ mod tests {
         assert_eq!(lengths(first_tokens(documents(&[9, 9], None), 1)), [1, 1]);
         assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], Some(1.0)), 27)), [5, 50]);
         assert_eq!(first_tokens(documents(&[50], None), 10)[0].bytes, 20);
+    }
+
+    #[test]
+    fn a_search_never_sees_the_test_split() {
+        let config = ExperimentConfig { sizes: vec![2_000], ..Budget::Quick.config("generated").unwrap() };
+        let digests = |config: &ExperimentConfig| {
+            let Kind::Text { tuning, test, .. } = Data::prepare(config, None).unwrap().0 else { panic!("a text") };
+            let ids = |documents: Vec<TokenizedDocument>| documents.into_iter().map(|d| d.ids).collect::<Vec<_>>();
+            (ids(tuning), ids(test))
+        };
+        let all = ExperimentConfig { tuning_tokens: 1_000_000, test_tokens: 1_000_000, ..config };
+        let (tuning, test) = digests(&all);
+        let (half, other) = digests(&ExperimentConfig { search: true, ..all });
+        assert_eq!(half.len() + other.len(), tuning.len());
+        assert!(half.iter().chain(&other).all(|document| tuning.contains(document)));
+        assert!(!half.iter().any(|document| other.contains(document)) && !test.is_empty());
     }
 }

@@ -34,10 +34,17 @@ pub fn examples(
 fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<DocumentLoss>, Vec<u64>) {
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
     let mut right = vec![0; windows.documents()];
+    let mut cache = None;
     for batch in windows.batches() {
         let (rows, count) = (batch.rows, batch.targets.len());
         let inputs = TensorData::new(batch.inputs.clone(), [rows, batch.inputs.len() / rows]);
-        let log_p = log_softmax(model.forward_at(Tensor::<2, Int>::from_data(inputs, device), &batch.places), 1);
+        cache = windows.carry().map(|_| {
+            let before = cache.take().filter(|_| !batch.begins);
+            before.unwrap_or_else(|| model.empty_cache(rows))
+        });
+        let logits = model.forward_at(Tensor::<2, Int>::from_data(inputs, device), &batch.places, cache.as_mut());
+        cache = cache.zip(windows.carry()).map(|(cache, most)| cache.truncate(most));
+        let log_p = log_softmax(logits, 1);
         let target = Tensor::<2, Int>::from_data(TensorData::new(batch.targets.clone(), [count, 1]), device);
         let most: Vec<f32> = log_p.clone().max_dim(1).into_data().iter::<f32>().collect();
         let log_p: Vec<f32> = log_p.gather(1, target).into_data().iter::<f32>().collect();
@@ -55,4 +62,58 @@ pub fn mean(losses: &[DocumentLoss]) -> f64 {
     let nats: f64 = losses.iter().map(|d| d.nats).sum();
     let tokens: u64 = losses.iter().map(|d| d.tokens).sum();
     nats / tokens as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arms::{Sizes, arm};
+    use astrocytic_data::TokenizedDocument;
+    use astrocytic_data::tasks::Example;
+
+    fn model(name: &str) -> Decoder {
+        let sizes = Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.0, feed_forward: true };
+        arm(name).unwrap().model(sizes).unwrap().init_seeded(3, &Device::flex())
+    }
+
+    #[test]
+    fn carried_windows_see_all_that_one_long_window_sees() {
+        let document = |length: u32| TokenizedDocument {
+            ids: (0..length).map(|i| i * i * 7 % 49 + 1).collect(),
+            nats: None,
+            bytes: 0,
+        };
+        let documents_read = [document(40), document(3), document(29)];
+        for name in ["vanilla", "vanilla-convolution-gate", "tripartite", "linear", "no-attention"] {
+            let model = model(name);
+            let whole = EvaluationWindows::new(&documents_read, 0, 64, 64, 2).unwrap();
+            let carried = EvaluationWindows::carried(&documents_read, 0, 8, 2, 64).unwrap();
+            let [whole, carried] = [whole, carried].map(|windows| documents(&model, &windows, &Device::flex()));
+            for (one, other) in whole.iter().zip(&carried) {
+                assert_eq!(one.tokens, other.tokens);
+                assert!((one.nats - other.nats).abs() < 1e-3, "{name}: {one:?} {other:?}");
+            }
+        }
+        // With fewer keys kept, less is seen.
+        let (model, short) = (model("vanilla"), EvaluationWindows::carried(&documents_read, 0, 8, 2, 4).unwrap());
+        let long = EvaluationWindows::carried(&documents_read, 0, 8, 2, 64).unwrap();
+        let [short, long] = [short, long].map(|windows| documents(&model, &windows, &Device::flex()));
+        assert!((short[0].nats - long[0].nats).abs() > 1e-6 && short[1] == long[1]);
+    }
+
+    #[test]
+    fn accuracy_counts_answers_or_whole_examples() {
+        let model = model("vanilla");
+        let tokens: Vec<u32> = (1..6).collect();
+        let inputs = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3, 4, 5], [1, 5]), &Device::flex());
+        let likeliest: Vec<i32> = model.forward(inputs).argmax(2).into_data().iter::<i32>().collect();
+        let example = |wrong: &[usize]| {
+            let answer =
+                |(place, &answer): (usize, &i32)| (place, (answer as u32 + u32::from(wrong.contains(&place))) % 50);
+            Example { tokens: tokens.clone(), answers: likeliest.iter().enumerate().map(answer).collect() }
+        };
+        let windows = EvaluationWindows::of_examples(&[example(&[]), example(&[1, 3]), example(&[4])], 2).unwrap();
+        let of = |whole| examples(&model, &windows, whole, &Device::flex()).1;
+        assert_eq!((of(false), of(true)), (12.0 / 15.0, 1.0 / 3.0));
+    }
 }

@@ -68,8 +68,11 @@ pub struct ExperimentConfig {
     pub tuning_tokens: u64,
     /// Tokens of the test split that are read at most, from all of its documents; or examples.
     pub test_tokens: u64,
-    /// Seed of the generated language's text.
+    /// Seed of the generated language's text, and of generated examples.
     pub corpus_seed: u64,
+    /// A search among ideas: the test split stays untouched, and every second document of the tuning split stands in for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
 }
 
 /// How much is spent on an answer.
@@ -152,6 +155,7 @@ impl Budget {
             tuning_tokens: 6_000,
             test_tokens: 12_000,
             corpus_seed: 0,
+            search: false,
         };
         match self {
             Self::Quick => quick,
@@ -279,7 +283,13 @@ impl ExperimentConfig {
         trials
     }
 
-    pub(crate) fn training(&self, cell: &Cell) -> TrainingConfig {
+    /// Tokens whose keys and values an arm that carries them sees beside its window: a state that is many times the size of
+    /// a memory's.
+    pub(crate) fn carried_tokens(&self) -> usize {
+        4 * self.context
+    }
+
+    pub(crate) fn training(&self, cell: &Cell, carried: bool) -> TrainingConfig {
         let steps = cell.trial.schedule;
         TrainingConfig {
             learning_rate: cell.trial.learning_rate,
@@ -290,6 +300,7 @@ impl ExperimentConfig {
             evaluate_every: steps.div_ceil(self.evaluations),
             patience: self.patience,
             seed: cell.seed,
+            carry: carried.then(|| self.carried_tokens()),
         }
     }
 
@@ -311,7 +322,7 @@ impl ExperimentConfig {
             schedules: vec![],
             ..self.clone()
         };
-        let mut text = serde_json::to_string(&(&own, model, &cell, self.training(&cell)))?;
+        let mut text = serde_json::to_string(&(&own, model, &cell, self.training(&cell, arm.carried)))?;
         if arm.given(size, seed) != (size, seed) {
             text += &serde_json::to_string(&arm.given(size, seed))?;
         }
@@ -347,10 +358,10 @@ pub fn run_cell(
     let arm = arm(&cell.arm)?;
     let model = arm.model(data.sizes(config))?;
     let (size, seed) = arm.given(cell.size, cell.seed);
-    let batches = data.batches(config, size, seed)?;
-    let tuning = data.tuning_windows(config)?;
+    let batches = data.batches(config, size, seed, arm.carried)?;
+    let tuning = data.tuning_windows(config, arm.carried)?;
     let model = model.init_seeded(derive_seed(seed, "weights", 0), &device);
-    let training = TrainingConfig { seed, ..config.training(cell) };
+    let training = TrainingConfig { seed, ..config.training(cell, arm.carried) };
     let mut lines = Vec::new();
     let checkpoint = Checkpoint::new(claim.folder());
     let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
@@ -365,7 +376,7 @@ pub fn run_cell(
         Event::Step { .. } => Ok(()),
     })?;
     let reads_test = cell.phase == Phase::Final && !outcome.diverged;
-    let test = reads_test.then(|| data.test_loss(config, &outcome.model, &device.inner())).transpose()?;
+    let test = reads_test.then(|| data.test_loss(config, &outcome.model, arm.carried, &device.inner())).transpose()?;
     lines.push(Line::Result {
         cell: cell.clone(),
         status: if outcome.diverged { Status::Diverged } else { Status::Finished },

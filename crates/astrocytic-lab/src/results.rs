@@ -251,4 +251,7 @@ pub struct TestLoss {
     /// Of examples: the share of answers that are right, or (SCAN) of examples that are right as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
+    /// Of an arm that carries its memory from window to window: its loss where each window begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_carry: Option<f64>,
 }

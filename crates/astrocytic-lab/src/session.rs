@@ -105,6 +105,7 @@ impl Session {
         if arm(&config.arm)?.given(2, 0) != (2, 0) {
             bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);
         }
+        let carried = arm(&config.arm)?.carried;
         let training = TrainingConfig {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
@@ -114,13 +115,14 @@ impl Session {
             evaluate_every: config.evaluate_every,
             patience: config.patience,
             seed: config.seed,
+            carry: carried.then(|| experiment.carried_tokens()),
         };
         training.validate()?;
         let data = Data::prepare(&experiment, stored.as_ref().map(|_| folder))?;
         let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
         let tokens = config.tokens.unwrap_or_else(|| data.available());
-        let batches = data.batches(&experiment, tokens, config.seed)?;
-        let tuning = data.tuning_windows(&experiment)?;
+        let batches = data.batches(&experiment, tokens, config.seed, carried)?;
+        let tuning = data.tuning_windows(&experiment, carried)?;
         let run = StoredRun { config: config.clone(), sha256: data.sha256() };
         if stored.is_some_and(|stored| stored.sha256 != run.sha256) {
             bail!("{} holds a run on another text of this name; give another --out", folder.display());
@@ -168,7 +170,7 @@ impl Session {
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
-        let test_loss = data.test_loss(&experiment, &outcome.model, &device.inner())?.loss;
+        let test_loss = data.test_loss(&experiment, &outcome.model, carried, &device.inner())?.loss;
         save(&outcome.model, folder)?;
         let result = SessionResult {
             parameters,

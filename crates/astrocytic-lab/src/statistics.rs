@@ -448,7 +448,12 @@ mod tests {
                 .iter()
                 .map(|d| DocumentLoss { nats: 100.0 * (mean + d + 0.01 * noise(rng)), tokens: 100 })
                 .collect();
-            TestLoss { loss: documents.iter().map(|d| d.nats).sum::<f64>() / 4_000.0, documents, accuracy: None }
+            TestLoss {
+                loss: documents.iter().map(|d| d.nats).sum::<f64>() / 4_000.0,
+                documents,
+                accuracy: None,
+                without_carry: None,
+            }
         };
         [1.0, factor]
             .iter()

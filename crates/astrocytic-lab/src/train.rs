@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::{Batch, Batches, EvaluationWindows};
-use astrocytic_models::Decoder;
+use astrocytic_models::{Decoder, DecoderCache};
 use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
@@ -42,6 +42,10 @@ pub struct TrainingConfig {
     pub patience: u64,
     /// Seed of initial weights, batch order and dropout.
     pub seed: u64,
+    /// What the model remembers goes on from window to window, of keys and values those of so many tokens; `None`: each
+    /// window begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry: Option<usize>,
 }
 
 impl TrainingConfig {
@@ -192,7 +196,9 @@ pub fn train(
             losses.clear();
             let tokens = (standing.step as f64 * tokens_per_step).round() as u64;
             observe(Event::Evaluation { step: standing.step, tokens, train_loss, tuning_loss })?;
-            // A run that goes on from here must find again that it diverged.
+            // A run that goes on from here has nothing in mind either.
+            learner.cache = None;
+            // And it must find again that it diverged.
             if let Some(checkpoint) = checkpoint.filter(|_| !diverged) {
                 let optimizer = learner.optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
                 checkpoint.save(&learner.model, &best, &optimizer, &standing).context("saving the checkpoint")?;
@@ -211,6 +217,9 @@ pub(crate) struct Learner {
     clip: f64,
     seed: u64,
     step: u64,
+    carry: Option<usize>,
+    /// What is carried to the next batch.
+    cache: Option<DecoderCache>,
 }
 
 impl Learner {
@@ -222,7 +231,8 @@ impl Learner {
         for _ in 0..step {
             schedule.step();
         }
-        Ok(Self { model, optimizer, schedule, clip: config.clip, seed: config.seed, step })
+        let TrainingConfig { clip, seed, carry, .. } = *config;
+        Ok(Self { model, optimizer, schedule, clip, seed, step, carry, cache: None })
     }
 
     /// One step on a batch, and the loss before it; `None` and no step where loss or gradient are not finite. The model is
@@ -230,7 +240,12 @@ impl Learner {
     pub(crate) fn step(mut self, batch: &Batch) -> (Self, Option<f64>) {
         let device = self.model.embedding.weight.val().device();
         device.seed(derive_seed(self.seed, "dropout", self.step));
-        let loss = loss(&self.model, batch, &device);
+        let mut cache = self.carry.map(|_| {
+            let before = self.cache.take().filter(|_| !batch.begins);
+            before.unwrap_or_else(|| self.model.empty_cache(batch.rows))
+        });
+        let loss = loss(&self.model, batch, cache.as_mut(), &device);
+        self.cache = cache.zip(self.carry).map(|(cache, most)| cache.truncate(most));
         let value = f64::from(loss.clone().into_scalar::<f32>());
         let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
         let norm = clip(&self.model, &mut grads, self.clip);
@@ -244,13 +259,19 @@ impl Learner {
 }
 
 /// Mean −ln p of the targets.
-fn loss(model: &Decoder, batch: &Batch, device: &Device) -> Tensor<1> {
+fn loss(model: &Decoder, batch: &Batch, cache: Option<&mut DecoderCache>, device: &Device) -> Tensor<1> {
     let count = batch.inputs.len();
     let inputs = TensorData::new(batch.inputs.clone(), [batch.rows, count / batch.rows]);
     let inputs = Tensor::<2, Int>::from_data(inputs, device);
-    let logits = match &batch.places {
-        Some(places) => model.forward_at(inputs, places),
-        None => model.forward(inputs).reshape([count, model.config().vocabulary]),
+    let logits = match (&batch.places, cache) {
+        (Some(places), cache) => model.forward_at(inputs, places, cache),
+        (None, cache) => {
+            let logits = match cache {
+                Some(cache) => model.forward_cache(inputs, cache),
+                None => model.forward(inputs),
+            };
+            logits.reshape([count, model.config().vocabulary])
+        }
     };
     cross_entropy(logits, &batch.targets)
 }

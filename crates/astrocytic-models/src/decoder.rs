@@ -56,6 +56,14 @@ pub struct DecoderCache {
     steps: usize,
 }
 
+impl DecoderCache {
+    /// What goes on to the next window in training, without the graph of gradients: memories whole, of keys and values
+    /// those of the last `most` tokens.
+    pub fn truncate(self, most: usize) -> Self {
+        Self { blocks: self.blocks.into_iter().map(|cache| cache.truncate(most)).collect(), steps: self.steps }
+    }
+}
+
 /// A decoder: tokens in, logits of the next token out.
 #[derive(Module, Debug)]
 pub struct Decoder {
@@ -233,16 +241,20 @@ impl Decoder {
         self.forward_with(tokens, |x| AttentionInput::self_attn(x).form(form))
     }
 
-    /// Logits of the next token after the tokens at those places alone, which saves the others' read-out.
+    /// Logits of the next token after the tokens at those places alone, which saves the others' read-out; with a cache as
+    /// [`forward_cache`](Self::forward_cache).
     ///
     /// # Shapes
     /// - tokens: `[batch, steps]`; places: any number of them, each below batch · steps, counted row by row
     /// - returns `[places, vocabulary]`
     ///
     /// # Panics
-    /// For a token that is not in the vocabulary, and a place that is not there.
-    pub fn forward_at(&self, tokens: Tensor<2, Int>, places: &[i32]) -> Tensor<2> {
-        let x = self.hidden(tokens, AttentionInput::self_attn);
+    /// For a token that is not in the vocabulary, a place that is not there, and a cache of another model or batch size.
+    pub fn forward_at(&self, tokens: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {
+        let x = match cache {
+            Some(cache) => self.hidden_cache(tokens, cache),
+            None => self.hidden(tokens, AttentionInput::self_attn),
+        };
         let ([batch, steps, d_model], count) = (x.dims(), places.len());
         let places = Tensor::from_data(TensorData::new(places.to_vec(), [count]), &x.device());
         let chosen = x.reshape([batch * steps, d_model]).select(0, places).unsqueeze();
@@ -290,12 +302,16 @@ impl Decoder {
     /// # Panics
     /// For a cache of another model or batch size, and for more steps than the model has positions.
     pub fn forward_cache(&self, tokens: Tensor<2, Int>, cache: &mut DecoderCache) -> Tensor<3> {
+        self.logits(self.hidden_cache(tokens, cache))
+    }
+
+    fn hidden_cache(&self, tokens: Tensor<2, Int>, cache: &mut DecoderCache) -> Tensor<3> {
         assert_eq!(cache.blocks.len(), self.blocks.len(), "cache: one for each block");
         let steps = tokens.dims()[1];
-        let x = self.embed(tokens, cache.steps);
+        let x = self.dropout.forward(self.embed(tokens, cache.steps));
         cache.steps += steps;
         let blocks = self.blocks.iter().zip(&mut cache.blocks);
-        self.logits(blocks.fold(x, |x, (block, cache)| block.forward_cache(x, cache)))
+        blocks.fold(x, |x, (block, cache)| block.forward_cache(x, cache))
     }
 
     /// From what leaves the last block to the logits of the next token.

@@ -33,6 +33,7 @@ pub(super) fn measure(
         evaluate_every: 1_000_000,
         patience: 0,
         seed: 0,
+        carry: None,
     };
     let stream: Vec<u32> = (0..8 * batch * seq_len).map(|i| (i * 7919 % vocabulary) as u32).collect();
     let batches = Batches::new(stream, seq_len, batch, 0)?;

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::figures::{accuracy_svg, excess_svg, learning_panels, loss_svg, ratio_panels};
 use super::plot::colour;
-use super::summary::{Ratio, Summary, level, mean, tokens};
-use crate::results::{Experiment, Line, Phase, Role, Status, Trial};
+use super::summary::{Ratio, Summary, level, losses_in_words, mean, tokens};
+use crate::results::{CorpusFacts, Experiment, Line, Phase, Role, Status, Trial};
 
 pub(crate) const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:1152px;margin:24px auto;\
 padding:0 16px}h1{font-size:28px;margin:0 0 4px}h2{font-size:20px;margin:36px 0 8px}p{margin:6px 0}.facts,.note{color:#555}\
@@ -82,36 +82,24 @@ pub(super) fn page(experiment: &Experiment, lines: &[Line], summary: &Summary) -
 
 fn facts(page: &mut String, experiment: &Experiment) -> Result<()> {
     let corpus = &experiment.corpus;
-    if corpus.examples {
-        writeln!(
-            page,
-            "<p class=\"facts\">{} · tokenizer: {}, {} entries with the answers · train {}, tuning {}, test {} examples · \
-             context {}, batch {} · {} seeds</p>",
-            escape(&corpus.name),
-            escape(&corpus.tokenizer),
-            corpus.vocabulary,
-            tokens(corpus.train_tokens as f64),
-            tokens(corpus.tuning_tokens as f64),
-            tokens(corpus.test_tokens as f64),
-            experiment.context,
-            experiment.batch,
-            experiment.seeds.len()
-        )?;
-        return Ok(());
-    }
     let entropy = corpus.entropy.map_or(String::new(), |entropy| format!(", entropy {entropy:.4} nats per token"));
+    let test = match corpus.examples {
+        true => "examples; answers are entries".into(),
+        false => {
+            let CorpusFacts { test_documents, bytes_per_token, .. } = corpus;
+            format!("tokens ({test_documents} documents, {bytes_per_token:.2} bytes per token{entropy})")
+        }
+    };
     writeln!(
         page,
-        "<p class=\"facts\">{} · tokenizer: {}, {} entries · train {}, tuning {}, test {} tokens ({} documents, {:.2} bytes \
-         per token{entropy}) · context {}, batch {} · {} seeds</p>",
+        "<p class=\"facts\">{} · tokenizer: {}, {} entries · train {}, tuning {}, test {} {test} · context {}, batch {} · {} \
+         seeds</p>",
         escape(&corpus.name),
         escape(&corpus.tokenizer),
         corpus.vocabulary,
         tokens(corpus.train_tokens as f64),
         tokens(corpus.tuning_tokens as f64),
         tokens(corpus.test_tokens as f64),
-        corpus.test_documents,
-        corpus.bytes_per_token,
         experiment.context,
         experiment.batch,
         experiment.seeds.len()
@@ -149,15 +137,18 @@ fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Resu
         for size in &arm.sizes {
             let n = size.test_losses.len();
             let seeds = if n == 1 { "seed" } else { "seeds" };
-            let loss = match (size.mean, size.deviation) {
-                (Some(mean), Some(deviation)) => format!("{mean:.3} ± {deviation:.3}"),
-                (Some(mean), None) => format!("{mean:.3}"),
-                (None, _) => "–".into(),
-            };
+            let loss = losses_in_words(&size.test_losses).unwrap_or("–".into());
             let diverged = if size.diverged > 0 { format!(", {} diverged", size.diverged) } else { String::new() };
             write!(page, "<td>{loss}<br><span class=\"note\">{n} {seeds}{diverged}</span></td>")?;
         }
         writeln!(page, "</tr>")?;
+        if arm.sizes.iter().any(|size| !size.without_carry.is_empty()) {
+            write!(page, "<tr><td class=\"note\">each window anew</td>")?;
+            for size in &arm.sizes {
+                write!(page, "<td>{}</td>", losses_in_words(&size.without_carry).unwrap_or("–".into()))?;
+            }
+            writeln!(page, "</tr>")?;
+        }
     }
     writeln!(
         page,

@@ -73,6 +73,9 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
+    /// Of an arm that carries its memory from window to window: test loss of every seed where each window begins anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_carry: Vec<f64>,
     /// Of examples: share of right answers of every seed that finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accuracies: Vec<f64>,
@@ -275,6 +278,7 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
             trial: chosen,
             mean: mean(&test_losses),
             deviation: deviation(&test_losses),
+            without_carry: runs.iter().filter_map(|run| run.2?.without_carry).collect(),
             accuracies: runs.iter().filter_map(|run| run.2?.accuracy).collect(),
             test_losses,
             diverged: runs.iter().filter(|run| *run.1 == Status::Diverged).count(),
@@ -418,6 +422,12 @@ impl Summary {
     }
 }
 
+/// Mean and deviation of losses over seeds.
+pub(super) fn losses_in_words(losses: &[f64]) -> Option<String> {
+    let deviation = deviation(losses).map_or(String::new(), |deviation| format!(" ± {deviation:.3}"));
+    Some(format!("{:.3}{deviation}", mean(losses)?))
+}
+
 impl SizeSummary {
     /// Mean and deviation over seeds, in per cent.
     pub(super) fn accuracy_in_words(&self) -> Option<String> {
@@ -464,12 +474,13 @@ impl Display for Summary {
             let speed = arm.tokens_per_second.map_or("-".into(), |speed| format!("{speed:.0}"));
             write!(f, "\n{:width$}  {:>10}  {speed:>8}", arm.name, arm.parameters)?;
             for size in &arm.sizes {
-                let loss = match (size.mean, size.deviation) {
-                    (Some(mean), Some(deviation)) => format!("{mean:.3} ± {deviation:.3}"),
-                    (Some(mean), None) => format!("{mean:.3}"),
-                    (None, _) => "-".into(),
-                };
-                write!(f, "  {loss:>14}")?;
+                write!(f, "  {:>14}", losses_in_words(&size.test_losses).unwrap_or("-".into()))?;
+            }
+            if arm.sizes.iter().any(|size| !size.without_carry.is_empty()) {
+                write!(f, "\n{:<1$}", "  each window anew", width + 22)?;
+                for size in &arm.sizes {
+                    write!(f, "  {:>14}", losses_in_words(&size.without_carry).unwrap_or("-".into()))?;
+                }
             }
         }
         writeln!(f, "\n(test loss, {}, by unique training {})", self.corpus.per(), self.corpus.unit())?;

@@ -107,7 +107,12 @@ fn experiment(
                     best_step: evaluations * 100 - 200,
                     steps: evaluations * 100,
                     tuning_loss: end,
-                    test: (phase == Phase::Final).then_some(TestLoss { loss, documents, accuracy: None }),
+                    test: (phase == Phase::Final).then_some(TestLoss {
+                        loss,
+                        documents,
+                        accuracy: None,
+                        without_carry: None,
+                    }),
                     tokens_per_second: 9_500.0 + 300.0 * noise(),
                     seconds: 61.0,
                 });

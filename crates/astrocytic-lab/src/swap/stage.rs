@@ -51,6 +51,7 @@ pub(super) fn run<M: Module + ModuleSnapshot>(
         evaluate_every: CHECKPOINT_EVERY,
         patience: 0,
         seed: 0,
+        carry: None,
     };
     training.validate()?;
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::NAN, since_best: 0, seconds: 0.0 };
