@@ -47,7 +47,7 @@ fn bad_input_is_refused_in_one_line() {
     compare(&["--corpus", &short], &["too short"]);
     compare(&["--corpus", "scan:left"], &["simple, length and add-jump"]);
     compare(&["--corpus", "mqar:8x4"], &["four tokens for each pair"]);
-    compare(&["--corpus", "listops:5"], &["from 16 to 2000"]);
+    compare(&["--corpus", "listops:5"], &["from 32 to 2000"]);
     compare(&["--corpus", "labelled:no-such-file.csv"], &["no-such-file.csv"]);
     compare(&["--corpus", &format!("labelled:{}", text(&lines))], &["train"]);
     compare(&["--corpus", &format!("labelled:{short}")], &["too few"]);

@@ -27,6 +27,8 @@ pub struct Arm {
     pub description: &'static str,
     /// Whether what it remembers goes on from window to window, in training and through each document of a test.
     pub carried: bool,
+    /// Whether its read-out goes on learning from each document that it is tested on.
+    pub plastic: bool,
     attention: fn(usize, usize) -> AttentionConfig,
 }
 
@@ -37,6 +39,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Baseline,
         description: "softmax attention, rotary positions",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -44,6 +47,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "gated delta memory, short convolution, output gate, norm for each head",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
     },
     Arm {
@@ -51,6 +55,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla with the short convolution and output gate of tripartite",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
     },
     Arm {
@@ -58,6 +63,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h)),
     },
     Arm {
@@ -65,6 +71,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "the layer returns zero",
         carried: false,
+        plastic: false,
         attention: |_, _| AttentionConfig::Off,
     },
     Arm {
@@ -72,6 +79,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "tripartite whose writes fail with probability 0.3 in training",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_dropout(0.3)),
     },
     Arm {
@@ -79,6 +87,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite that forgets nothing",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_decay(DecayConfig::None)),
     },
     Arm {
@@ -86,6 +95,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite with Hebbian writes instead of the delta rule",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_plasticity(Plasticity::Hebbian)),
     },
     Arm {
@@ -93,6 +103,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite without the short convolution",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_convolution(0)),
     },
     Arm {
@@ -100,6 +111,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite without the output gate",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_output_gate(false)),
     },
     Arm {
@@ -107,6 +119,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite that writes every step at full strength",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_gate(false)),
     },
     Arm {
@@ -114,6 +127,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear whose memory forgets as the input says",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_decay(DecayConfig::Gated)),
     },
     Arm {
@@ -121,6 +135,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear whose writes have a strength from the input",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_write_gate(true)),
     },
     Arm {
@@ -128,6 +143,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear with a norm for each head instead of the calcium",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_normalizer(Normalizer::Rms)),
     },
     Arm {
@@ -135,6 +151,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear-norm with the delta rule instead of Hebbian writes",
         carried: false,
+        plastic: false,
         attention: |d, h| {
             AttentionConfig::Astrocytic(
                 linear(d, h).with_normalizer(Normalizer::Rms).with_plasticity(Plasticity::Delta),
@@ -146,6 +163,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear with the short convolution",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_convolution(4)),
     },
     Arm {
@@ -153,6 +171,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear with the output gate",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_output_gate(true)),
     },
     Arm {
@@ -160,6 +179,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "tripartite whose memory goes on from window to window, through whole documents",
         carried: true,
+        plastic: false,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
     },
     Arm {
@@ -167,6 +187,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla that sees the keys and values of the four windows before",
         carried: true,
+        plastic: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -174,13 +195,31 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla-convolution-gate that sees the keys and values of the four windows before",
         carried: true,
+        plastic: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
+    },
+    Arm {
+        name: "tripartite-plastic",
+        role: Role::Astrocytic,
+        description: "tripartite whose read-out goes on learning from each document it reads, by the delta rule",
+        carried: false,
+        plastic: true,
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+    },
+    Arm {
+        name: "vanilla-plastic",
+        role: Role::Control,
+        description: "vanilla whose read-out goes on learning in the same way: dynamic evaluation of one layer",
+        carried: false,
+        plastic: true,
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
         name: "vanilla-other-seeds",
         role: Role::Calibration,
         description: "vanilla with other seeds, to test the measurement: the ratio is 1",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -188,6 +227,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Calibration,
         description: "vanilla with 1.5 times the data at each size, to test the measurement: the ratio is 1.5",
         carried: false,
+        plastic: false,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -195,6 +235,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "fixed decays, rotary positions, norm for each head, output gate",
         carried: false,
+        plastic: false,
         attention: |d, h| astrocytic(AstrocyticAttentionConfig::retnet(d, h)),
     },
     Arm {
@@ -202,6 +243,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "positive random features, Hebbian writes, calcium normaliser, rotary positions",
         carried: false,
+        plastic: false,
         attention: |d, h| {
             let position = PositionConfig::Rotary { theta: ROTARY_THETA };
             astrocytic(AstrocyticAttentionConfig::kozachkov2023(d, h).with_position(position))
@@ -338,7 +380,7 @@ mod tests {
             let model = arm.model(sizes).unwrap();
             let found = parameters(&model).unwrap() as f64;
             assert!((found / target - 1.0).abs() < 0.01, "{}: {found} against {target}", arm.name);
-            let as_another = arm.given(100, 0) != (100, 0) || arm.carried;
+            let as_another = arm.given(100, 0) != (100, 0) || arm.carried || arm.plastic;
             assert_eq!(seen.contains(&model.attention), as_another, "{} has another arm's attention", arm.name);
             seen.push(model.attention);
         }

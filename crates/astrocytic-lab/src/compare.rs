@@ -62,7 +62,9 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
         experiment.commit = both(stored.commit, &experiment.commit, ", ");
         experiment.machine = both(stored.machine, &experiment.machine, "; ");
         // Their energy was measured then.
-        experiment.arms = stored.arms;
+        for (arm, before) in experiment.arms.iter_mut().zip(stored.arms) {
+            arm.joules_per_million_tokens = before.joules_per_million_tokens;
+        }
     }
     report::save_experiment(folder, &experiment)?;
     data.save_tokenizer(folder)?;
@@ -142,14 +144,16 @@ fn describe(
             true => step_cost(config, data, name, device, ENERGY_MEASURED)?.joules,
             false => None,
         };
+        let carried = if arm.carried { config.carried_tokens() } else { 0 };
         let tokens = data.batches(config, config.sizes[0], 0, arm.carried)?.tokens_per_step();
         Ok(ArmFacts {
             name: name.clone(),
             role: arm.role,
             description: arm.description.into(),
             parameters: parameters(model)?,
-            state_bytes: model.state_bytes(config.context),
-            flops_per_token: model.flops_per_token(config.context),
+            state_bytes: model.state_bytes(config.context + carried),
+            // Of keys and values a token sees half of its own window on average, and all that are carried.
+            flops_per_token: model.flops_per_token(config.context + 2 * carried),
             joules_per_million_tokens: joules.map(|joules| joules / tokens * 1e6),
         })
     });

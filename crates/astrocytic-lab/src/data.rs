@@ -9,7 +9,7 @@ use astrocytic_models::Decoder;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
-use crate::arms::Sizes;
+use crate::arms::{Sizes, arm};
 use crate::evaluate;
 use crate::experiment::ExperimentConfig;
 use crate::results::{CorpusFacts, DocumentLoss, TestLoss};
@@ -41,15 +41,14 @@ impl Data {
     /// For a corpus or task that cannot be had, or one too small for the experiment.
     pub fn prepare(config: &ExperimentConfig, begun: Option<&Path>) -> Result<Self> {
         let wanted = config.sizes.last().copied().unwrap_or(0);
-        // One of the arms may be given half as much again.
-        let generated = wanted as usize * 3 / 2;
         let stored = begun.map(|folder| folder.join("tokenizer.json")).filter(|path| path.exists());
         let stored = stored.map(|path| Tokenizer::load(&path)).transpose()?;
         let data = if let Some(task) = Task::of_corpus(&config.corpus)? {
+            let given = config.arms.iter().map(|name| Ok(arm(name)?.given(wanted, 0).0)).collect::<Result<Vec<_>>>()?;
             let wanted = Wanted {
                 tokenizer: config.tokenizer,
                 context: config.context,
-                train: generated,
+                train: given.into_iter().max().unwrap_or(wanted) as usize,
                 tuning: config.tuning_tokens as usize,
                 test: config.test_tokens as usize,
                 seed: config.corpus_seed,
@@ -62,7 +61,8 @@ impl Data {
             Self(Kind::Examples { task, examples })
         } else {
             let mut corpus = if config.corpus == "generated" {
-                Corpus::generated(generated.max(60_000), config.corpus_seed)
+                // More words than tokens, and enough for an arm that is given half as much again.
+                Corpus::generated((wanted as usize * 3 / 2).max(60_000), config.corpus_seed)
             } else {
                 Corpus::load(&config.corpus, &Cache::default_folder()?)?
             };
@@ -246,7 +246,7 @@ impl Data {
         }
     }
 
-    /// Reads the test split.
+    /// Reads the test split, with a read-out that goes on learning at a given rate, if at any.
     ///
     /// # Errors
     /// For an empty split.
@@ -255,16 +255,29 @@ impl Data {
         config: &ExperimentConfig,
         model: &Decoder,
         carried: bool,
+        rate: Option<f32>,
         device: &Device,
     ) -> Result<TestLoss> {
         match &self.0 {
             Kind::Text { test, tokenizer, .. } => {
-                let read = |carried| -> Result<_> {
-                    Ok(evaluate::documents(model, &windows(config, test, tokenizer, carried)?, device))
+                let read = |carried, rate: Option<f32>| -> Result<_> {
+                    let windows = windows(config, test, tokenizer, carried)?;
+                    Ok(match rate {
+                        Some(rate) => evaluate::plastic(model, &windows, rate, device),
+                        None => evaluate::documents(model, &windows, device),
+                    })
                 };
-                let documents = read(carried)?;
-                let anew = if carried { Some(evaluate::mean(&read(false)?)) } else { None };
-                Ok(TestLoss { loss: evaluate::mean(&documents), documents, accuracy: None, without_carry: anew })
+                let documents = read(carried, rate)?;
+                let remembers = carried || rate.is_some();
+                let anew = if remembers { Some(evaluate::mean(&read(false, None)?)) } else { None };
+                let plasticity = rate.map(f64::from);
+                Ok(TestLoss {
+                    loss: evaluate::mean(&documents),
+                    documents,
+                    accuracy: None,
+                    without_carry: anew,
+                    plasticity,
+                })
             }
             Kind::Examples { task, examples } => {
                 let windows = EvaluationWindows::of_examples(&examples.splits.test, 2 * config.batch)?;
@@ -279,6 +292,7 @@ impl Data {
                     documents: groups,
                     accuracy: Some(accuracy),
                     without_carry: None,
+                    plasticity: None,
                 })
             }
         }

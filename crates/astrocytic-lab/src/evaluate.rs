@@ -1,10 +1,11 @@
 //! Loss on held-out text or examples: every token, or every answer, predicted exactly once.
 
-use astrocytic_data::EvaluationWindows;
+use astrocytic_data::{EvaluationBatch, EvaluationWindows};
 use astrocytic_models::Decoder;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::plastic::PlasticReadOut;
 use crate::results::DocumentLoss;
 
 /// −ln p summed over each document or example. `model` is to be on a device without autodiff.
@@ -30,22 +31,31 @@ pub fn examples(
     (losses, hits as f64 / of as f64)
 }
 
+/// As [`documents`], with a read-out that goes on learning at that rate, in each document anew.
+pub(crate) fn plastic(model: &Decoder, windows: &EvaluationWindows, rate: f32, device: &Device) -> Vec<DocumentLoss> {
+    let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
+    let (vocabulary, d_model) = (model.config().vocabulary, model.config().d_model);
+    let mut read_outs: Vec<Option<PlasticReadOut>> = (0..windows.documents()).map(|_| None).collect();
+    for_each_batch(model, windows, device, |batch, features| {
+        let logits: Vec<f32> = model.read_out(features.clone()).into_data().iter::<f32>().collect();
+        let features: Vec<f32> = features.into_data().iter::<f32>().collect();
+        let rows = features.chunks_exact(d_model).zip(logits.chunks_exact(vocabulary));
+        for ((h, logits), (&document, &target)) in rows.zip(batch.documents.iter().zip(&batch.targets)) {
+            let read_out = read_outs[document].get_or_insert_with(|| PlasticReadOut::new(vocabulary, d_model, rate));
+            read_out.read(h, logits, target as usize, &mut losses[document]);
+        }
+    });
+    losses
+}
+
 /// The loss of each document, and how many of its targets are the likeliest token.
 fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<DocumentLoss>, Vec<u64>) {
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
     let mut right = vec![0; windows.documents()];
-    let mut cache = None;
-    for batch in windows.batches() {
-        let (rows, count) = (batch.rows, batch.targets.len());
-        let inputs = TensorData::new(batch.inputs.clone(), [rows, batch.inputs.len() / rows]);
-        cache = windows.carry().map(|_| {
-            let before = cache.take().filter(|_| !batch.begins);
-            before.unwrap_or_else(|| model.empty_cache(rows))
-        });
-        let logits = model.forward_at(Tensor::<2, Int>::from_data(inputs, device), &batch.places, cache.as_mut());
-        cache = cache.zip(windows.carry()).map(|(cache, most)| cache.truncate(most));
-        let log_p = log_softmax(logits, 1);
-        let target = Tensor::<2, Int>::from_data(TensorData::new(batch.targets.clone(), [count, 1]), device);
+    for_each_batch(model, windows, device, |batch, features| {
+        let log_p = log_softmax(model.read_out(features), 1);
+        let target = TensorData::new(batch.targets.clone(), [batch.targets.len(), 1]);
+        let target = Tensor::<2, Int>::from_data(target, device);
         let most: Vec<f32> = log_p.clone().max_dim(1).into_data().iter::<f32>().collect();
         let log_p: Vec<f32> = log_p.gather(1, target).into_data().iter::<f32>().collect();
         for ((&document, log_p), most) in batch.documents.iter().zip(log_p).zip(most) {
@@ -53,8 +63,28 @@ fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<
             losses[document].tokens += 1;
             right[document] += u64::from(log_p >= most);
         }
-    }
+    });
     (losses, right)
+}
+
+/// Gives each batch with what the read-out reads at its places, `[places, d_model]`.
+fn for_each_batch(
+    model: &Decoder,
+    windows: &EvaluationWindows,
+    device: &Device,
+    mut read: impl FnMut(&EvaluationBatch, Tensor<2>),
+) {
+    let mut cache = None;
+    for batch in windows.batches() {
+        let inputs = TensorData::new(batch.inputs.clone(), [batch.rows, batch.inputs.len() / batch.rows]);
+        cache = windows.carry().map(|_| {
+            let before = cache.take().filter(|_| !batch.begins);
+            before.unwrap_or_else(|| model.empty_cache(batch.rows))
+        });
+        let inputs = Tensor::<2, Int>::from_data(inputs, device);
+        read(batch, model.features_at(inputs, &batch.places, cache.as_mut()));
+        cache = cache.zip(windows.carry()).map(|(cache, most)| cache.truncate(most));
+    }
 }
 
 /// Nats per token over all documents.

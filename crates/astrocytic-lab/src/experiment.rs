@@ -12,6 +12,8 @@ use crate::arms::{Arm, arm};
 use crate::cells::Claim;
 use crate::checkpoint::Checkpoint;
 use crate::data::Data;
+use crate::evaluate;
+use crate::plastic::RATES;
 use crate::results::{Cell, Line, Phase, Status, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 
@@ -254,6 +256,16 @@ impl ExperimentConfig {
             bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
         }
         let text = Task::of_corpus(&self.corpus)?.is_none();
+        let examples =
+            self.sizes[self.sizes.len() - 1].saturating_add(self.tuning_tokens).saturating_add(self.test_tokens);
+        if !text && examples.saturating_mul(self.context as u64) > MOST_TOKENS {
+            bail!("sizes: {examples} examples of up to {} tokens are more than {MOST_TOKENS} tokens", self.context);
+        }
+        for name in self.arms.iter().filter(|_| !text) {
+            if arm(name)?.carried || arm(name)?.plastic {
+                bail!("arms: {name} remembers what it read before, which examples of a task do not have");
+            }
+        }
         if text && self.sizes[0] <= self.context as u64 {
             bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
         }
@@ -375,14 +387,21 @@ pub fn run_cell(
         }
         Event::Step { .. } => Ok(()),
     })?;
+    let (device, mut tuning_loss, mut rate) = (device.inner(), outcome.standing.best_loss, None);
+    if arm.plastic && !outcome.diverged {
+        let loss = |&rate: &f32| evaluate::mean(&evaluate::plastic(&outcome.model, &tuning, rate, &device));
+        let tried = RATES.iter().map(|rate| (loss(rate), *rate));
+        let best = tried.min_by(|a, b| a.0.total_cmp(&b.0));
+        (tuning_loss, rate) = best.map_or((tuning_loss, None), |(loss, rate)| (loss, Some(rate)));
+    }
     let reads_test = cell.phase == Phase::Final && !outcome.diverged;
-    let test = reads_test.then(|| data.test_loss(config, &outcome.model, arm.carried, &device.inner())).transpose()?;
+    let test = reads_test.then(|| data.test_loss(config, &outcome.model, arm.carried, rate, &device)).transpose()?;
     lines.push(Line::Result {
         cell: cell.clone(),
         status: if outcome.diverged { Status::Diverged } else { Status::Finished },
         best_step: outcome.standing.best_step,
         steps: outcome.standing.step,
-        tuning_loss: outcome.standing.best_loss,
+        tuning_loss,
         test,
         tokens_per_second: outcome.tokens_per_second,
         seconds: outcome.standing.seconds,

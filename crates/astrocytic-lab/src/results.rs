@@ -101,7 +101,7 @@ pub struct ArmFacts {
     pub description: String,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of state for generation at the end of a full context, f32.
+    /// Bytes of state for generation at the end of a full context, f32, with what is carried to it.
     pub state_bytes: u64,
     /// Floating-point operations of a forward pass, per token at the experiment's context.
     pub flops_per_token: f64,
@@ -251,7 +251,10 @@ pub struct TestLoss {
     /// Of examples: the share of answers that are right, or (SCAN) of examples that are right as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Of an arm that carries its memory from window to window: its loss where each window begins anew.
+    /// Of an arm that remembers more than a window of what it reads: its loss where each window begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_carry: Option<f64>,
+    /// Of an arm whose read-out goes on learning: the rate, chosen on the tuning split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plasticity: Option<f64>,
 }

@@ -102,6 +102,9 @@ impl Session {
             ..Budget::Full.config(&config.corpus)?
         };
         experiment.validate()?;
+        if arm(&config.arm)?.plastic {
+            bail!("arm {}: its read-out learns in tests of `compare`; train it without \"-plastic\"", config.arm);
+        }
         if arm(&config.arm)?.given(2, 0) != (2, 0) {
             bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);
         }
@@ -170,7 +173,7 @@ impl Session {
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
-        let test_loss = data.test_loss(&experiment, &outcome.model, carried, &device.inner())?.loss;
+        let test_loss = data.test_loss(&experiment, &outcome.model, carried, None, &device.inner())?.loss;
         save(&outcome.model, folder)?;
         let result = SessionResult {
             parameters,

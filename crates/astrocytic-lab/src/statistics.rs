@@ -453,6 +453,7 @@ mod tests {
                 documents,
                 accuracy: None,
                 without_carry: None,
+                plasticity: None,
             }
         };
         [1.0, factor]

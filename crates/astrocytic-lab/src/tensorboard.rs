@@ -43,8 +43,9 @@ struct Scalars {
 struct Scalar {
     #[prost(string, tag = "1")]
     tag: String,
-    #[prost(float, tag = "2")]
-    value: f32,
+    /// Written where it is 0 as well.
+    #[prost(float, optional, tag = "2")]
+    value: Option<f32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -59,7 +60,8 @@ impl Event {
     }
 
     fn scalars(wall_time: f64, step: u64, scalars: &[(&str, f64)]) -> Self {
-        let values = scalars.iter().map(|&(tag, value)| Scalar { tag: tag.into(), value: value as f32 }).collect();
+        let values =
+            scalars.iter().map(|&(tag, value)| Scalar { tag: tag.into(), value: Some(value as f32) }).collect();
         Self { wall_time, step: step as i64, summary: Some(Scalars { values }), ..Self::default() }
     }
 
@@ -179,13 +181,14 @@ mod tests {
     fn what_is_written_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = EventFile::begin(folder.path(), 40).unwrap();
-        file.write(50, &[("loss/train", 2.5), ("loss/tuning", 3.0)]).unwrap();
+        file.write(50, &[("loss/train", 0.0), ("loss/tuning", 3.0)]).unwrap();
         let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
         let found = events(&std::fs::read(path).unwrap());
         assert_eq!(found[0].file_version.as_deref(), Some(VERSION));
         assert_eq!((found[1].step, found[1].session_log.as_ref().unwrap().status), (41, START));
         let values = &found[2].summary.as_ref().unwrap().values;
-        assert_eq!((found[2].step, values[1].tag.as_str(), values[1].value), (50, "loss/tuning", 3.0));
+        assert_eq!((found[2].step, values[1].tag.as_str(), values[1].value), (50, "loss/tuning", Some(3.0)));
+        assert_eq!(values[0].value, Some(0.0));
 
         let (_, lines) = crate::report::synthetic::quick();
         write_finals(folder.path(), &lines).unwrap();

@@ -241,16 +241,25 @@ impl Decoder {
         self.forward_with(tokens, |x| AttentionInput::self_attn(x).form(form))
     }
 
-    /// Logits of the next token after the tokens at those places alone, which saves the others' read-out; with a cache as
+    /// Logits of the next token after the tokens at those places alone, which saves the others' read-out.
+    ///
+    /// # Shapes
+    /// - tokens, places, cache, panics: as [`features_at`](Self::features_at)
+    /// - returns `[places, vocabulary]`
+    pub fn forward_at(&self, tokens: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {
+        self.read_out(self.features_at(tokens, places, cache))
+    }
+
+    /// What the read-out reads after the tokens at those places: what leaves the last block, normalised. With a cache as
     /// [`forward_cache`](Self::forward_cache).
     ///
     /// # Shapes
     /// - tokens: `[batch, steps]`; places: any number of them, each below batch · steps, counted row by row
-    /// - returns `[places, vocabulary]`
+    /// - returns `[places, d_model]`
     ///
     /// # Panics
     /// For a token that is not in the vocabulary, a place that is not there, and a cache of another model or batch size.
-    pub fn forward_at(&self, tokens: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {
+    pub fn features_at(&self, tokens: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {
         let x = match cache {
             Some(cache) => self.hidden_cache(tokens, cache),
             None => self.hidden(tokens, AttentionInput::self_attn),
@@ -258,7 +267,16 @@ impl Decoder {
         let ([batch, steps, d_model], count) = (x.dims(), places.len());
         let places = Tensor::from_data(TensorData::new(places.to_vec(), [count]), &x.device());
         let chosen = x.reshape([batch * steps, d_model]).select(0, places).unsqueeze();
-        self.logits(chosen).reshape([count, self.config.vocabulary])
+        self.norm.forward(chosen).reshape([count, d_model])
+    }
+
+    /// Logits of features, `[rows, d_model]` to `[rows, vocabulary]`.
+    pub fn read_out(&self, features: Tensor<2>) -> Tensor<2> {
+        let weight = match &self.read_out {
+            Some(read_out) => read_out.weight.val(),
+            None => self.embedding.weight.val().transpose(),
+        };
+        features.matmul(weight)
     }
 
     fn forward_with(&self, tokens: Tensor<2, Int>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
@@ -317,11 +335,7 @@ impl Decoder {
     /// From what leaves the last block to the logits of the next token.
     pub fn logits(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, steps, d_model] = x.dims();
-        let read_out = match &self.read_out {
-            Some(read_out) => read_out.weight.val(),
-            None => self.embedding.weight.val().transpose(),
-        };
-        let logits = self.norm.forward(x).reshape([batch * steps, d_model]).matmul(read_out);
-        logits.reshape([batch, steps, self.config.vocabulary])
+        let features = self.norm.forward(x).reshape([batch * steps, d_model]);
+        self.read_out(features).reshape([batch, steps, self.config.vocabulary])
     }
 }

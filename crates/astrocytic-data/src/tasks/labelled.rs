@@ -1,6 +1,6 @@
 //! Labelled texts of the user's own: the label is the token that is expected after the text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{Example, Examples, Splits, Wanted, deal};
@@ -21,10 +21,12 @@ struct Labelled {
 pub(super) fn examples(path: &Path, wanted: &Wanted, tokenizer: Option<Tokenizer>) -> Result<Examples, DataError> {
     let name = path.display().to_string();
     let splits = load(path)?;
-    let labels: BTreeSet<&str> = splits.train.iter().map(|one| one.label.as_str()).collect();
+    // A label that only a test has can be no answer that is right.
+    let all = [&splits.train, &splits.tuning, &splits.test].into_iter().flatten();
+    let labels: BTreeSet<&str> = all.map(|one| one.label.as_str()).collect();
     let labels: Vec<&str> = labels.into_iter().collect();
     if !(2..=MOST_LABELS).contains(&labels.len()) {
-        let reason = format!("its training texts have {} labels; from 2 to {MOST_LABELS} are needed", labels.len());
+        let reason = format!("its texts have {} labels; from 2 to {MOST_LABELS} are needed", labels.len());
         return Err(DataError::text(&name, reason));
     }
     let tokenizer = match tokenizer {
@@ -33,25 +35,30 @@ pub(super) fn examples(path: &Path, wanted: &Wanted, tokenizer: Option<Tokenizer
     };
     let known = tokenizer.vocabulary_size();
     let example = |one: &Labelled| {
-        let Ok(label) = labels.binary_search(&one.label.as_str()) else {
-            return Err(DataError::text(&name, format!("the label \"{}\" is in no training text", one.label)));
-        };
+        let label = labels.binary_search(&one.label.as_str()).expect("collected from all of them");
         let mut tokens = tokenizer.encode(&one.text)?;
         tokens.truncate(wanted.context.saturating_sub(1));
         tokens.push(tokenizer.end_id());
         let answers = vec![(tokens.len() - 1, (known + label) as u32)];
         Ok(Example { tokens, answers })
     };
-    let all = |labelled: &[Labelled]| labelled.iter().map(example).collect::<Result<Vec<_>, _>>();
-    let splits = Splits { train: all(&splits.train)?, tuning: all(&splits.tuning)?, test: all(&splits.test)? };
+    let encode = |labelled: &[Labelled]| labelled.iter().map(example).collect::<Result<Vec<_>, DataError>>();
+    let splits = Splits { train: encode(&splits.train)?, tuning: encode(&splits.tuning)?, test: encode(&splits.test)? };
     Ok(Examples { vocabulary: known + labels.len(), tokenizer: Some(tokenizer), splits })
 }
 
 fn load(path: &Path) -> Result<Splits<Labelled>, DataError> {
     let [train, tuning, test] = if path.is_dir() { files(path)? } else { [Some(path.into()), None, None] };
     let name = path.display().to_string();
-    let train = train.ok_or_else(|| DataError::text(&name, "no file in it has \"train\" in its name"))?;
+    let train = train.ok_or_else(|| DataError::text(&name, "no file in it has the word \"train\" in its name"))?;
     let mut train = deal(read(&train)?);
+    if test.is_none() || tuning.is_none() {
+        // No text on both sides, and of each label one to learn from: what is held out is taken from the end.
+        let mut texts = HashSet::new();
+        train.retain(|one| texts.insert(one.text.clone()));
+        let mut labels = HashSet::new();
+        train.sort_by_cached_key(|one| !labels.insert(one.label.clone()));
+    }
     // Splits that have files keep their order, shuffled so that a part of one is like the whole.
     let mut held_out = |path: Option<PathBuf>| match path {
         Some(path) => Ok(deal(read(&path)?)),
@@ -71,12 +78,16 @@ fn files(folder: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let place = match &*name {
-            name if name.contains("train") => 0,
-            name if name.contains("dev") || name.contains("valid") => 1,
-            name if name.contains("test") => 2,
-            _ => continue,
+        let place = |word: &str| match word {
+            "train" | "training" => Some(0),
+            "dev" | "valid" | "validation" => Some(1),
+            "test" => Some(2),
+            _ => None,
         };
+        let Some(place) = name.split(|c: char| !c.is_alphanumeric()).find_map(place) else { continue };
+        if path.is_dir() {
+            continue;
+        }
         if let Some(other) = found[place].replace(path) {
             let reason = format!("both {} and {name} could be one split's; keep one of them", other.display());
             return Err(DataError::text(&folder.display().to_string(), reason));
@@ -93,6 +104,7 @@ fn read(path: &Path) -> Result<Vec<Labelled>, DataError> {
     }
     // What is not UTF-8 is taken for Latin-1, in which every byte is the character of its number.
     let text = String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|&byte| char::from(byte)).collect());
+    let text = text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text);
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => table(&name, &text, b','),
         Some("tsv") => table(&name, &text, b'\t'),
@@ -101,7 +113,8 @@ fn read(path: &Path) -> Result<Vec<Labelled>, DataError> {
 }
 
 fn table(name: &str, text: &str, delimiter: u8) -> Result<Vec<Labelled>, DataError> {
-    let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    let mut table =
+        csv::ReaderBuilder::new().delimiter(delimiter).quoting(delimiter == b',').from_reader(text.as_bytes());
     let header = table.headers().map_err(|error| DataError::text(name, error.to_string()))?;
     let column = |wanted: &str| header.iter().position(|title| title.trim().eq_ignore_ascii_case(wanted));
     let (Some(text), Some(label)) = (column("text"), column("label")) else {
@@ -149,7 +162,8 @@ mod tests {
             (0..40).map(|i| (["no", "yes"][i % 2].into(), format!("text, number {i}, caf\u{e9}"))).collect();
         let lines: String = rows.iter().map(|(label, text)| format!("{label} {text}\n")).collect();
         let table = |d: &str| {
-            let row = |(label, text): &(String, String)| format!("7{d}\"{text}\"{d}{label}\n");
+            let quote = if d == "," { "\"" } else { "" };
+            let row = |(label, text): &(String, String)| format!("7{d}{quote}{text}{quote}{d}{label}\n");
             format!("id{d}Text{d}label\n") + &rows.iter().map(row).collect::<String>()
         };
         let latin: Vec<u8> = lines.chars().map(|c| c as u8).collect();
@@ -184,6 +198,7 @@ mod tests {
             Ok::<_, String>([splits.train.len(), splits.tuning.len(), splits.test.len()])
         };
         write("README", 1);
+        write("latest.txt", 3);
         assert!(sizes().unwrap_err().contains("train"));
         write("x.train", 30);
         assert_eq!(sizes().unwrap(), [24, 3, 3]);

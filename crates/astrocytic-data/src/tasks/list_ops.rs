@@ -15,7 +15,8 @@ const CLOSE: u32 = 14;
 const EQUALS: u32 = 15;
 
 /// Lengths of the longest expression that can be asked for.
-pub(super) const LENGTHS: RangeInclusive<usize> = 16..=2_000;
+pub(super) const LENGTHS: RangeInclusive<usize> = 32..=2_000;
+/// Of digits; operations stand one above them at most.
 const MOST_DEPTH: usize = 10;
 const MOST_ARGUMENTS: usize = 10;
 /// Share of arguments that are digits, above the greatest depth.
@@ -46,7 +47,7 @@ fn operation(depth: usize, length: usize, tokens: &mut Vec<u32>, random: &mut Ch
         if tokens.len() > length {
             break;
         }
-        if depth == MOST_DEPTH || random.random_bool(DIGITS) {
+        if depth + 1 == MOST_DEPTH || random.random_bool(DIGITS) {
             values.push(random.random_range(0..10));
             tokens.extend(values.last());
         } else {

@@ -5,7 +5,9 @@ mod list_ops;
 mod mqar;
 mod scan;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -164,7 +166,7 @@ impl FromStr for Task {
             }
             "listops" => match variant.parse() {
                 Ok(length) if list_ops::LENGTHS.contains(&length) => Ok(Self::ListOps { length }),
-                _ => wrong("write listops:LENGTH with a length from 16 to 2000 tokens"),
+                _ => wrong("write listops:LENGTH with a length from 32 to 2000 tokens"),
             },
             _ => wrong("no such task; there are labelled:PATH, scan:SPLIT, mqar:LENGTHxPAIRS and listops:LENGTH"),
         }
@@ -184,14 +186,26 @@ fn deal<T>(mut all: Vec<T>) -> Vec<T> {
     all
 }
 
-/// Examples that a generator makes, each split from a stream of random numbers of its own.
+/// Examples that a generator makes, no two of them alike, each split from a stream of random numbers of its own.
 fn generate(wanted: &Wanted, example: impl Fn(&mut ChaCha8Rng) -> Example) -> Splits<Example> {
-    let split = |stream, count| {
+    let mut seen = HashSet::new();
+    let mut split = |stream, count| {
         let mut random = ChaCha8Rng::seed_from_u64(wanted.seed);
         random.set_stream(stream);
-        (0..count).map(|_| example(&mut random)).collect()
+        let mut examples = Vec::new();
+        while examples.len() < count {
+            let example = example(&mut random);
+            let mut hasher = DefaultHasher::new();
+            example.tokens.hash(&mut hasher);
+            if seen.insert(hasher.finish()) {
+                examples.push(example);
+            }
+        }
+        examples
     };
-    Splits { train: split(0, wanted.train), tuning: split(1, wanted.tuning), test: split(2, wanted.test) }
+    // What is held out first, so that it does not depend on how much is trained on.
+    let (test, tuning) = (split(2, wanted.test), split(1, wanted.tuning));
+    Splits { train: split(0, wanted.train), tuning, test }
 }
 
 #[cfg(test)]
@@ -215,7 +229,7 @@ pub(crate) mod tests {
         for name in ["moby-dick", "generated", "a.txt", "C:/a.txt"] {
             assert!(Task::of_corpus(name).unwrap().is_none(), "{name}");
         }
-        for name in ["labelled:", "scan:", "scan:left", "mqar:64", "mqar:8x4", "mqar:64x0", "listops:5", "listops:x"] {
+        for name in ["labelled:", "scan:", "scan:left", "mqar:64", "mqar:8x4", "mqar:64x0", "listops:31", "listops:x"] {
             assert!(Task::of_corpus(name).is_err(), "{name}");
         }
     }

@@ -2,6 +2,7 @@
 //! keys once more each, where the value is to be recalled.
 
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use rand::seq::index::{sample, sample_weighted};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,8 +34,11 @@ fn example(length: usize, pairs: usize, random: &mut ChaCha8Rng) -> Example {
     let slots = (length - 2 * pairs) / 2;
     let weight = |slot: usize| ((slot + 1) as f64).powf(POWER - 1.0);
     let chosen = sample_weighted(random, slots, weight, pairs).expect("a place for each pair, of positive weight");
+    // In an order of their own: where a query stands must not tell which pair it is of.
+    let mut chosen = chosen.into_vec();
+    chosen.shuffle(random);
     let mut answers = Vec::with_capacity(pairs);
-    for (pair, slot) in chosen.iter().enumerate() {
+    for (pair, slot) in chosen.into_iter().enumerate() {
         let place = 2 * pairs + 2 * slot;
         tokens[place] = keys[pair] as u32;
         answers.push((place, values[pair] as u32));
@@ -64,6 +68,21 @@ mod tests {
                 assert!(known.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_querys_place_does_not_tell_its_pair() {
+        let wanted = Wanted { train: 2_000, ..WANTED };
+        let mut places = [0.0; 16];
+        for example in examples(128, 16, &wanted).train {
+            for (place, _) in example.answers {
+                let pair = example.tokens[..32].iter().step_by(2).position(|&key| key == example.tokens[place]);
+                places[pair.unwrap()] += place as f64 / 2_000.0;
+            }
+        }
+        let mean = places.iter().sum::<f64>() / 16.0;
+        // The mean of one pair has a standard error of about half a place.
+        assert!(places.iter().all(|place| (place - mean).abs() < 3.0), "{places:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::plot::{Axis, Pattern, Plot, Series, colour, plain};
-use super::summary::{Summary, mean, tokens};
+use super::summary::{Summary, held_out, is_search, mean, tokens};
 use crate::results::{Experiment, Line, Phase, Role};
 
 /// Test loss against unique training tokens, as a stand-alone SVG.
@@ -75,7 +75,11 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
             ..Series::default()
         });
     }
-    let label = format!("{} ({})", if excess { "excess test loss" } else { "test loss" }, experiment.corpus.per());
+    let label = format!(
+        "{} ({})",
+        if excess { "excess test loss" } else { held_out(is_search(experiment)) },
+        experiment.corpus.per()
+    );
     Plot {
         size: (1120, 520),
         title: if excess { "Loss above the entropy of the source" } else { "Loss against unique data" }.into(),
@@ -211,7 +215,11 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
             size: (1120, 430),
             title: format!("Data ratio against {}: above 1, the arm needs less data", against.name),
             x: Axis {
-                label: format!("test loss L ({}); lower takes more data", experiment.corpus.per()),
+                label: format!(
+                    "{} L ({}); lower takes more data",
+                    held_out(is_search(experiment)),
+                    experiment.corpus.per()
+                ),
                 log: false,
                 ticks: None,
                 format: plain,

@@ -44,7 +44,12 @@ pub(super) fn page(experiment: &Experiment, lines: &[Line], summary: &Summary) -
     writeln!(
         page,
         "<p class=\"note\">Lines: mean over seeds; circles: single seeds; bands: from the lowest to the highest seed. Each \
-         run was trained to its own early stop on the tuning split or the end of its schedule; the test split was read once, at the end.{}</p>",
+         run was trained to its own early stop on the tuning split or the end of its schedule; {}{}</p>",
+        if summary.search {
+            "this is a search: the test split is untouched, and half of the tuning split, which no run was stopped by, stands in."
+        } else {
+            "the test split was read once, at the end."
+        },
         if summary.fits.is_empty() {
             ""
         } else {
@@ -127,7 +132,8 @@ fn state(page: &mut String, summary: &Summary) -> Result<()> {
 }
 
 fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result<()> {
-    writeln!(page, "<h2>Test losses</h2>\n<div class=\"wide\"><table><tr><th>arm</th>")?;
+    let heading = if summary.search { "Losses on what stands in for the test" } else { "Test losses" };
+    writeln!(page, "<h2>{heading}</h2>\n<div class=\"wide\"><table><tr><th>arm</th>")?;
     for &size in &experiment.sizes {
         write!(page, "<th>{}</th>", tokens(size as f64))?;
     }
@@ -331,7 +337,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
         if counted {
             "J: of the whole machine, by its own counters, training on one thread with nothing else of this experiment running."
         } else {
-            "Energy: no counter of the machine could be read; FLOPs stand for it."
+            "Energy was not measured; FLOPs stand for it."
         }
     )?;
     Ok(())

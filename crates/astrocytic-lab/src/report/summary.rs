@@ -21,6 +21,9 @@ pub struct Summary {
     pub headline: String,
     /// The text.
     pub corpus: CorpusFacts,
+    /// Whether it is a search, whose losses are of half of the tuning split.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
     /// Final runs that ended, and final runs in all.
     pub final_runs: [usize; 2],
     /// Tuning runs that ended, and tuning runs in all.
@@ -73,7 +76,7 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
-    /// Of an arm that carries its memory from window to window: test loss of every seed where each window begins anew.
+    /// Of an arm that remembers more than a window of what it reads: test loss of every seed where each window begins anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_carry: Vec<f64>,
     /// Of examples: share of right answers of every seed that finished.
@@ -242,6 +245,7 @@ pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
         name: experiment.name.clone(),
         headline: String::new(),
         corpus: experiment.corpus.clone(),
+        search: is_search(experiment),
         final_runs: [done(Phase::Final), cells * experiment.seeds.len()],
         tuning_runs: [done(Phase::Tune), cells * grid * experiment.tuning_seeds.len()],
         fits: fits.collect(),
@@ -253,6 +257,16 @@ pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
     summary.headline =
         summary.findings().into_iter().next().unwrap_or_else(|| "No arm can be compared with the baseline yet.".into());
     summary
+}
+
+/// Whether the test split was left untouched.
+pub(super) fn is_search(experiment: &Experiment) -> bool {
+    experiment.config["search"] == true
+}
+
+/// What losses of final runs are of.
+pub(super) fn held_out(search: bool) -> &'static str {
+    if search { "search loss" } else { "test loss" }
 }
 
 /// (arm, compared with): every arm with the baseline, every astrocytic arm with every control.
@@ -347,9 +361,10 @@ impl Summary {
         let ratios: Vec<&Ratio> = self.ratios.iter().filter(|r| r.arm == arm && r.baseline == baseline).collect();
         let Some(ratio) = ratios.get(ratios.len() / 2) else { return self.difference_in_words(arm, baseline) };
         let (r, loss, per) = (ratio.value.estimate, level(ratio.loss), self.corpus.per());
+        let of = held_out(self.search);
         let Some([low, high]) = ratio.value.interval else {
             return format!(
-                "{baseline} needed {r:.2} times the data of {arm} to reach a test loss of {loss} {per}, with one seed: an \
+                "{baseline} needed {r:.2} times the data of {arm} to reach a {of} of {loss} {per}, with one seed: an \
                  interval wants at least two, so no difference is established."
             );
         };
@@ -358,7 +373,7 @@ impl Summary {
             interval += ", which may reach further: the loss is near the end of what was measured";
         }
         let fact = format!(
-            "to reach a test loss of {loss} {per} {baseline} needs {r:.2} times the data that {arm} needs ({interval})"
+            "to reach a {of} of {loss} {per} {baseline} needs {r:.2} times the data that {arm} needs ({interval})"
         );
         if (low..=high).contains(&1.0) {
             return format!("No difference established between {arm} and {baseline}: {fact}; the interval contains 1.");
@@ -413,9 +428,10 @@ impl Summary {
             None => ", with one seed: no difference established".into(),
         };
         format!(
-            "At {} unique {} the test loss of {arm} minus that of {baseline} is {:+.3} {}{verdict}; {why}.",
+            "At {} unique {} the {} of {arm} minus that of {baseline} is {:+.3} {}{verdict}; {why}.",
             tokens(found.tokens as f64),
             self.corpus.unit(),
+            held_out(self.search),
             value.estimate,
             self.corpus.per()
         )
@@ -483,7 +499,7 @@ impl Display for Summary {
                 }
             }
         }
-        writeln!(f, "\n(test loss, {}, by unique training {})", self.corpus.per(), self.corpus.unit())?;
+        writeln!(f, "\n({}, {}, by unique training {})", held_out(self.search), self.corpus.per(), self.corpus.unit())?;
         if self.corpus.examples {
             write!(f, "\naccuracy, %")?;
             for arm in &self.arms {

@@ -112,6 +112,7 @@ fn experiment(
                         documents,
                         accuracy: None,
                         without_carry: None,
+                        plasticity: None,
                     }),
                     tokens_per_second: 9_500.0 + 300.0 * noise(),
                     seconds: 61.0,
