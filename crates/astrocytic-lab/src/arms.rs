@@ -9,6 +9,7 @@ use astrocytic_models::DecoderConfig;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
+use crate::plastic::DynamicEvaluation;
 use crate::results::Role;
 
 /// Base of rotary positions in every arm that has them.
@@ -16,6 +17,13 @@ const ROTARY_THETA: f64 = 10_000.0;
 
 /// Added to the seeds of the arm that has others: beyond those of any experiment.
 const OTHER_SEEDS: u64 = 1_000_000;
+
+/// A plastic read-out, in each document anew.
+const READ_OUT: DynamicEvaluation = DynamicEvaluation { last_tokens: false, through_documents: false };
+/// The same with a memory of what followed the last tokens.
+const MEMORY: DynamicEvaluation = DynamicEvaluation { last_tokens: true, through_documents: false };
+/// The same through all documents.
+const THROUGH: DynamicEvaluation = DynamicEvaluation { last_tokens: true, through_documents: true };
 
 /// One arm: its name, its role, a line on what it does, and its attention for a width and a number of heads.
 pub struct Arm {
@@ -27,8 +35,8 @@ pub struct Arm {
     pub description: &'static str,
     /// Whether what it remembers goes on from window to window, in training and through each document of a test.
     pub carried: bool,
-    /// Whether its read-out goes on learning from each document that it is tested on.
-    pub plastic: bool,
+    /// What of its read-out goes on learning from what it is tested on.
+    pub plastic: Option<DynamicEvaluation>,
     attention: fn(usize, usize) -> AttentionConfig,
 }
 
@@ -39,7 +47,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Baseline,
         description: "softmax attention, rotary positions",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -47,7 +55,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "gated delta memory, short convolution, output gate, norm for each head",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
     },
     Arm {
@@ -55,7 +63,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla with the short convolution and output gate of tripartite",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
     },
     Arm {
@@ -63,7 +71,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h)),
     },
     Arm {
@@ -71,7 +79,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "the layer returns zero",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |_, _| AttentionConfig::Off,
     },
     Arm {
@@ -79,7 +87,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "tripartite whose writes fail with probability 0.3 in training",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_dropout(0.3)),
     },
     Arm {
@@ -87,7 +95,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite that forgets nothing",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_decay(DecayConfig::None)),
     },
     Arm {
@@ -95,7 +103,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite with Hebbian writes instead of the delta rule",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_plasticity(Plasticity::Hebbian)),
     },
     Arm {
@@ -103,7 +111,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite without the short convolution",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_convolution(0)),
     },
     Arm {
@@ -111,7 +119,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite without the output gate",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_output_gate(false)),
     },
     Arm {
@@ -119,7 +127,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "tripartite that writes every step at full strength",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_gate(false)),
     },
     Arm {
@@ -127,7 +135,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear whose memory forgets as the input says",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_decay(DecayConfig::Gated)),
     },
     Arm {
@@ -135,7 +143,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear whose writes have a strength from the input",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_write_gate(true)),
     },
     Arm {
@@ -143,7 +151,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear with a norm for each head instead of the calcium",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_normalizer(Normalizer::Rms)),
     },
     Arm {
@@ -151,7 +159,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear-norm with the delta rule instead of Hebbian writes",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| {
             AttentionConfig::Astrocytic(
                 linear(d, h).with_normalizer(Normalizer::Rms).with_plasticity(Plasticity::Delta),
@@ -163,7 +171,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear with the short convolution",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_convolution(4)),
     },
     Arm {
@@ -171,7 +179,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "linear with the output gate",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_output_gate(true)),
     },
     Arm {
@@ -179,7 +187,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "tripartite whose memory goes on from window to window, through whole documents",
         carried: true,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
     },
     Arm {
@@ -187,7 +195,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla that sees the keys and values of the four windows before",
         carried: true,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -195,7 +203,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla-convolution-gate that sees the keys and values of the four windows before",
         carried: true,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
     },
     Arm {
@@ -203,7 +211,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "tripartite whose read-out goes on learning from each document it reads, by the delta rule",
         carried: false,
-        plastic: true,
+        plastic: Some(READ_OUT),
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
     },
     Arm {
@@ -211,7 +219,39 @@ pub const ARMS: &[Arm] = &[
         role: Role::Control,
         description: "vanilla whose read-out goes on learning in the same way: dynamic evaluation of one layer",
         carried: false,
-        plastic: true,
+        plastic: Some(READ_OUT),
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+    },
+    Arm {
+        name: "tripartite-memory",
+        role: Role::Astrocytic,
+        description: "tripartite with a memory of what followed the last tokens of each document it reads, beside a plastic read-out",
+        carried: false,
+        plastic: Some(MEMORY),
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+    },
+    Arm {
+        name: "tripartite-memory-through",
+        role: Role::Astrocytic,
+        description: "tripartite with that memory going on through all documents that it reads",
+        carried: false,
+        plastic: Some(THROUGH),
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+    },
+    Arm {
+        name: "vanilla-memory",
+        role: Role::Control,
+        description: "vanilla with a memory of what followed the last tokens of each document it reads, beside a plastic read-out",
+        carried: false,
+        plastic: Some(MEMORY),
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+    },
+    Arm {
+        name: "vanilla-memory-through",
+        role: Role::Control,
+        description: "vanilla with that memory going on through all documents that it reads",
+        carried: false,
+        plastic: Some(THROUGH),
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -219,7 +259,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Calibration,
         description: "vanilla with other seeds, to test the measurement: the ratio is 1",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -227,7 +267,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Calibration,
         description: "vanilla with 1.5 times the data at each size, to test the measurement: the ratio is 1.5",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
     },
     Arm {
@@ -235,7 +275,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "fixed decays, rotary positions, norm for each head, output gate",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| astrocytic(AstrocyticAttentionConfig::retnet(d, h)),
     },
     Arm {
@@ -243,7 +283,7 @@ pub const ARMS: &[Arm] = &[
         role: Role::Astrocytic,
         description: "positive random features, Hebbian writes, calcium normaliser, rotary positions",
         carried: false,
-        plastic: false,
+        plastic: None,
         attention: |d, h| {
             let position = PositionConfig::Rotary { theta: ROTARY_THETA };
             astrocytic(AstrocyticAttentionConfig::kozachkov2023(d, h).with_position(position))
@@ -380,7 +420,7 @@ mod tests {
             let model = arm.model(sizes).unwrap();
             let found = parameters(&model).unwrap() as f64;
             assert!((found / target - 1.0).abs() < 0.01, "{}: {found} against {target}", arm.name);
-            let as_another = arm.given(100, 0) != (100, 0) || arm.carried || arm.plastic;
+            let as_another = arm.given(100, 0) != (100, 0) || arm.carried || arm.plastic.is_some();
             assert_eq!(seen.contains(&model.attention), as_another, "{} has another arm's attention", arm.name);
             seen.push(model.attention);
         }

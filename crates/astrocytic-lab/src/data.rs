@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::arms::{Sizes, arm};
 use crate::evaluate;
 use crate::experiment::ExperimentConfig;
+use crate::plastic::DynamicEvaluation;
 use crate::results::{CorpusFacts, DocumentLoss, TestLoss};
 
 /// Examples are stored in so many groups at most: a document of the bootstrap each.
@@ -255,22 +256,22 @@ impl Data {
         config: &ExperimentConfig,
         model: &Decoder,
         carried: bool,
-        rate: Option<f32>,
+        rate: Option<(DynamicEvaluation, f32)>,
         device: &Device,
     ) -> Result<TestLoss> {
         match &self.0 {
             Kind::Text { test, tokenizer, .. } => {
-                let read = |carried, rate: Option<f32>| -> Result<_> {
+                let read = |carried, rate| -> Result<_> {
                     let windows = windows(config, test, tokenizer, carried)?;
                     Ok(match rate {
-                        Some(rate) => evaluate::plastic(model, &windows, rate, device),
+                        Some((plasticity, rate)) => evaluate::plastic(model, &windows, plasticity, rate, device),
                         None => evaluate::documents(model, &windows, device),
                     })
                 };
                 let documents = read(carried, rate)?;
                 let remembers = carried || rate.is_some();
                 let anew = if remembers { Some(evaluate::mean(&read(false, None)?)) } else { None };
-                let plasticity = rate.map(f64::from);
+                let plasticity = rate.map(|(_, rate)| f64::from(rate));
                 Ok(TestLoss {
                     loss: evaluate::mean(&documents),
                     documents,

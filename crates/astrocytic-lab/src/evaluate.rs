@@ -5,7 +5,7 @@ use astrocytic_models::Decoder;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::plastic::PlasticReadOut;
+use crate::plastic::{DynamicEvaluation, PlasticReadOut};
 use crate::results::DocumentLoss;
 
 /// −ln p summed over each document or example. `model` is to be on a device without autodiff.
@@ -31,17 +31,28 @@ pub fn examples(
     (losses, hits as f64 / of as f64)
 }
 
-/// As [`documents`], with a read-out that goes on learning at that rate, in each document anew.
-pub(crate) fn plastic(model: &Decoder, windows: &EvaluationWindows, rate: f32, device: &Device) -> Vec<DocumentLoss> {
+/// As [`documents`], with a read-out that goes on learning at that rate.
+pub(crate) fn plastic(
+    model: &Decoder,
+    windows: &EvaluationWindows,
+    plasticity: DynamicEvaluation,
+    rate: f32,
+    device: &Device,
+) -> Vec<DocumentLoss> {
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
     let (vocabulary, d_model) = (model.config().vocabulary, model.config().d_model);
-    let mut read_outs: Vec<Option<PlasticReadOut>> = (0..windows.documents()).map(|_| None).collect();
+    let new = || PlasticReadOut::new(vocabulary, d_model, plasticity, rate);
+    // Documents come one after the other, each from its beginning to its end.
+    let (mut read_out, mut current) = (new(), 0);
     for_each_batch(model, windows, device, |batch, features| {
         let logits: Vec<f32> = model.read_out(features.clone()).into_data().iter::<f32>().collect();
         let features: Vec<f32> = features.into_data().iter::<f32>().collect();
         let rows = features.chunks_exact(d_model).zip(logits.chunks_exact(vocabulary));
         for ((h, logits), (&document, &target)) in rows.zip(batch.documents.iter().zip(&batch.targets)) {
-            let read_out = read_outs[document].get_or_insert_with(|| PlasticReadOut::new(vocabulary, d_model, rate));
+            if document != current {
+                current = document;
+                if plasticity.through_documents { read_out.begin() } else { read_out = new() }
+            }
             read_out.read(h, logits, target as usize, &mut losses[document]);
         }
     });

@@ -262,7 +262,7 @@ impl ExperimentConfig {
             bail!("sizes: {examples} examples of up to {} tokens are more than {MOST_TOKENS} tokens", self.context);
         }
         for name in self.arms.iter().filter(|_| !text) {
-            if arm(name)?.carried || arm(name)?.plastic {
+            if arm(name)?.carried || arm(name)?.plastic.is_some() {
                 bail!("arms: {name} remembers what it read before, which examples of a task do not have");
             }
         }
@@ -388,11 +388,12 @@ pub fn run_cell(
         Event::Step { .. } => Ok(()),
     })?;
     let (device, mut tuning_loss, mut rate) = (device.inner(), outcome.standing.best_loss, None);
-    if arm.plastic && !outcome.diverged {
-        let loss = |&rate: &f32| evaluate::mean(&evaluate::plastic(&outcome.model, &tuning, rate, &device));
+    if let Some(plasticity) = arm.plastic.filter(|_| !outcome.diverged) {
+        let read = |rate| evaluate::plastic(&outcome.model, &tuning, plasticity, rate, &device);
+        let loss = |&rate: &f32| evaluate::mean(&read(rate));
         let tried = RATES.iter().map(|rate| (loss(rate), *rate));
         let best = tried.min_by(|a, b| a.0.total_cmp(&b.0));
-        (tuning_loss, rate) = best.map_or((tuning_loss, None), |(loss, rate)| (loss, Some(rate)));
+        (tuning_loss, rate) = best.map_or((tuning_loss, None), |(loss, rate)| (loss, Some((plasticity, rate))));
     }
     let reads_test = cell.phase == Phase::Final && !outcome.diverged;
     let test = reads_test.then(|| data.test_loss(config, &outcome.model, arm.carried, rate, &device)).transpose()?;

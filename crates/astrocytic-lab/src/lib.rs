@@ -17,7 +17,7 @@ pub mod experiment;
 mod machine;
 pub mod minimal_pairs;
 pub mod plan;
-mod plastic;
+pub mod plastic;
 pub mod progress;
 pub mod report;
 pub mod results;

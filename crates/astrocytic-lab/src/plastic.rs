@@ -1,69 +1,142 @@
-//! A read-out that goes on learning from the text it reads: after each token, `W ← W + rate · (onehot − p) hᵀ / |h|²`, the
-//! normalised delta rule. It is the gradient of the token's loss by the read-out alone (dynamic evaluation, arXiv 1709.07432,
-//! of one layer), it needs nothing but what the synapse has at hand, and its state is constant in size. Biologically: slow
-//! plasticity that prediction errors gate.
+//! A read-out that goes on learning from the text it reads. After each token every weight that spoke takes a step of the delta
+//! rule, `+ rate · (onehot − p) · key`: the gradient of the token's loss by that weight alone (dynamic evaluation, arXiv
+//! 1709.07432, of one layer). It needs nothing but what the synapse has at hand, no gradient passes through the layers, and the
+//! state has a bound. Biologically: slow plasticity that prediction errors gate, and keys that hardly overlap (pattern
+//! separation).
 
 use crate::results::DocumentLoss;
 
 /// Rates that are tried on the tuning split.
 pub(crate) const RATES: [f32; 4] = [0.1, 0.2, 0.4, 0.8];
 
-/// What the read-out has learned of one document.
+/// Rates of the memories of the last one, two and three tokens, as multiples of the read-out's: what is seen seldom is learned
+/// at once.
+const OF_LAST_TOKENS: [f32; 3] = [1.25, 2.5, 3.75];
+
+/// Rows of a memory; keys that share one interfere.
+const ROWS: usize = 1 << 15;
+
+/// What of an arm's read-out goes on learning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicEvaluation {
+    /// Besides the read-out itself a memory of what followed the last one, two and three tokens.
+    pub last_tokens: bool,
+    /// It goes on from document to document, instead of beginning anew in each.
+    pub through_documents: bool,
+}
+
+/// What was learned so far.
 pub(crate) struct PlasticReadOut {
-    /// Added to its weights, `[vocabulary, d_model]`.
-    learned: Vec<f32>,
+    /// Added to the read-out's weights, `[vocabulary, d_model]`.
+    read_out: Vec<f32>,
+    /// Rows of logits by the last tokens, each `[vocabulary]`, made when they are first needed.
+    memories: Vec<Vec<Option<Box<[f32]>>>>,
+    /// Tokens read.
+    read: Vec<usize>,
     rate: f32,
 }
 
 impl PlasticReadOut {
     /// One that has learned nothing.
-    pub(crate) fn new(vocabulary: usize, d_model: usize, rate: f32) -> Self {
-        Self { learned: vec![0.0; vocabulary * d_model], rate }
+    pub(crate) fn new(vocabulary: usize, d_model: usize, plasticity: DynamicEvaluation, rate: f32) -> Self {
+        let memories = if plasticity.last_tokens { OF_LAST_TOKENS.len() } else { 0 };
+        Self {
+            read_out: vec![0.0; vocabulary * d_model],
+            memories: vec![vec![None; ROWS]; memories],
+            read: Vec::new(),
+            rate,
+        }
+    }
+
+    /// A new document begins: what stood before it is no longer what a token follows.
+    pub(crate) fn begin(&mut self) {
+        self.read.clear();
     }
 
     /// Adds −ln p of a target to the loss and learns from it. `h` is what the read-out reads, `logits` what it says without
-    /// what it has learned.
+    /// what was learned.
     pub(crate) fn read(&mut self, h: &[f32], logits: &[f32], target: usize, loss: &mut DocumentLoss) {
         let dot = |row: &[f32]| row.iter().zip(h).map(|(w, h)| w * h).sum::<f32>();
-        let logits: Vec<f32> = logits.iter().zip(self.learned.chunks_exact(h.len())).map(|(z, w)| z + dot(w)).collect();
-        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = logits.iter().map(|z| (z - most).exp()).sum();
-        loss.nats -= f64::from(logits[target] - most - sum.ln());
+        let mut z: Vec<f32> = logits.iter().zip(self.read_out.chunks_exact(h.len())).map(|(z, w)| z + dot(w)).collect();
+        let mut spoke: Vec<(f32, &mut Box<[f32]>)> = Vec::new();
+        for (last, (memory, factor)) in self.memories.iter_mut().zip(OF_LAST_TOKENS).enumerate() {
+            // At a document's beginning fewer tokens stand before.
+            let Some(key) = self.read.len().checked_sub(last + 1).map(|from| &self.read[from..]) else { continue };
+            let row = memory[place(key)].get_or_insert_with(|| vec![0.0; z.len()].into());
+            z.iter_mut().zip(row.iter()).for_each(|(z, w)| *z += w);
+            spoke.push((factor * self.rate, row));
+        }
+        let most = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = z.iter().map(|z| (z - most).exp()).sum();
+        loss.nats -= f64::from(z[target] - most - sum.ln());
         loss.tokens += 1;
+        let error = |(class, z): (usize, &f32)| f32::from(u8::from(class == target)) - (z - most).exp() / sum;
+        let errors: Vec<f32> = z.iter().enumerate().map(error).collect();
+        // Normalised, so that one rate serves whatever the size of what is read.
         let step = self.rate / dot(h).max(f32::MIN_POSITIVE);
-        for (class, (w, z)) in self.learned.chunks_exact_mut(h.len()).zip(logits).enumerate() {
-            let error = f32::from(u8::from(class == target)) - (z - most).exp() / sum;
+        for (w, error) in self.read_out.chunks_exact_mut(h.len()).zip(&errors) {
             w.iter_mut().zip(h).for_each(|(w, h)| *w += step * error * h);
         }
+        for (rate, row) in spoke {
+            row.iter_mut().zip(&errors).for_each(|(w, error)| *w += rate * error);
+        }
+        self.read.push(target);
     }
+}
+
+/// Row of the last tokens (FNV-1a).
+fn place(key: &[usize]) -> usize {
+    let mix = |hash: u64, &token: &usize| (hash ^ token as u64).wrapping_mul(0x0100_0000_01b3);
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325, mix);
+    (hash ^ hash >> 32) as usize % ROWS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_step_is_the_losss_gradient_and_a_repeated_text_is_learned() {
-        let (h, logits) = ([1.0, -2.0, 0.5], [0.3, -0.1, 0.7, 0.0]);
+    const READ_OUT: DynamicEvaluation = DynamicEvaluation { last_tokens: false, through_documents: false };
+    const BOTH: DynamicEvaluation = DynamicEvaluation { last_tokens: true, through_documents: false };
+
+    fn nats(read_out: &mut PlasticReadOut, h: &[f32], logits: &[f32], target: usize) -> f64 {
         let mut loss = DocumentLoss { nats: 0.0, tokens: 0 };
-        let mut read_out = PlasticReadOut::new(4, 3, 0.01);
-        read_out.read(&h, &logits, 1, &mut loss);
+        read_out.read(h, logits, target, &mut loss);
+        loss.nats
+    }
+
+    #[test]
+    fn a_step_is_the_losss_gradient() {
+        let (h, logits) = ([1.0, -2.0, 0.5], [0.3, -0.1, 0.7, 0.0]);
+        let mut read_out = PlasticReadOut::new(4, 3, READ_OUT, 0.01);
+        let found = nats(&mut read_out, &h, &logits, 1);
         let p: Vec<f64> = logits.iter().map(|&z: &f32| f64::from(z).exp()).collect();
         let all: f64 = p.iter().sum();
-        assert!((loss.nats + (p[1] / all).ln()).abs() < 1e-6);
-        for (class, w) in read_out.learned.chunks(3).enumerate() {
+        assert!((found + (p[1] / all).ln()).abs() < 1e-6);
+        for (class, w) in read_out.read_out.chunks(3).enumerate() {
             for (w, h) in w.iter().zip(h) {
                 let expected = 0.01 * (f64::from(u8::from(class == 1)) - p[class] / all) * f64::from(h) / 5.25;
                 assert!((f64::from(*w) - expected).abs() < 1e-7);
             }
         }
-        let mut read_out = PlasticReadOut::new(4, 3, 0.4);
-        let mut losses = Vec::new();
-        for _ in 0..50 {
-            let mut loss = DocumentLoss { nats: 0.0, tokens: 0 };
-            read_out.read(&h, &logits, 1, &mut loss);
-            losses.push(loss.nats);
-        }
-        assert!(losses.windows(2).all(|pair| pair[1] < pair[0]) && losses[49] < 0.1, "{losses:?}");
+        let losses: Vec<f64> = (0..50).map(|_| nats(&mut read_out, &h, &logits, 1)).collect();
+        assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+    }
+
+    #[test]
+    fn what_followed_the_last_tokens_is_remembered() {
+        // What the read-out reads says nothing here; the text repeats itself, each token decided by the two before it.
+        let text = [0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2];
+        let of = |plasticity| {
+            let mut read_out = PlasticReadOut::new(3, 2, plasticity, 0.8);
+            text.map(|target| nats(&mut read_out, &[1.0, 0.0], &[0.0; 3], target))
+        };
+        let (alone, both) = (of(READ_OUT), of(BOTH));
+        let last = |losses: [f64; 20]| losses[12..].iter().sum::<f64>() / 8.0;
+        assert!(last(both) < 0.1 && last(alone) > 0.8, "{alone:?} {both:?}");
+        let mut read_out = PlasticReadOut::new(3, 2, BOTH, 0.8);
+        let first = nats(&mut read_out, &[1.0, 0.0], &[0.0; 3], 0);
+        assert!((first - 3f64.ln()).abs() < 1e-6);
+        read_out.begin();
+        assert!(read_out.read.is_empty());
     }
 }

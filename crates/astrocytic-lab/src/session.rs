@@ -102,8 +102,8 @@ impl Session {
             ..Budget::Full.config(&config.corpus)?
         };
         experiment.validate()?;
-        if arm(&config.arm)?.plastic {
-            bail!("arm {}: its read-out learns in tests of `compare`; train it without \"-plastic\"", config.arm);
+        if arm(&config.arm)?.plastic.is_some() {
+            bail!("arm {}: its read-out learns in tests of `compare`; train the arm that it is made of", config.arm);
         }
         if arm(&config.arm)?.given(2, 0) != (2, 0) {
             bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);
