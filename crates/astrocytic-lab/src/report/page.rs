@@ -131,13 +131,15 @@ fn state(page: &mut String, summary: &Summary) -> Result<()> {
     Ok(())
 }
 
+/// Head of a table with a column for each size.
+fn header(first: &str, experiment: &Experiment) -> String {
+    let sizes = experiment.sizes.iter().map(|&size| format!("<th>{}</th>", tokens(size as f64)));
+    format!("<tr><th>{first}</th>{}</tr>", sizes.collect::<String>())
+}
+
 fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result<()> {
     let heading = if summary.search { "Losses on what stands in for the test" } else { "Test losses" };
-    writeln!(page, "<h2>{heading}</h2>\n<div class=\"wide\"><table><tr><th>arm</th>")?;
-    for &size in &experiment.sizes {
-        write!(page, "<th>{}</th>", tokens(size as f64))?;
-    }
-    writeln!(page, "</tr>")?;
+    writeln!(page, "<h2>{heading}</h2>\n<div class=\"wide\"><table>{}", header("arm", experiment))?;
     for (index, arm) in summary.arms.iter().enumerate() {
         write!(page, "<tr><td>{}</td>", swatch(index, &arm.name))?;
         for size in &arm.sizes {
@@ -165,11 +167,7 @@ fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Resu
     if summary.differences.is_empty() {
         return Ok(());
     }
-    writeln!(page, "<div class=\"wide\"><table><tr><th>difference at equal data</th>")?;
-    for &size in &experiment.sizes {
-        write!(page, "<th>{}</th>", tokens(size as f64))?;
-    }
-    writeln!(page, "</tr>")?;
+    writeln!(page, "<div class=\"wide\"><table>{}", header("difference at equal data", experiment))?;
     let mut pairs: Vec<(&str, &str)> =
         summary.differences.iter().map(|d| (d.arm.as_str(), d.baseline.as_str())).collect();
     pairs.dedup();
@@ -197,11 +195,7 @@ fn losses(page: &mut String, experiment: &Experiment, summary: &Summary) -> Resu
 /// Share of right answers, where the data are examples.
 fn accuracies(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result<()> {
     let Some(svg) = accuracy_svg(experiment, summary)? else { return Ok(()) };
-    writeln!(page, "<h2>Accuracy</h2>\n{svg}\n<div class=\"wide\"><table><tr><th>arm</th>")?;
-    for &size in &experiment.sizes {
-        write!(page, "<th>{}</th>", tokens(size as f64))?;
-    }
-    writeln!(page, "</tr>")?;
+    writeln!(page, "<h2>Accuracy</h2>\n{svg}\n<div class=\"wide\"><table>{}", header("arm", experiment))?;
     for (index, arm) in summary.arms.iter().enumerate() {
         write!(page, "<tr><td>{}</td>", swatch(index, &arm.name))?;
         for size in &arm.sizes {
