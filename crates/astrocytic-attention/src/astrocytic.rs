@@ -569,7 +569,11 @@ impl AstrocyticAttention {
     fn strength(&self, x: &Tensor<3>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
         let [batch, steps, _] = x.dims();
         let ones = || Tensor::ones([batch, self.config.key_heads(), steps], (&x.device(), full_dtype(x.dtype())));
-        let graded = |gate: &Linear| sigmoid(full_precision(gate.forward(x.clone()))).swap_dims(1, 2);
+        let graded = |gate: &Linear| {
+            let strength = sigmoid(full_precision(gate.forward(x.clone()))).swap_dims(1, 2);
+            let most = self.config.largest_write;
+            if most == 1.0 { strength } else { strength.mul_scalar(most) }
+        };
         let mut strength = self.write_gate.as_ref().map(graded);
         if self.write_dropout.prob > 0.0 {
             // Dropout rescales what it keeps; a synapse that releases does not release more.

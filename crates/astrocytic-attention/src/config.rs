@@ -50,9 +50,13 @@ pub struct AstrocyticAttentionConfig {
     /// How a write changes the memory.
     #[config(default = "Plasticity::Hebbian")]
     pub plasticity: Plasticity,
-    /// Write strength from the input, `β = sigmoid(x w + b)` for each head (graded release); off is β = 1.
+    /// Write strength from the input, `β = b_max sigmoid(x w + b)` for each head (graded release); off is β = 1.
     #[config(default = false)]
     pub write_gate: bool,
+    /// The largest strength b_max that the write gate gives. Above 1 the delta rule can turn a memory's sign, which tells
+    /// even from odd (negative eigenvalues, arXiv 2411.12537); above 2 the memory would grow.
+    #[config(default = 1.0)]
+    pub largest_write: f64,
     /// Probability that a head's write fails, in training only and without rescaling (unreliable release).
     #[config(default = 0.0)]
     pub write_dropout: f64,
@@ -177,6 +181,9 @@ impl AstrocyticAttentionConfig {
         }
         if !(0.0..1.0).contains(&self.write_dropout) {
             return fault(format!("write_dropout = {} must be in [0, 1)", self.write_dropout));
+        }
+        if !(self.largest_write > 0.0 && self.largest_write <= 2.0) {
+            return fault(format!("largest_write = {} must be above 0 and at most 2", self.largest_write));
         }
         match self.feature_map {
             FeatureMapConfig::PositiveRandom { features: 0, .. } | FeatureMapConfig::Dpfp { nu: 0 } => {

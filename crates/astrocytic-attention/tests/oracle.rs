@@ -62,6 +62,7 @@ fn spec(config: &Config, causal: bool) -> LayerSpec {
         },
         normalizer,
         write_gate: config.write_gate,
+        largest_write: config.largest_write,
         convolution: config.convolution,
         output_gate: config.output_gate,
         position,

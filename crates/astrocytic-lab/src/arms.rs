@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail};
 use astrocytic_attention::{
-    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, Normalizer, Plasticity, PositionConfig,
+    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity, PositionConfig,
     SoftmaxAttentionConfig,
 };
-use astrocytic_models::DecoderConfig;
+use astrocytic_models::{DecoderConfig, SwappedLayer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -18,276 +18,242 @@ const ROTARY_THETA: f64 = 10_000.0;
 /// Added to the seeds of the arm that has others: beyond those of any experiment.
 const OTHER_SEEDS: u64 = 1_000_000;
 
-/// A plastic read-out, in each document anew.
-const READ_OUT: DynamicEvaluation = DynamicEvaluation { last_tokens: false, through_documents: false };
-/// The same with a memory of what followed the last tokens.
-const MEMORY: DynamicEvaluation = DynamicEvaluation { last_tokens: true, through_documents: false };
-/// The same through all documents.
-const THROUGH: DynamicEvaluation = DynamicEvaluation { last_tokens: true, through_documents: true };
-
-/// One arm: its name, its role, a line on what it does, and its attention for a width and a number of heads.
-pub struct Arm {
-    /// Short name.
-    pub name: &'static str,
-    /// What it is for.
-    pub role: Role,
-    /// One line on what the layer does.
-    pub description: &'static str,
-    /// Whether what it remembers goes on from window to window, in training and through each document of a test.
-    pub carried: bool,
-    /// What of its read-out goes on learning from what it is tested on.
-    pub plastic: Option<DynamicEvaluation>,
-    attention: fn(usize, usize) -> AttentionConfig,
+/// What an arm knows beyond its window of context.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Beyond {
+    /// Nothing.
+    Nothing,
+    /// What its attention remembers, memory or keys and values, goes on from window to window, in training and through each
+    /// document of a test.
+    Carried,
+    /// What its read-out learns from the text that it is tested on.
+    Learned(DynamicEvaluation),
 }
 
-/// Every arm that can be asked for, the baseline first.
-pub const ARMS: &[Arm] = &[
-    Arm {
+/// One arm: a model, and what it knows beyond its window.
+pub struct Arm {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// One line on what it does.
+    pub description: String,
+    /// What it knows beyond its window.
+    pub beyond: Beyond,
+    model: &'static Model,
+}
+
+/// A model that differs from the others in its attention.
+struct Model {
+    name: &'static str,
+    role: Role,
+    /// One line on what the layer does.
+    description: &'static str,
+    /// For a width and a number of heads.
+    attention: fn(usize, usize) -> AttentionConfig,
+    /// The last layer's, where it is another.
+    last: Option<fn(usize, usize) -> AttentionConfig>,
+}
+
+/// What may follow a model's name, what the arm knows beyond its window then, and a line on it.
+const ENDINGS: [(&str, Beyond, &str); 5] = [
+    ("-carried", Beyond::Carried, "its memory goes on from window to window, through whole documents"),
+    ("-cached", Beyond::Carried, "it sees the keys and values of the four windows before"),
+    (
+        "-plastic",
+        Beyond::Learned(DynamicEvaluation { last_tokens: false, through_documents: false }),
+        "its read-out goes on learning from each document that it is tested on, by the delta rule",
+    ),
+    (
+        "-memory",
+        Beyond::Learned(DynamicEvaluation { last_tokens: true, through_documents: false }),
+        "with a memory of what followed the last tokens of each document that it is tested on, beside a plastic read-out",
+    ),
+    (
+        "-memory-through",
+        Beyond::Learned(DynamicEvaluation { last_tokens: true, through_documents: true }),
+        "with such a memory, and plastic read-out, through all documents that it is tested on",
+    ),
+];
+
+/// Every model that an arm can have, the baseline first.
+const MODELS: &[Model] = &[
+    Model {
         name: "vanilla",
         role: Role::Baseline,
         description: "softmax attention, rotary positions",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "tripartite",
         role: Role::Astrocytic,
         description: "gated delta memory, short convolution, output gate, norm for each head",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "vanilla-convolution-gate",
         role: Role::Control,
         description: "vanilla with the short convolution and output gate of tripartite",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear",
         role: Role::Control,
         description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "no-attention",
         role: Role::Control,
         description: "the layer returns zero",
-        carried: false,
-        plastic: None,
         attention: |_, _| AttentionConfig::Off,
+        last: None,
     },
-    Arm {
+    Model {
         name: "tripartite-release",
         role: Role::Astrocytic,
         description: "tripartite whose writes fail with probability 0.3 in training",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_dropout(0.3)),
+        last: None,
     },
-    Arm {
+    Model {
+        name: "tripartite-negative",
+        role: Role::Astrocytic,
+        description: "tripartite whose writes can turn a memory's sign (strength up to 2)",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_largest_write(2.0)),
+        last: None,
+    },
+    Model {
+        name: "tripartite-dpfp",
+        role: Role::Astrocytic,
+        description: "tripartite with higher-order features of keys and queries (DPFP, 2 shifts)",
+        attention: |d, h| {
+            AttentionConfig::Astrocytic(tripartite(d, h).with_feature_map(FeatureMapConfig::Dpfp { nu: 2 }))
+        },
+        last: None,
+    },
+    Model {
+        name: "tripartite-softmax",
+        role: Role::Astrocytic,
+        description: "tripartite but for the last layer, which is vanilla's",
+        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
+        last: Some(|d, h| AttentionConfig::Softmax(vanilla(d, h))),
+    },
+    Model {
         name: "tripartite-no-decay",
         role: Role::Control,
         description: "tripartite that forgets nothing",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_decay(DecayConfig::None)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "tripartite-hebbian",
         role: Role::Control,
         description: "tripartite with Hebbian writes instead of the delta rule",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_plasticity(Plasticity::Hebbian)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "tripartite-no-convolution",
         role: Role::Control,
         description: "tripartite without the short convolution",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_convolution(0)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "tripartite-no-gate",
         role: Role::Control,
         description: "tripartite without the output gate",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_output_gate(false)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "tripartite-no-write-gate",
         role: Role::Control,
         description: "tripartite that writes every step at full strength",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_gate(false)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear-decay",
         role: Role::Control,
         description: "linear whose memory forgets as the input says",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_decay(DecayConfig::Gated)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear-write-gate",
         role: Role::Control,
         description: "linear whose writes have a strength from the input",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_write_gate(true)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear-norm",
         role: Role::Control,
         description: "linear with a norm for each head instead of the calcium",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_normalizer(Normalizer::Rms)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear-delta",
         role: Role::Control,
         description: "linear-norm with the delta rule instead of Hebbian writes",
-        carried: false,
-        plastic: None,
         attention: |d, h| {
             AttentionConfig::Astrocytic(
                 linear(d, h).with_normalizer(Normalizer::Rms).with_plasticity(Plasticity::Delta),
             )
         },
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear-convolution",
         role: Role::Control,
         description: "linear with the short convolution",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_convolution(4)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "linear-gate",
         role: Role::Control,
         description: "linear with the output gate",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_output_gate(true)),
+        last: None,
     },
-    Arm {
-        name: "tripartite-carried",
-        role: Role::Astrocytic,
-        description: "tripartite whose memory goes on from window to window, through whole documents",
-        carried: true,
-        plastic: None,
-        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
-    },
-    Arm {
-        name: "vanilla-cached",
-        role: Role::Control,
-        description: "vanilla that sees the keys and values of the four windows before",
-        carried: true,
-        plastic: None,
-        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
-    },
-    Arm {
-        name: "vanilla-convolution-gate-cached",
-        role: Role::Control,
-        description: "vanilla-convolution-gate that sees the keys and values of the four windows before",
-        carried: true,
-        plastic: None,
-        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_convolution(4).with_output_gate(true)),
-    },
-    Arm {
-        name: "tripartite-plastic",
-        role: Role::Astrocytic,
-        description: "tripartite whose read-out goes on learning from each document it reads, by the delta rule",
-        carried: false,
-        plastic: Some(READ_OUT),
-        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
-    },
-    Arm {
-        name: "vanilla-plastic",
-        role: Role::Control,
-        description: "vanilla whose read-out goes on learning in the same way: dynamic evaluation of one layer",
-        carried: false,
-        plastic: Some(READ_OUT),
-        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
-    },
-    Arm {
-        name: "tripartite-memory",
-        role: Role::Astrocytic,
-        description: "tripartite with a memory of what followed the last tokens of each document it reads, beside a plastic read-out",
-        carried: false,
-        plastic: Some(MEMORY),
-        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
-    },
-    Arm {
-        name: "tripartite-memory-through",
-        role: Role::Astrocytic,
-        description: "tripartite with that memory going on through all documents that it reads",
-        carried: false,
-        plastic: Some(THROUGH),
-        attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
-    },
-    Arm {
-        name: "vanilla-memory",
-        role: Role::Control,
-        description: "vanilla with a memory of what followed the last tokens of each document it reads, beside a plastic read-out",
-        carried: false,
-        plastic: Some(MEMORY),
-        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
-    },
-    Arm {
-        name: "vanilla-memory-through",
-        role: Role::Control,
-        description: "vanilla with that memory going on through all documents that it reads",
-        carried: false,
-        plastic: Some(THROUGH),
-        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
-    },
-    Arm {
+    Model {
         name: "vanilla-other-seeds",
         role: Role::Calibration,
         description: "vanilla with other seeds, to test the measurement: the ratio is 1",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "vanilla-more-data",
         role: Role::Calibration,
         description: "vanilla with 1.5 times the data at each size, to test the measurement: the ratio is 1.5",
-        carried: false,
-        plastic: None,
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "retnet",
         role: Role::Astrocytic,
         description: "fixed decays, rotary positions, norm for each head, output gate",
-        carried: false,
-        plastic: None,
         attention: |d, h| astrocytic(AstrocyticAttentionConfig::retnet(d, h)),
+        last: None,
     },
-    Arm {
+    Model {
         name: "kozachkov2023",
         role: Role::Astrocytic,
         description: "positive random features, Hebbian writes, calcium normaliser, rotary positions",
-        carried: false,
-        plastic: None,
         attention: |d, h| {
             let position = PositionConfig::Rotary { theta: ROTARY_THETA };
             astrocytic(AstrocyticAttentionConfig::kozachkov2023(d, h).with_position(position))
         },
+        last: None,
     },
 ];
 
@@ -309,18 +275,29 @@ fn astrocytic(config: AstrocyticAttentionConfig) -> AttentionConfig {
     AttentionConfig::Astrocytic(config.with_causal(true).with_bias(false))
 }
 
-/// The arm of that name.
+/// The arm of that name: a model's, or a model's with an ending that says what it knows beyond its window.
 ///
 /// # Errors
 /// For a name that is none; says which there are.
-pub fn arm(name: &str) -> Result<&'static Arm> {
-    match ARMS.iter().find(|arm| arm.name == name) {
-        Some(arm) => Ok(arm),
-        None => {
-            let names: Vec<_> = ARMS.iter().map(|arm| arm.name).collect();
-            bail!("unknown arm \"{name}\"; choose from {}", names.join(", "))
+pub fn arm(name: &str) -> Result<Arm> {
+    let model = |name: &str| MODELS.iter().find(|model| model.name == name);
+    if let Some(model) = model(name) {
+        let (role, description) = (model.role, model.description.into());
+        return Ok(Arm { name: name.into(), role, description, beyond: Beyond::Nothing, model });
+    }
+    for (ending, beyond, what) in ENDINGS {
+        if let Some(model) = name.strip_suffix(ending).and_then(model) {
+            let role = if model.role == Role::Baseline { Role::Control } else { model.role };
+            let description = format!("{}; {what}", model.description);
+            return Ok(Arm { name: name.into(), role, description, beyond, model });
         }
     }
+    let names: Vec<_> = MODELS.iter().map(|model| model.name).collect();
+    bail!(
+        "unknown arm \"{name}\"; choose from {}, each also with {}",
+        names.join(", "),
+        ENDINGS.map(|e| e.0).join(", ")
+    )
 }
 
 /// Sizes that all arms share.
@@ -341,10 +318,15 @@ pub struct Sizes {
 }
 
 impl Arm {
+    /// Whether what its attention remembers goes on from window to window.
+    pub fn is_carried(&self) -> bool {
+        self.beyond == Beyond::Carried
+    }
+
     /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the cell but for the arms that
     /// test the measurement itself.
     pub fn given(&self, size: u64, seed: u64) -> (u64, u64) {
-        match self.name {
+        match self.model.name {
             "vanilla-other-seeds" => (size, seed + OTHER_SEEDS),
             "vanilla-more-data" => (size * 3 / 2, seed),
             _ => (size, seed),
@@ -358,24 +340,29 @@ impl Arm {
     /// For sizes that no model can have, or where parameters cannot be matched within 1 %.
     pub fn model(&self, sizes: Sizes) -> Result<DecoderConfig> {
         if !sizes.feed_forward {
-            return self.with_hidden(sizes, 0);
+            return self.model.with_hidden(sizes, 0);
         }
-        let target = parameters(&ARMS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?)?;
-        let at = |hidden: usize| parameters(&self.with_hidden(sizes, hidden)?);
+        let target = parameters(&MODELS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?)?;
+        let at = |hidden: usize| parameters(&self.model.with_hidden(sizes, hidden)?);
         let (one, two) = (at(1)?, at(2)?);
         let hidden = 1 + (target.saturating_sub(one) as f64 / (two - one) as f64).round() as usize;
-        let model = self.with_hidden(sizes, hidden)?;
+        let model = self.model.with_hidden(sizes, hidden)?;
         let found = parameters(&model)?;
         if (found as f64 / target as f64 - 1.0).abs() > 0.01 {
             bail!("arm {}: {found} parameters cannot be matched to vanilla's {target}; use a wider model", self.name);
         }
         Ok(model)
     }
+}
 
+impl Model {
     fn with_hidden(&self, sizes: Sizes, hidden: usize) -> Result<DecoderConfig> {
         let Sizes { vocabulary, d_model, layers, heads, dropout, .. } = sizes;
         let attention = (self.attention)(d_model, heads);
-        let model = DecoderConfig::new(vocabulary, d_model, layers, hidden, attention).with_dropout(dropout);
+        let last = |attention: fn(usize, usize) -> _| SwappedLayer::new(layers - 1, attention(d_model, heads));
+        let swapped = self.last.filter(|_| layers > 0).map(last).into_iter().collect();
+        let model = DecoderConfig::new(vocabulary, d_model, layers, hidden, attention);
+        let model = model.with_dropout(dropout).with_swapped(swapped);
         model.validate()?;
         Ok(model)
     }
@@ -414,23 +401,35 @@ mod tests {
     #[test]
     fn arms_have_equal_parameters_and_unlike_attention() {
         let sizes = Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1, feed_forward: true };
-        let target = parameters(&ARMS[0].model(sizes).unwrap()).unwrap() as f64;
+        let target = parameters(&arm("vanilla").unwrap().model(sizes).unwrap()).unwrap() as f64;
         let mut seen = Vec::new();
-        for arm in ARMS {
+        for Model { name, .. } in MODELS {
+            let arm = arm(name).unwrap();
             let model = arm.model(sizes).unwrap();
             let found = parameters(&model).unwrap() as f64;
-            assert!((found / target - 1.0).abs() < 0.01, "{}: {found} against {target}", arm.name);
-            let as_another = arm.given(100, 0) != (100, 0) || arm.carried || arm.plastic.is_some();
-            assert_eq!(seen.contains(&model.attention), as_another, "{} has another arm's attention", arm.name);
-            seen.push(model.attention);
+            assert!((found / target - 1.0).abs() < 0.01, "{name}: {found} against {target}");
+            let attention = (model.attention, model.swapped);
+            assert_eq!(seen.contains(&attention), arm.given(100, 0) != (100, 0), "{name} has another arm's attention");
+            seen.push(attention);
         }
         // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody trains them.
         let random = arm("kozachkov2023").unwrap().model(sizes).unwrap();
         let all = random.init(&Device::flex()).num_params() as u64;
         assert_eq!(all - parameters(&random).unwrap(), 2 * 2 * 2 * 128 * 32);
         let bare = Sizes { feed_forward: false, ..sizes };
-        assert_eq!(ARMS[0].model(bare).unwrap().d_hidden, 0);
-        assert_eq!(ARMS[0].role, Role::Baseline);
-        assert!(arm("vanila").is_err_and(|e| e.to_string().contains("tripartite")));
+        assert_eq!(arm("vanilla").unwrap().model(bare).unwrap().d_hidden, 0);
+    }
+
+    #[test]
+    fn an_ending_says_what_is_known_beyond_the_window() {
+        let of = |name| arm(name).map(|arm| (arm.role, arm.beyond)).unwrap();
+        assert_eq!(of("vanilla"), (Role::Baseline, Beyond::Nothing));
+        assert_eq!(of("vanilla-cached"), (Role::Control, Beyond::Carried));
+        assert_eq!(of("tripartite-carried"), (Role::Astrocytic, Beyond::Carried));
+        let through = DynamicEvaluation { last_tokens: true, through_documents: true };
+        assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));
+        for name in ["vanila", "-memory", "vanilla-memory-cached", "memory"] {
+            assert!(arm(name).is_err_and(|e| e.to_string().contains("tripartite")), "{name}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The cells of a results folder, shared by every process that works there, on whatever machine.
 //!
-//! `lines.jsonl` alone says what is done. While a cell is run its folder `cells/ID` holds a lock, the lines so far and a
-//! checkpoint; they go when its lines are appended. The locks are the system's: they fall with the process that held them.
+//! `lines.jsonl` alone says what is done. While cells are trained for, the folder `cells/NAME` of their training holds a lock,
+//! the lines so far and a checkpoint; they go when the cells' lines are appended. The locks are the system's: they fall with the process that held them.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::report::whole_lines;
 use crate::results::{Cell, Line};
+use crate::worker::Training;
 
 /// What one process knows of a results folder.
 pub struct Cells {
@@ -21,19 +22,19 @@ pub struct Cells {
     done: HashSet<String>,
 }
 
-/// The right to run a cell, until it is dropped.
+/// The right to train for cells, until it is dropped.
 pub struct Claim {
     folder: PathBuf,
     lock: File,
 }
 
 impl Claim {
-    /// The cell's own folder.
+    /// The training's own folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What an earlier process wrote of the cell up to a step: its evaluations.
+    /// What an earlier process wrote up to a step: evaluations.
     ///
     /// # Errors
     /// For a file that cannot be read.
@@ -113,12 +114,17 @@ impl Cells {
         self.done.contains(&cell.id)
     }
 
-    /// Takes a cell to run it; `None` where it is done, or held by another.
+    /// Whether all that a training is for was done then.
+    pub(crate) fn are_done(&self, training: &Training) -> bool {
+        self.is_done(&training.first) && training.others.iter().all(|cell| self.is_done(cell))
+    }
+
+    /// Takes a training to run it; `None` where its cells are done, or it is held by another.
     ///
     /// # Errors
     /// For a folder that cannot be read or written.
-    pub fn take(&mut self, cell: &Cell) -> Result<Option<Claim>> {
-        let folder = self.folder.join("cells").join(&cell.id);
+    pub(crate) fn take(&mut self, training: &Training) -> Result<Option<Claim>> {
+        let folder = self.folder.join("cells").join(&training.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let lock = match File::create(folder.join("lock")) {
             Ok(lock) => lock,
@@ -133,7 +139,7 @@ impl Cells {
         }
         // Another may have finished it between the last news and the lock.
         self.news()?;
-        if self.is_done(cell) {
+        if self.are_done(training) {
             remove(Claim { folder, lock });
             return Ok(None);
         }
@@ -145,20 +151,22 @@ impl Cells {
         let _ = std::fs::remove_dir_all(self.folder.join("cells"));
     }
 
-    /// Appends a finished cell's lines, its result last, all at once; its folder goes.
+    /// Appends the lines of finished cells, their results last, all at once, but for cells that are done already; the folder
+    /// goes.
     ///
     /// # Errors
     /// For a file that cannot be written or locked.
-    pub fn finish(&mut self, claim: Claim, lines: &[Line]) -> Result<()> {
+    pub fn finish(&mut self, claim: Claim, mut lines: Vec<Line>) -> Result<()> {
         let path = self.path();
         let alone = alone(&self.folder)?;
         self.news()?;
-        if !lines.iter().any(|line| matches!(line, Line::Result { cell, .. } if self.is_done(cell))) {
+        lines.retain(|line| !self.is_done(line.cell()));
+        if !lines.is_empty() {
             let append = || -> std::io::Result<()> {
                 let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
                 // Whatever is beyond the last whole line was cut short by a kill.
                 file.set_len(self.read.0)?;
-                file.write_all(&json_lines(lines)?)?;
+                file.write_all(&json_lines(&lines)?)?;
                 file.sync_data()
             };
             append().with_context(|| format!("cannot write {}", path.display()))?;
@@ -195,7 +203,7 @@ fn json_lines(lines: &[Line]) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Removes a done cell's folder. That it fails does no harm: whoever takes it up again finds the cell done.
+/// Removes a done training's folder. That it fails does no harm: whoever takes it up again finds its cells done.
 fn remove(claim: Claim) {
     let Claim { folder, lock } = claim;
     // A file that is open stays behind on some file systems.
@@ -211,6 +219,10 @@ mod tests {
     fn cell(id: &str) -> Cell {
         let trial = Trial { learning_rate: 0.1, weight_decay: 0.0, schedule: 4 };
         Cell { id: id.into(), phase: Phase::Tune, arm: "vanilla".into(), size: 9, seed: 0, trial }
+    }
+
+    fn training(id: &str) -> Training {
+        Training { name: id.into(), first: cell(id), others: vec![] }
     }
 
     fn result(id: &str) -> Line {
@@ -234,19 +246,25 @@ mod tests {
     fn a_cell_is_held_by_one_and_finished_once() {
         let folder = tempfile::tempdir().unwrap();
         let [mut one, mut other] = [Cells::new(folder.path()), Cells::new(folder.path())];
-        let claim = one.take(&cell("a")).unwrap().unwrap();
-        assert!(other.take(&cell("a")).unwrap().is_none() && !other.is_done(&cell("a")));
-        let second = other.take(&cell("b")).unwrap().unwrap();
-        one.finish(claim, &[evaluation(4), result("a")]).unwrap();
-        assert!(other.take(&cell("a")).unwrap().is_none() && other.is_done(&cell("a")));
+        let claim = one.take(&training("a")).unwrap().unwrap();
+        assert!(other.take(&training("a")).unwrap().is_none() && !other.is_done(&cell("a")));
+        let second = other.take(&training("b")).unwrap().unwrap();
+        one.finish(claim, vec![evaluation(4), result("a")]).unwrap();
+        assert!(other.take(&training("a")).unwrap().is_none() && other.is_done(&cell("a")));
         // Given up: another may have it.
         drop(second);
-        let claim = one.take(&cell("b")).unwrap().unwrap();
+        let claim = one.take(&training("b")).unwrap().unwrap();
         // A kill cut the last line of another.
         let path = folder.path().join("lines.jsonl");
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"resu").unwrap();
-        one.finish(claim, &[result("b")]).unwrap();
+        one.finish(claim, vec![result("b")]).unwrap();
         assert_eq!(Cells::new(folder.path()).news().unwrap(), [evaluation(4), result("a"), result("b")]);
+        // A cell more that the same training serves: it alone is added.
+        let more = Training { others: vec![cell("c")], ..training("a") };
+        let claim = one.take(&more).unwrap().unwrap();
+        one.finish(claim, vec![evaluation(4), result("a"), result("c")]).unwrap();
+        assert!(one.take(&more).unwrap().is_none());
+        assert_eq!(Cells::new(folder.path()).news().unwrap()[3..], [result("c")]);
         assert!(!folder.path().join("cells/a").exists() && !folder.path().join("cells/b").exists());
         one.close();
         assert!(!folder.path().join("cells").exists());
@@ -255,7 +273,7 @@ mod tests {
     #[test]
     fn evaluations_after_the_checkpoint_are_made_again() {
         let folder = tempfile::tempdir().unwrap();
-        let claim = Cells::new(folder.path()).take(&cell("a")).unwrap().unwrap();
+        let claim = Cells::new(folder.path()).take(&training("a")).unwrap().unwrap();
         assert!(claim.lines_up_to(9).unwrap().is_empty());
         claim.keep(&[evaluation(2), evaluation(4)]).unwrap();
         assert_eq!(claim.lines_up_to(4).unwrap(), [evaluation(2), evaluation(4)]);

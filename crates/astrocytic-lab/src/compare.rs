@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::report::{self, Summary};
 use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Status, Trial};
 use crate::step_cost::step_cost;
-use crate::worker::Job;
+use crate::worker::{Job, Training};
 
 /// How long an arm's energy is measured: the counters move on a thousand times a second.
 const ENERGY_MEASURED: Duration = Duration::from_secs(2);
@@ -78,9 +78,10 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
     // Every final run of an arm at a size is as long as a tuning run.
     let final_cells = config.arms.len() * config.sizes.len() * config.seeds as usize;
     let progress = Progress::cells(tuning.len() + final_cells);
-    let run = |cells: Vec<Cell>, lines: &mut Lines| {
-        let job = Job { config: config.clone(), sha256: sha256.clone(), device: execution.device.clone(), cells };
-        run_cells(job, folder, execution, lines, &progress)
+    let run = |cells: Vec<(String, Cell)>, lines: &mut Lines| {
+        let job =
+            Job { config: config.clone(), sha256: sha256.clone(), device: execution.device.clone(), trainings: vec![] };
+        run_cells(job, cells, folder, execution, lines, &progress)
     };
     run(tuning, &mut lines)?;
     let finals = final_cells_of(&config, &models, &lines.stored)?;
@@ -144,12 +145,12 @@ fn describe(
             true => step_cost(config, data, name, device, ENERGY_MEASURED)?.joules,
             false => None,
         };
-        let carried = if arm.carried { config.carried_tokens() } else { 0 };
-        let tokens = data.batches(config, config.sizes[0], 0, arm.carried)?.tokens_per_step();
+        let carried = if arm.is_carried() { config.carried_tokens() } else { 0 };
+        let tokens = data.batches(config, config.sizes[0], 0, arm.is_carried())?.tokens_per_step();
         Ok(ArmFacts {
             name: name.clone(),
             role: arm.role,
-            description: arm.description.into(),
+            description: arm.description.clone(),
             parameters: parameters(model)?,
             state_bytes: model.state_bytes(config.context + carried),
             // Of keys and values a token sees half of its own window on average, and all that are carried.
@@ -179,13 +180,13 @@ fn describe(
     })
 }
 
-fn tuning_cells(config: &ExperimentConfig, models: &[DecoderConfig]) -> Result<Vec<Cell>> {
+fn tuning_cells(config: &ExperimentConfig, models: &[DecoderConfig]) -> Result<Vec<(String, Cell)>> {
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
             for trial in config.trials() {
                 for seed in (0..config.tuning_seeds).map(|s| TUNING_SEED + s) {
-                    cells.push(config.cell(Phase::Tune, arm(name)?, model, Run { size, seed, trial })?);
+                    cells.push(named(config, Phase::Tune, name, model, Run { size, seed, trial })?);
                 }
             }
         }
@@ -194,17 +195,29 @@ fn tuning_cells(config: &ExperimentConfig, models: &[DecoderConfig]) -> Result<V
 }
 
 /// Final cells with the rates that did best on the tuning split.
-fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[Line]) -> Result<Vec<Cell>> {
+fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[Line]) -> Result<Vec<(String, Cell)>> {
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
             let trial = chosen_trial(name, size, lines)?;
             for seed in 0..config.seeds {
-                cells.push(config.cell(Phase::Final, arm(name)?, model, Run { size, seed, trial })?);
+                cells.push(named(config, Phase::Final, name, model, Run { size, seed, trial })?);
             }
         }
     }
     Ok(cells)
+}
+
+/// A cell after the name of its training.
+fn named(
+    config: &ExperimentConfig,
+    phase: Phase,
+    name: &str,
+    model: &DecoderConfig,
+    run: Run,
+) -> Result<(String, Cell)> {
+    let cell = config.cell(phase, &arm(name)?, model, run)?;
+    Ok((config.training_name(&cell, model)?, cell))
 }
 
 /// The point of the grid with the lowest mean tuning loss; a diverged run counts as infinite.
@@ -226,15 +239,28 @@ fn chosen_trial(name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
     best.map(|(trial, _)| *trial).ok_or_else(|| anyhow!("no tuning run of {name} at {size} tokens is stored"))
 }
 
-/// Has those of the job's cells run that have no result yet; `lines` get what was stored meanwhile, by whomever.
-fn run_cells(mut job: Job, folder: &Path, execution: &Execution, lines: &mut Lines, progress: &Progress) -> Result<()> {
-    let all = job.cells.len();
-    job.cells.retain(|cell| !lines.cells.is_done(cell));
-    progress.skip((all - job.cells.len()) as u64);
-    if job.cells.is_empty() {
+/// Has those of the cells run that have no result yet; `lines` get what was stored meanwhile, by whomever.
+fn run_cells(
+    mut job: Job,
+    mut cells: Vec<(String, Cell)>,
+    folder: &Path,
+    execution: &Execution,
+    lines: &mut Lines,
+    progress: &Progress,
+) -> Result<()> {
+    let all = cells.len();
+    cells.retain(|(_, cell)| !lines.cells.is_done(cell));
+    progress.skip((all - cells.len()) as u64);
+    if cells.is_empty() {
         return Ok(());
     }
-    let own: HashSet<&str> = job.cells.iter().map(|cell| cell.id.as_str()).collect();
+    for (name, cell) in &cells {
+        match job.trainings.iter_mut().find(|training| training.name == *name) {
+            Some(training) => training.others.push(cell.clone()),
+            None => job.trainings.push(Training { name: name.clone(), first: cell.clone(), others: vec![] }),
+        }
+    }
+    let own: HashSet<&str> = cells.iter().map(|(_, cell)| cell.id.as_str()).collect();
     execution.run(&job, folder, &mut || {
         for line in lines.cells.news()? {
             if own.contains(line.cell().id.as_str()) {
@@ -244,9 +270,9 @@ fn run_cells(mut job: Job, folder: &Path, execution: &Execution, lines: &mut Lin
         }
         Ok(())
     })?;
-    match job.cells.iter().find(|cell| !lines.cells.is_done(cell)) {
+    match cells.iter().find(|(_, cell)| !lines.cells.is_done(cell)) {
         None => Ok(()),
-        Some(cell) => bail!(
+        Some((_, cell)) => bail!(
             "the workers ended without a result of the cell {} ({} at {}, seed {}); start again to go on",
             cell.id,
             cell.arm,

@@ -21,6 +21,17 @@ const MOST_GROUPS: usize = 100;
 /// The data of an experiment, ready for training.
 pub struct Data(Kind);
 
+/// How a model reads a test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    /// Each window by itself.
+    Anew,
+    /// What its attention remembers goes on through each document.
+    Carried,
+    /// A read-out goes on learning, at that rate.
+    Learning(DynamicEvaluation, f32),
+}
+
 enum Kind {
     Text {
         tokenizer: Tokenizer,
@@ -247,38 +258,43 @@ impl Data {
         }
     }
 
-    /// Reads the test split, with a read-out that goes on learning at a given rate, if at any.
+    /// Reads the test split, once for all readings.
     ///
     /// # Errors
     /// For an empty split.
-    pub fn test_loss(
+    pub fn test_losses(
         &self,
         config: &ExperimentConfig,
         model: &Decoder,
-        carried: bool,
-        rate: Option<(DynamicEvaluation, f32)>,
+        readings: &[Reading],
         device: &Device,
-    ) -> Result<TestLoss> {
+    ) -> Result<Vec<TestLoss>> {
         match &self.0 {
             Kind::Text { test, tokenizer, .. } => {
-                let read = |carried, rate| -> Result<_> {
-                    let windows = windows(config, test, tokenizer, carried)?;
-                    Ok(match rate {
-                        Some((plasticity, rate)) => evaluate::plastic(model, &windows, plasticity, rate, device),
-                        None => evaluate::documents(model, &windows, device),
-                    })
+                let anew = windows(config, test, tokenizer, false)?;
+                let plain = evaluate::documents(model, &anew, device);
+                let loss_of_plain = evaluate::mean(&plain);
+                let learning = |reading: &Reading| match *reading {
+                    Reading::Learning(what, rate) => Some((what, rate)),
+                    Reading::Anew | Reading::Carried => None,
                 };
-                let documents = read(carried, rate)?;
-                let remembers = carried || rate.is_some();
-                let anew = if remembers { Some(evaluate::mean(&read(false, None)?)) } else { None };
-                let plasticity = rate.map(|(_, rate)| f64::from(rate));
-                Ok(TestLoss {
-                    loss: evaluate::mean(&documents),
-                    documents,
-                    accuracy: None,
-                    without_carry: anew,
-                    plasticity,
-                })
+                let learning: Vec<_> = readings.iter().filter_map(learning).collect();
+                let mut learned = evaluate::learning(model, &anew, &learning, device).into_iter();
+                let mut of = |reading: &Reading| -> Result<TestLoss> {
+                    let (documents, plasticity) = match *reading {
+                        Reading::Anew => (plain.clone(), None),
+                        Reading::Carried => {
+                            (evaluate::documents(model, &windows(config, test, tokenizer, true)?, device), None)
+                        }
+                        Reading::Learning(_, rate) => {
+                            (learned.next().expect("one for each that learns"), Some(f64::from(rate)))
+                        }
+                    };
+                    let without_carry = (*reading != Reading::Anew).then_some(loss_of_plain);
+                    let loss = evaluate::mean(&documents);
+                    Ok(TestLoss { loss, documents, accuracy: None, without_carry, plasticity })
+                };
+                readings.iter().map(&mut of).collect()
             }
             Kind::Examples { task, examples } => {
                 let windows = EvaluationWindows::of_examples(&examples.splits.test, 2 * config.batch)?;
@@ -288,13 +304,15 @@ impl Data {
                     tokens: group.iter().map(|example| example.tokens).sum(),
                 };
                 let groups = losses.chunks(losses.len().div_ceil(MOST_GROUPS)).map(sum).collect();
-                Ok(TestLoss {
-                    loss: evaluate::mean(&losses),
+                let loss = evaluate::mean(&losses);
+                let test = TestLoss {
+                    loss,
                     documents: groups,
                     accuracy: Some(accuracy),
                     without_carry: None,
                     plasticity: None,
-                })
+                };
+                Ok(vec![test; readings.len()])
             }
         }
     }

@@ -31,29 +31,32 @@ pub fn examples(
     (losses, hits as f64 / of as f64)
 }
 
-/// As [`documents`], with a read-out that goes on learning at that rate.
-pub(crate) fn plastic(
+/// As [`documents`], for each of several read-outs that go on learning: what, and at what rate.
+pub(crate) fn learning(
     model: &Decoder,
     windows: &EvaluationWindows,
-    plasticity: DynamicEvaluation,
-    rate: f32,
+    read_outs: &[(DynamicEvaluation, f32)],
     device: &Device,
-) -> Vec<DocumentLoss> {
-    let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
+) -> Vec<Vec<DocumentLoss>> {
+    let none = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
+    let mut losses = vec![none; read_outs.len()];
     let (vocabulary, d_model) = (model.config().vocabulary, model.config().d_model);
-    let new = || PlasticReadOut::new(vocabulary, d_model, plasticity, rate);
+    let new = |&(what, rate): &(DynamicEvaluation, f32)| PlasticReadOut::new(vocabulary, d_model, what, rate);
     // Documents come one after the other, each from its beginning to its end.
-    let (mut read_out, mut current) = (new(), 0);
+    let mut learned: Vec<PlasticReadOut> = read_outs.iter().map(new).collect();
+    let mut current = 0;
     for_each_batch(model, windows, device, |batch, features| {
         let logits: Vec<f32> = model.read_out(features.clone()).into_data().iter::<f32>().collect();
         let features: Vec<f32> = features.into_data().iter::<f32>().collect();
         let rows = features.chunks_exact(d_model).zip(logits.chunks_exact(vocabulary));
         for ((h, logits), (&document, &target)) in rows.zip(batch.documents.iter().zip(&batch.targets)) {
-            if document != current {
-                current = document;
-                if plasticity.through_documents { read_out.begin() } else { read_out = new() }
+            for ((read_out, learned), losses) in read_outs.iter().zip(&mut learned).zip(&mut losses) {
+                if document != current {
+                    if read_out.0.through_documents { learned.begin() } else { *learned = new(read_out) }
+                }
+                learned.read(h, logits, target as usize, &mut losses[document]);
             }
-            read_out.read(h, logits, target as usize, &mut losses[document]);
+            current = document;
         }
     });
     losses

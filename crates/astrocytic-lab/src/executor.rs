@@ -1,6 +1,6 @@
 //! Where cells are run: processes of this machine, or the tasks of a HyperQueue server or of a Slurm cluster.
 //!
-//! All of them start the same worker on the same shared folder; the lock of each cell keeps them out of each other's way.
+//! All of them start the same worker on the same shared folder; the lock of each training keeps them out of each other's way.
 
 use std::fs::File;
 use std::io::Read;
@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub enum Executor {
     /// Processes of this machine.
     Local,
-    /// The HyperQueue server that `hq` finds: a task for each cell.
+    /// The HyperQueue server that `hq` finds: a task for each training.
     HyperQueue,
     /// The Slurm cluster that `sbatch` submits to: an array job.
     Slurm,
@@ -37,7 +37,7 @@ pub struct Execution {
     /// Worker processes at a time on this machine.
     pub jobs: usize,
     /// A program that calls [`work`](crate::worker::work) for `worker JOB FOLDER`, with `--attached` to
-    /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the cells.
+    /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the trainings.
     pub program: PathBuf,
 }
 
@@ -58,7 +58,7 @@ impl Execution {
         let list = list.into_temp_path();
         let said = tempfile::Builder::new().prefix("said-").tempdir_in(&cells)?;
 
-        let count = job.cells.len();
+        let count = job.trainings.len();
         let commands = match self.executor {
             Executor::Local => (0..self.jobs.clamp(1, count)).map(|_| self.local(&list, &folder)).collect(),
             Executor::HyperQueue => vec![self.hyperqueue(&list, &folder, said.path(), count)],
@@ -100,7 +100,7 @@ impl Execution {
         command
     }
 
-    /// A task a cell, so that the server's own tools show how far it is and a lost task is run again by it.
+    /// A task a training, so that the server's own tools show how far it is and a lost task is run again by it.
     fn hyperqueue(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Command {
         let mut command = Command::new("hq");
         command.args(["submit", "--wait", "--name", "astrocytic", "--cpus", "1", "--stdout", "none"]);

@@ -8,14 +8,15 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::arms::{Arm, arm};
+use crate::arms::{Arm, Beyond, arm};
 use crate::cells::Claim;
 use crate::checkpoint::Checkpoint;
-use crate::data::Data;
+use crate::data::{Data, Reading};
 use crate::evaluate;
-use crate::plastic::RATES;
+use crate::plastic;
 use crate::results::{Cell, Line, Phase, Status, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
+use crate::worker::Training;
 
 /// More seeds would meet those of the tuning runs.
 const MOST_SEEDS: u64 = 1_000;
@@ -262,7 +263,7 @@ impl ExperimentConfig {
             bail!("sizes: {examples} examples of up to {} tokens are more than {MOST_TOKENS} tokens", self.context);
         }
         for name in self.arms.iter().filter(|_| !text) {
-            if arm(name)?.carried || arm(name)?.plastic.is_some() {
+            if arm(name)?.beyond != Beyond::Nothing {
                 bail!("arms: {name} remembers what it read before, which examples of a task do not have");
             }
         }
@@ -322,9 +323,29 @@ impl ExperimentConfig {
     /// For an arm that is none.
     pub fn cell(&self, phase: Phase, arm: &Arm, model: &DecoderConfig, run: Run) -> Result<Cell> {
         let Run { size, seed, trial } = run;
-        let mut cell = Cell { id: String::new(), phase, arm: arm.name.into(), size, seed, trial };
-        // What other cells there are does not matter to this one.
-        let own = Self {
+        let mut cell = Cell { id: String::new(), phase, arm: arm.name.clone(), size, seed, trial };
+        let mut text =
+            serde_json::to_string(&(self.of_one_run(), model, &cell, self.training(&cell, arm.is_carried())))?;
+        if arm.given(size, seed) != (size, seed) {
+            text += &serde_json::to_string(&arm.given(size, seed))?;
+        }
+        if let Beyond::Learned(_) = arm.beyond {
+            text += &serde_json::to_string(&plastic::RATES)?;
+        }
+        cell.id = name_of(&text);
+        Ok(cell)
+    }
+
+    /// A name for what a cell trains: cells that differ only in what is done with the trained model have the same.
+    pub(crate) fn training_name(&self, cell: &Cell, model: &DecoderConfig) -> Result<String> {
+        let arm = arm(&cell.arm)?;
+        let given = arm.given(cell.size, cell.seed);
+        Ok(name_of(&serde_json::to_string(&(self.of_one_run(), model, given, self.training(cell, arm.is_carried())))?))
+    }
+
+    /// What other runs there are does not matter to one.
+    fn of_one_run(&self) -> Self {
+        Self {
             arms: vec![],
             sizes: vec![],
             seeds: 0,
@@ -333,14 +354,12 @@ impl ExperimentConfig {
             weight_decays: vec![],
             schedules: vec![],
             ..self.clone()
-        };
-        let mut text = serde_json::to_string(&(&own, model, &cell, self.training(&cell, arm.carried)))?;
-        if arm.given(size, seed) != (size, seed) {
-            text += &serde_json::to_string(&arm.given(size, seed))?;
         }
-        cell.id = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Ok(cell)
     }
+}
+
+fn name_of(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 /// What distinguishes the runs of an arm.
@@ -354,59 +373,82 @@ pub struct Run {
     pub trial: Trial,
 }
 
-/// Runs one cell, or goes on with it from its checkpoint: trains, keeps the best weights, and for a final cell reads the
-/// test split once. Returns its evaluations and its result.
+/// Trains for cells that train alike, or goes on from a checkpoint, keeps the best weights, and tests them as each cell's arm
+/// does; the test split is read for final cells only, once. Returns the evaluations and the result of each.
 ///
 /// # Errors
 /// For a configuration that does not hold, or a checkpoint that cannot be read or written.
-pub fn run_cell(
+pub(crate) fn run_training(
     config: &ExperimentConfig,
     data: &Data,
-    cell: &Cell,
+    training: &Training,
     device: &Device,
     claim: &Claim,
 ) -> Result<Vec<Line>> {
+    let Training { first, others, .. } = training;
     let device = device.clone().autodiff();
-    let arm = arm(&cell.arm)?;
-    let model = arm.model(data.sizes(config))?;
-    let (size, seed) = arm.given(cell.size, cell.seed);
-    let batches = data.batches(config, size, seed, arm.carried)?;
-    let tuning = data.tuning_windows(config, arm.carried)?;
+    let trained = arm(&first.arm)?;
+    let carried = trained.is_carried();
+    let model = trained.model(data.sizes(config))?;
+    let (size, seed) = trained.given(first.size, first.seed);
+    let batches = data.batches(config, size, seed, carried)?;
+    let tuning = data.tuning_windows(config, carried)?;
     let model = model.init_seeded(derive_seed(seed, "weights", 0), &device);
-    let training = TrainingConfig { seed, ..config.training(cell, arm.carried) };
+    let how = TrainingConfig { seed, ..config.training(first, carried) };
     let mut lines = Vec::new();
     let checkpoint = Checkpoint::new(claim.folder());
-    let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
+    let outcome = train(model, &how, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
         Event::Begun { step } => {
             lines = claim.lines_up_to(step)?;
             Ok(())
         }
         Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
-            lines.push(Line::Evaluation { cell: cell.clone(), step, tokens, train_loss, tuning_loss });
+            lines.push(Line::Evaluation { cell: first.clone(), step, tokens, train_loss, tuning_loss });
             claim.keep(&lines)
         }
         Event::Step { .. } => Ok(()),
     })?;
-    let (device, mut tuning_loss, mut rate) = (device.inner(), outcome.standing.best_loss, None);
-    if let Some(plasticity) = arm.plastic.filter(|_| !outcome.diverged) {
-        let read = |rate| evaluate::plastic(&outcome.model, &tuning, plasticity, rate, &device);
-        let loss = |&rate: &f32| evaluate::mean(&read(rate));
-        let tried = RATES.iter().map(|rate| (loss(rate), *rate));
-        let best = tried.min_by(|a, b| a.0.total_cmp(&b.0));
-        (tuning_loss, rate) = best.map_or((tuning_loss, None), |(loss, rate)| (loss, Some((plasticity, rate))));
+    let device = device.inner();
+    let cells: Vec<&Cell> = std::iter::once(first).chain(others).collect();
+    let mut read = Vec::new();
+    for cell in &cells {
+        read.push(match arm(&cell.arm)?.beyond {
+            Beyond::Nothing => (Reading::Anew, outcome.standing.best_loss),
+            Beyond::Carried => (Reading::Carried, outcome.standing.best_loss),
+            Beyond::Learned(what) if outcome.diverged => (Reading::Learning(what, plastic::RATES[0]), f64::NAN),
+            Beyond::Learned(what) => {
+                let learning = plastic::RATES.map(|rate| (what, rate));
+                let losses = evaluate::learning(&outcome.model, &tuning, &learning, &device);
+                let tried = losses.iter().map(|documents| evaluate::mean(documents)).zip(plastic::RATES);
+                let best = tried.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are rates");
+                (Reading::Learning(what, best.1), best.0)
+            }
+        });
     }
-    let reads_test = cell.phase == Phase::Final && !outcome.diverged;
-    let test = reads_test.then(|| data.test_loss(config, &outcome.model, arm.carried, rate, &device)).transpose()?;
-    lines.push(Line::Result {
-        cell: cell.clone(),
-        status: if outcome.diverged { Status::Diverged } else { Status::Finished },
-        best_step: outcome.standing.best_step,
-        steps: outcome.standing.step,
-        tuning_loss,
-        test,
-        tokens_per_second: outcome.tokens_per_second,
-        seconds: outcome.standing.seconds,
-    });
+    let reads_test = first.phase == Phase::Final && !outcome.diverged;
+    let tests = match reads_test {
+        true => {
+            let readings: Vec<Reading> = read.iter().map(|(reading, _)| *reading).collect();
+            data.test_losses(config, &outcome.model, &readings, &device)?.into_iter().map(Some).collect()
+        }
+        false => vec![None; cells.len()],
+    };
+    let evaluations = lines.clone();
+    for other in others {
+        lines.extend(evaluations.iter().cloned().map(|line| line.of(other)));
+    }
+    for ((cell, (_, tuning_loss)), test) in cells.into_iter().zip(read).zip(tests) {
+        lines.push(Line::Result {
+            cell: cell.clone(),
+            status: if outcome.diverged { Status::Diverged } else { Status::Finished },
+            best_step: outcome.standing.best_step,
+            steps: outcome.standing.step,
+            tuning_loss,
+            test,
+            tokens_per_second: outcome.tokens_per_second,
+            seconds: outcome.standing.seconds,
+        });
+    }
     Ok(lines)
 }
 

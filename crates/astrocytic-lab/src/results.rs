@@ -220,6 +220,13 @@ impl Line {
             Line::Evaluation { cell, .. } | Line::Result { cell, .. } => cell,
         }
     }
+
+    /// The same of another run.
+    pub(crate) fn of(mut self, other: &Cell) -> Self {
+        let (Line::Evaluation { cell, .. } | Line::Result { cell, .. }) = &mut self;
+        cell.clone_from(other);
+        self
+    }
 }
 
 /// Figures in JSON: twelve digits, because `serde_json` reads back the last of seventeen only nearly right, and a report

@@ -11,9 +11,9 @@ use astrocytic_models::{Decoder, DecoderConfig, save};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::arms::{arm, parameters};
+use crate::arms::{Beyond, arm, parameters};
 use crate::checkpoint::Checkpoint;
-use crate::data::Data;
+use crate::data::{Data, Reading};
 use crate::experiment::{Budget, ExperimentConfig};
 use crate::progress::Progress;
 use crate::tensorboard::EventFile;
@@ -102,13 +102,13 @@ impl Session {
             ..Budget::Full.config(&config.corpus)?
         };
         experiment.validate()?;
-        if arm(&config.arm)?.plastic.is_some() {
+        if let Beyond::Learned(_) = arm(&config.arm)?.beyond {
             bail!("arm {}: its read-out learns in tests of `compare`; train the arm that it is made of", config.arm);
         }
         if arm(&config.arm)?.given(2, 0) != (2, 0) {
             bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);
         }
-        let carried = arm(&config.arm)?.carried;
+        let carried = arm(&config.arm)?.is_carried();
         let training = TrainingConfig {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
@@ -173,7 +173,8 @@ impl Session {
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
-        let test_loss = data.test_loss(&experiment, &outcome.model, carried, None, &device.inner())?.loss;
+        let reading = if carried { Reading::Carried } else { Reading::Anew };
+        let test_loss = data.test_losses(&experiment, &outcome.model, &[reading], &device.inner())?[0].loss;
         save(&outcome.model, folder)?;
         let result = SessionResult {
             parameters,

@@ -37,10 +37,10 @@ fn measure(config: &ExperimentConfig, data: &Data, name: &str, device: &str, lea
     let arm = arm(name)?;
     let model = arm.model(data.sizes(config))?;
     let run = Run { size: config.sizes[0], seed: 0, trial: config.trials()[0] };
-    let cell = config.cell(Phase::Tune, arm, &model, run)?;
-    let batches = data.batches(config, run.size, 0, arm.carried)?;
+    let cell = config.cell(Phase::Tune, &arm, &model, run)?;
+    let batches = data.batches(config, run.size, 0, arm.is_carried())?;
     let model = model.init_seeded(derive_seed(0, "weights", 0), &crate::device::parse(device)?.autodiff());
-    let mut learner = Learner::new(model, &config.training(&cell, arm.carried), 0)?;
+    let mut learner = Learner::new(model, &config.training(&cell, arm.is_carried()), 0)?;
     learner = learner.step(&batches.batch(0)).0;
     let mut meter = Meter::new(device);
     let started = Instant::now();

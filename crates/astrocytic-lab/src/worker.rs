@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::cells::Cells;
 use crate::data::Data;
 use crate::device;
-use crate::experiment::{ExperimentConfig, run_cell};
+use crate::experiment::{ExperimentConfig, run_training};
 use crate::results::Cell;
 
 /// How long to wait before a cell that another holds is asked for again.
@@ -25,10 +25,19 @@ pub(crate) struct Job {
     /// Of the tokens: this machine's corpus may be another.
     pub(crate) sha256: String,
     pub(crate) device: String,
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) trainings: Vec<Training>,
 }
 
-/// Which of a job's cells are a worker's: those whose place leaves `remainder` when divided by `parts`.
+/// Cells that need the same training: what is done with the trained model differs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Training {
+    /// Names it in the results folder.
+    pub(crate) name: String,
+    pub(crate) first: Cell,
+    pub(crate) others: Vec<Cell>,
+}
+
+/// Which of a job's trainings are a worker's: those whose place leaves `remainder` when divided by `parts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Counted from 0.
@@ -53,11 +62,11 @@ pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
     if share.remainder >= share.parts {
         bail!("worker: part {} of {} is none", share.remainder, share.parts);
     }
-    let own: Vec<&Cell> = job.cells.iter().skip(share.remainder).step_by(share.parts).collect();
+    let own: Vec<&Training> = job.trainings.iter().skip(share.remainder).step_by(share.parts).collect();
     let device = device::parse(&job.device)?;
     let mut cells = Cells::new(folder);
     cells.news()?;
-    if own.iter().all(|cell| cells.is_done(cell)) {
+    if own.iter().all(|training| cells.are_done(training)) {
         return Ok(());
     }
     let data = Data::prepare(&job.config, Some(folder))?;
@@ -67,16 +76,16 @@ pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
     loop {
         cells.news()?;
         let mut held_by_others = false;
-        for cell in &own {
-            if cells.is_done(cell) {
+        for training in &own {
+            if cells.are_done(training) {
                 continue;
             }
-            match cells.take(cell)? {
+            match cells.take(training)? {
                 Some(claim) => {
-                    let lines = run_cell(&job.config, &data, cell, &device, &claim)?;
-                    cells.finish(claim, &lines)?;
+                    let lines = run_training(&job.config, &data, training, &device, &claim)?;
+                    cells.finish(claim, lines)?;
                 }
-                None => held_by_others |= !cells.is_done(cell),
+                None => held_by_others |= !cells.are_done(training),
             }
         }
         if !held_by_others {

@@ -30,8 +30,10 @@ pub struct LayerSpec {
     pub plasticity: Plasticity,
     /// What a read is divided by.
     pub normalizer: Normalizer,
-    /// Whether β is `sigmoid(x w + b)` rather than 1.
+    /// Whether β is `b_max sigmoid(x w + b)` rather than 1.
     pub write_gate: bool,
+    /// b_max, in (0, 2].
+    pub largest_write: f64,
     /// Width of the short convolution on q, k and v, 0 for none.
     pub convolution: usize,
     /// Whether reads are gated by `silu(x W + b)`.
@@ -58,6 +60,7 @@ impl LayerSpec {
             plasticity: Plasticity::Hebbian,
             normalizer: Normalizer::Calcium { alpha: 1.0 },
             write_gate: false,
+            largest_write: 1.0,
             convolution: 0,
             output_gate: false,
             position: Position::None,
@@ -395,7 +398,8 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
         };
         let mut strength = head(&release, kv_heads, h, 1);
         if spec.write_gate {
-            let graded: Vec<f64> = head(&write_gate, kv_heads, h, 1).into_iter().map(sigmoid).collect();
+            let graded: Vec<f64> =
+                head(&write_gate, kv_heads, h, 1).iter().map(|&z| spec.largest_write * sigmoid(z)).collect();
             strength = times(&strength, &graded);
         }
         let writes = Writes { key: &written, value: &value, log_decay: &log_decay, strength: &strength };
@@ -549,7 +553,7 @@ pub fn backward(
         for (t, (&d_strength, &d_log_decay)) in by.strength.iter().zip(&by.log_decay).enumerate() {
             let i = t * kv_heads + h;
             if spec.write_gate {
-                d_write_gate[i] = sigmoid_vjp(tape.write_gate[i], d_strength * tape.release[i]);
+                d_write_gate[i] = sigmoid_vjp(tape.write_gate[i], spec.largest_write * d_strength * tape.release[i]);
             }
             let d_rate = match spec.decay {
                 Decay::None | Decay::Fixed => continue,

@@ -39,6 +39,7 @@ fn specs() -> Vec<(&'static str, LayerSpec)> {
         ("delta, hedgehog", LayerSpec { write_gate: true, ..delta(Hedgehog) }),
         ("delta, dpfp", LayerSpec { normalizer: Normalizer::None, ..delta(Dpfp { nu: 1 }) }),
         ("tripartite", tripartite.clone()),
+        ("negative eigenvalues", LayerSpec { largest_write: 2.0, ..tripartite.clone() }),
         ("grouped", LayerSpec { kv_heads: 1, decay: Decay::Gated, convolution: 2, bias: false, ..base() }),
         ("grouped, random", LayerSpec { heads: 4, ..map(PositiveRandom { features: 4 }) }.grouped(2)),
         ("grouped, tripartite", LayerSpec { position: rotary, ..tripartite.clone() }.grouped(1)),

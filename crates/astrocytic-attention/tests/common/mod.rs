@@ -66,6 +66,7 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         ("delta, gated decay", delta().with_feature_map(Map::Identity).with_decay(DecayConfig::Gated)),
         ("delta, no norm", delta().with_normalizer(Normalizer::None).with_feature_map(Map::Relu)),
         ("grouped queries", base().with_kv_heads(Some(1)).with_decay(DecayConfig::Gated).with_convolution(2)),
+        ("negative eigenvalues", Config::tripartite(D_MODEL, HEADS).with_largest_write(2.0).with_chunk(5)),
         ("grouped, delta", Config::tripartite(D_MODEL, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
         ("two groups", four().with_decay(DecayConfig::Gated).with_convolution(2).with_write_gate(true)),
         ("two groups, random", four().with_feature_map(random)),
