@@ -9,7 +9,7 @@ use astrocytic_models::{DecoderConfig, SwappedLayer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::plastic::DynamicEvaluation;
+use crate::learning::{Learning, Learns};
 use crate::results::Role;
 
 /// Base of rotary positions in every arm that has them.
@@ -26,8 +26,8 @@ pub enum Beyond {
     /// What its attention remembers, memory or keys and values, goes on from window to window, in training and through each
     /// document of a test.
     Carried,
-    /// What its read-out learns from the text that it is tested on.
-    Learned(DynamicEvaluation),
+    /// What it learns from the text that it is tested on.
+    Learned(Learning),
 }
 
 /// One arm: a model, and what it knows beyond its window.
@@ -56,23 +56,28 @@ struct Model {
 }
 
 /// What may follow a model's name, what the arm knows beyond its window then, and a line on it.
-const ENDINGS: [(&str, Beyond, &str); 5] = [
+const ENDINGS: [(&str, Beyond, &str); 6] = [
     ("-carried", Beyond::Carried, "its memory goes on from window to window, through whole documents"),
     ("-cached", Beyond::Carried, "it sees the keys and values of the four windows before"),
     (
         "-plastic",
-        Beyond::Learned(DynamicEvaluation { last_tokens: false, through_documents: false }),
+        Beyond::Learned(Learning { learns: Learns::ReadOut, through_documents: false }),
         "its read-out goes on learning from each document that it is tested on, by the delta rule",
     ),
     (
         "-memory",
-        Beyond::Learned(DynamicEvaluation { last_tokens: true, through_documents: false }),
+        Beyond::Learned(Learning { learns: Learns::Memory, through_documents: false }),
         "with a memory of what followed the last tokens of each document that it is tested on, beside a plastic read-out",
     ),
     (
         "-memory-through",
-        Beyond::Learned(DynamicEvaluation { last_tokens: true, through_documents: true }),
+        Beyond::Learned(Learning { learns: Learns::Memory, through_documents: true }),
         "with such a memory, and plastic read-out, through all documents that it is tested on",
+    ),
+    (
+        "-dynamic",
+        Beyond::Learned(Learning { learns: Learns::AllWeights, through_documents: true }),
+        "all its weights go on learning through all documents that it is tested on, by gradient descent (dynamic evaluation)",
     ),
 ];
 
@@ -426,7 +431,7 @@ mod tests {
         assert_eq!(of("vanilla"), (Role::Baseline, Beyond::Nothing));
         assert_eq!(of("vanilla-cached"), (Role::Control, Beyond::Carried));
         assert_eq!(of("tripartite-carried"), (Role::Astrocytic, Beyond::Carried));
-        let through = DynamicEvaluation { last_tokens: true, through_documents: true };
+        let through = Learning { learns: Learns::Memory, through_documents: true };
         assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));
         for name in ["vanila", "-memory", "vanilla-memory-cached", "memory"] {
             assert!(arm(name).is_err_and(|e| e.to_string().contains("tripartite")), "{name}");

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::arms::{Sizes, arm};
 use crate::evaluate;
 use crate::experiment::ExperimentConfig;
-use crate::plastic::DynamicEvaluation;
+use crate::learning::{self, Learning};
 use crate::results::{CorpusFacts, DocumentLoss, TestLoss};
 
 /// Examples are stored in so many groups at most: a document of the bootstrap each.
@@ -28,8 +28,8 @@ pub enum Reading {
     Anew,
     /// What its attention remembers goes on through each document.
     Carried,
-    /// A read-out goes on learning, at that rate.
-    Learning(DynamicEvaluation, f32),
+    /// It goes on learning, at that rate.
+    Learning(Learning, f32),
 }
 
 enum Kind {
@@ -274,12 +274,12 @@ impl Data {
                 let anew = windows(config, test, tokenizer, false)?;
                 let plain = evaluate::documents(model, &anew, device);
                 let loss_of_plain = evaluate::mean(&plain);
-                let learning = |reading: &Reading| match *reading {
-                    Reading::Learning(what, rate) => Some((what, rate)),
+                let way = |reading: &Reading| match *reading {
+                    Reading::Learning(way, rate) => Some((way, rate)),
                     Reading::Anew | Reading::Carried => None,
                 };
-                let learning: Vec<_> = readings.iter().filter_map(learning).collect();
-                let mut learned = evaluate::learning(model, &anew, &learning, device).into_iter();
+                let ways: Vec<_> = readings.iter().filter_map(way).collect();
+                let mut learned = learning::losses(model, &anew, &ways, device).into_iter();
                 let mut of = |reading: &Reading| -> Result<TestLoss> {
                     let (documents, plasticity) = match *reading {
                         Reading::Anew => (plain.clone(), None),

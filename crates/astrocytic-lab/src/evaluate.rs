@@ -5,7 +5,6 @@ use astrocytic_models::Decoder;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::plastic::{DynamicEvaluation, PlasticReadOut};
 use crate::results::DocumentLoss;
 
 /// −ln p summed over each document or example. `model` is to be on a device without autodiff.
@@ -31,37 +30,6 @@ pub fn examples(
     (losses, hits as f64 / of as f64)
 }
 
-/// As [`documents`], for each of several read-outs that go on learning: what, and at what rate.
-pub(crate) fn learning(
-    model: &Decoder,
-    windows: &EvaluationWindows,
-    read_outs: &[(DynamicEvaluation, f32)],
-    device: &Device,
-) -> Vec<Vec<DocumentLoss>> {
-    let none = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
-    let mut losses = vec![none; read_outs.len()];
-    let (vocabulary, d_model) = (model.config().vocabulary, model.config().d_model);
-    let new = |&(what, rate): &(DynamicEvaluation, f32)| PlasticReadOut::new(vocabulary, d_model, what, rate);
-    // Documents come one after the other, each from its beginning to its end.
-    let mut learned: Vec<PlasticReadOut> = read_outs.iter().map(new).collect();
-    let mut current = 0;
-    for_each_batch(model, windows, device, |batch, features| {
-        let logits: Vec<f32> = model.read_out(features.clone()).into_data().iter::<f32>().collect();
-        let features: Vec<f32> = features.into_data().iter::<f32>().collect();
-        let rows = features.chunks_exact(d_model).zip(logits.chunks_exact(vocabulary));
-        for ((h, logits), (&document, &target)) in rows.zip(batch.documents.iter().zip(&batch.targets)) {
-            for ((read_out, learned), losses) in read_outs.iter().zip(&mut learned).zip(&mut losses) {
-                if document != current {
-                    if read_out.0.through_documents { learned.begin() } else { *learned = new(read_out) }
-                }
-                learned.read(h, logits, target as usize, &mut losses[document]);
-            }
-            current = document;
-        }
-    });
-    losses
-}
-
 /// The loss of each document, and how many of its targets are the likeliest token.
 fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<DocumentLoss>, Vec<u64>) {
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
@@ -82,7 +50,7 @@ fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<
 }
 
 /// Gives each batch with what the read-out reads at its places, `[places, d_model]`.
-fn for_each_batch(
+pub(crate) fn for_each_batch(
     model: &Decoder,
     windows: &EvaluationWindows,
     device: &Device,

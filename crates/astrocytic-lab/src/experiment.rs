@@ -13,7 +13,7 @@ use crate::cells::Claim;
 use crate::checkpoint::Checkpoint;
 use crate::data::{Data, Reading};
 use crate::evaluate;
-use crate::plastic;
+use crate::learning;
 use crate::results::{Cell, Line, Phase, Status, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 use crate::worker::Training;
@@ -329,8 +329,8 @@ impl ExperimentConfig {
         if arm.given(size, seed) != (size, seed) {
             text += &serde_json::to_string(&arm.given(size, seed))?;
         }
-        if let Beyond::Learned(_) = arm.beyond {
-            text += &serde_json::to_string(&plastic::RATES)?;
+        if let Beyond::Learned(way) = arm.beyond {
+            text += &serde_json::to_string(&(way, way.rates()))?;
         }
         cell.id = name_of(&text);
         Ok(cell)
@@ -415,13 +415,13 @@ pub(crate) fn run_training(
         read.push(match arm(&cell.arm)?.beyond {
             Beyond::Nothing => (Reading::Anew, outcome.standing.best_loss),
             Beyond::Carried => (Reading::Carried, outcome.standing.best_loss),
-            Beyond::Learned(what) if outcome.diverged => (Reading::Learning(what, plastic::RATES[0]), f64::NAN),
-            Beyond::Learned(what) => {
-                let learning = plastic::RATES.map(|rate| (what, rate));
-                let losses = evaluate::learning(&outcome.model, &tuning, &learning, &device);
-                let tried = losses.iter().map(|documents| evaluate::mean(documents)).zip(plastic::RATES);
-                let best = tried.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are rates");
-                (Reading::Learning(what, best.1), best.0)
+            Beyond::Learned(way) if outcome.diverged => (Reading::Learning(way, 0.0), f64::NAN),
+            Beyond::Learned(way) => {
+                let tried = way.rates().map(|rate| (way, rate));
+                let losses = learning::losses(&outcome.model, &tuning, &tried, &device);
+                let losses = losses.iter().map(|documents| evaluate::mean(documents)).zip(way.rates());
+                let best = losses.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are rates");
+                (Reading::Learning(way, best.1), best.0)
             }
         });
     }

@@ -6,24 +6,12 @@
 
 use crate::results::DocumentLoss;
 
-/// Rates that are tried on the tuning split.
-pub(crate) const RATES: [f32; 5] = [0.1, 0.2, 0.4, 0.8, 1.6];
-
 /// Rates of the memories of the last one, two and three tokens, as multiples of the read-out's: what is seen seldom is learned
 /// at once.
 const OF_LAST_TOKENS: [f32; 3] = [1.25, 2.5, 3.75];
 
 /// Rows of a memory; keys that share one interfere.
 const ROWS: usize = 1 << 15;
-
-/// What of an arm's read-out goes on learning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DynamicEvaluation {
-    /// Besides the read-out itself a memory of what followed the last one, two and three tokens.
-    pub last_tokens: bool,
-    /// It goes on from document to document, instead of beginning anew in each.
-    pub through_documents: bool,
-}
 
 /// What was learned so far.
 pub(crate) struct PlasticReadOut {
@@ -37,9 +25,9 @@ pub(crate) struct PlasticReadOut {
 }
 
 impl PlasticReadOut {
-    /// One that has learned nothing.
-    pub(crate) fn new(vocabulary: usize, d_model: usize, plasticity: DynamicEvaluation, rate: f32) -> Self {
-        let memories = if plasticity.last_tokens { OF_LAST_TOKENS.len() } else { 0 };
+    /// One that has learned nothing, with a memory of what followed the last tokens or without.
+    pub(crate) fn new(vocabulary: usize, d_model: usize, remembers: bool, rate: f32) -> Self {
+        let memories = if remembers { OF_LAST_TOKENS.len() } else { 0 };
         Self {
             read_out: vec![0.0; vocabulary * d_model],
             memories: vec![vec![None; ROWS]; memories],
@@ -105,9 +93,6 @@ fn place(key: &[usize]) -> usize {
 mod tests {
     use super::*;
 
-    const READ_OUT: DynamicEvaluation = DynamicEvaluation { last_tokens: false, through_documents: false };
-    const BOTH: DynamicEvaluation = DynamicEvaluation { last_tokens: true, through_documents: false };
-
     fn nats(read_out: &mut PlasticReadOut, h: &[f32], logits: &[f32], target: usize) -> f64 {
         let mut loss = DocumentLoss { nats: 0.0, tokens: 0 };
         read_out.read(h, logits, target, &mut loss);
@@ -117,7 +102,7 @@ mod tests {
     #[test]
     fn a_step_is_the_losss_gradient() {
         let (h, logits) = ([1.0, -2.0, 0.5], [0.3, -0.1, 0.7, 0.0]);
-        let mut read_out = PlasticReadOut::new(4, 3, READ_OUT, 0.01);
+        let mut read_out = PlasticReadOut::new(4, 3, false, 0.01);
         let found = nats(&mut read_out, &h, &logits, 1);
         let p: Vec<f64> = logits.iter().map(|&z: &f32| f64::from(z).exp()).collect();
         let all: f64 = p.iter().sum();
@@ -136,14 +121,14 @@ mod tests {
     fn what_followed_the_last_tokens_is_remembered() {
         // What the read-out reads says nothing here; the text repeats itself, each token decided by the two before it.
         let text = [0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0, 2];
-        let of = |plasticity| {
-            let mut read_out = PlasticReadOut::new(3, 2, plasticity, 0.8);
+        let of = |remembers| {
+            let mut read_out = PlasticReadOut::new(3, 2, remembers, 0.8);
             text.map(|target| nats(&mut read_out, &[1.0, 0.0], &[0.0; 3], target))
         };
-        let (alone, both) = (of(READ_OUT), of(BOTH));
+        let (alone, both) = (of(false), of(true));
         let last = |losses: [f64; 20]| losses[12..].iter().sum::<f64>() / 8.0;
         assert!(last(both) < 0.1 && last(alone) > 0.8, "{alone:?} {both:?}");
-        let mut read_out = PlasticReadOut::new(3, 2, BOTH, 0.8);
+        let mut read_out = PlasticReadOut::new(3, 2, true, 0.8);
         let first = nats(&mut read_out, &[1.0, 0.0], &[0.0; 3], 0);
         assert!((first - 3f64.ln()).abs() < 1e-6);
         read_out.begin();

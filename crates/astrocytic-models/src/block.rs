@@ -164,6 +164,16 @@ impl Block {
         }
     }
 
+    /// Drops nothing any more, in training either.
+    pub(crate) fn stop_dropout(&mut self) {
+        self.dropout.prob = 0.0;
+        match &mut self.attention {
+            Attention::Astrocytic(layer) => layer.write_dropout.prob = 0.0,
+            Attention::Softmax(layer) => layer.dropout.prob = 0.0,
+            _ => {}
+        }
+    }
+
     /// `[batch, steps, d_model]` to the same; `attend` is the attention, or what is to stand in its place.
     pub fn forward_with(&self, x: Tensor<3>, attend: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
         if self.norm_first {

@@ -283,6 +283,13 @@ impl Decoder {
         self.logits(self.hidden(tokens, input))
     }
 
+    /// The same without dropout, in training too.
+    pub fn without_dropout(mut self) -> Self {
+        self.dropout.prob = 0.0;
+        self.blocks.iter_mut().for_each(Block::stop_dropout);
+        self
+    }
+
     /// What leaves the last block.
     fn hidden(&self, tokens: Tensor<2, Int>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
         let x = self.dropout.forward(self.embed(tokens, 0));
