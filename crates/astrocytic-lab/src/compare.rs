@@ -23,7 +23,7 @@ use crate::worker::{Job, Training};
 /// How long an arm's energy is measured: the counters move on a thousand times a second.
 const ENERGY_MEASURED: Duration = Duration::from_secs(2);
 
-/// First seed of the tuning runs; final runs count from 0.
+/// First seed of the tuning runs; those of final runs are below it.
 const TUNING_SEED: u64 = 1_000;
 
 /// Runs what `folder` does not yet hold of the experiment and writes the report there.
@@ -168,7 +168,7 @@ fn describe(
         corpus: data.facts(config),
         arms: arms.collect::<Result<_>>()?,
         sizes: config.sizes.clone(),
-        seeds: (0..config.seeds).collect(),
+        seeds: config.final_seeds().collect(),
         tuning_seeds: (0..config.tuning_seeds).map(|s| TUNING_SEED + s).collect(),
         trials: config.trials(),
         context: config.context,
@@ -200,7 +200,7 @@ fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
             let trial = chosen_trial(name, size, lines)?;
-            for seed in 0..config.seeds {
+            for seed in config.final_seeds() {
                 cells.push(named(config, Phase::Final, name, model, Run { size, seed, trial })?);
             }
         }

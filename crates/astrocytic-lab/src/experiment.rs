@@ -39,6 +39,9 @@ pub struct ExperimentConfig {
     pub sizes: Vec<u64>,
     /// Number of seeds of the final runs.
     pub seeds: u64,
+    /// The first of them: a search and what is reported after it should not share seeds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_seed: u64,
     /// Number of seeds of the tuning runs, other ones.
     pub tuning_seeds: u64,
     /// Grid on which every arm is tuned at every size.
@@ -141,6 +144,7 @@ impl Budget {
             arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate"]),
             sizes: vec![4_096, 16_384],
             seeds: 3,
+            first_seed: 0,
             tuning_seeds: 1,
             learning_rates: vec![3e-3, 8e-3],
             weight_decays: vec![0.5],
@@ -228,8 +232,13 @@ impl ExperimentConfig {
         if self.seeds == 0 || self.tuning_seeds == 0 {
             bail!("seeds: at least 1 is needed (3 for an ablation, 5 for a headline)");
         }
-        if self.seeds > MOST_SEEDS || self.tuning_seeds > MOST_SEEDS {
-            bail!("seeds: at most {MOST_SEEDS}, got {} and {} for tuning", self.seeds, self.tuning_seeds);
+        if self.first_seed.saturating_add(self.seeds) > MOST_SEEDS || self.tuning_seeds > MOST_SEEDS {
+            bail!(
+                "seeds: at most {MOST_SEEDS}, got {} from {} on and {} for tuning",
+                self.seeds,
+                self.first_seed,
+                self.tuning_seeds
+            );
         }
         if let Some(size) = self.sizes.iter().find(|&&size| size > MOST_TOKENS) {
             bail!("sizes: at most {MOST_TOKENS} tokens, got {size}");
@@ -283,6 +292,11 @@ impl ExperimentConfig {
             bail!("context, batch, sizes of the model, schedules, evaluations and tokens must all be above 0");
         }
         Ok(())
+    }
+
+    /// Seeds of the final runs.
+    pub(crate) fn final_seeds(&self) -> std::ops::Range<u64> {
+        self.first_seed..self.first_seed + self.seeds
     }
 
     /// Every point of the grid.
@@ -349,6 +363,7 @@ impl ExperimentConfig {
             arms: vec![],
             sizes: vec![],
             seeds: 0,
+            first_seed: 0,
             tuning_seeds: 0,
             learning_rates: vec![],
             weight_decays: vec![],
@@ -356,6 +371,11 @@ impl ExperimentConfig {
             ..self.clone()
         }
     }
+}
+
+/// Whether a number is left out of a file.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn name_of(text: &str) -> String {

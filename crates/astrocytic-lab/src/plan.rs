@@ -8,6 +8,7 @@ use astrocytic_data::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::arms::arm;
 use crate::compare::{cap_sizes, compare};
 use crate::data::Data;
 use crate::executor::Execution;
@@ -217,14 +218,20 @@ impl Study {
         cap_sizes(&mut config, data.available())?;
         let mut seconds = 0.0;
         let each = config.sizes.len() as f64;
+        let mut tuned = Vec::new();
         for name in &config.arms {
+            let arm = arm(name)?;
+            let training = (arm.model(data.sizes(&config))?, arm.is_carried(), arm.given(config.sizes[0], 0));
+            // Tuning runs of arms that train alike are the same; the runs that are chosen may be others.
+            let is_shared = tuned.contains(&training);
+            tuned.push(training);
             let step = step_cost(&config, &data, name, device, Duration::ZERO)?.seconds;
             // A forward pass is a third of a step, and windows overlap by half.
             let rows = if data.is_text() { 2.0 / config.context as f64 } else { 1.0 };
             let read = |count: u64| rows * count as f64 / 3.0 / config.batch as f64 * step;
             let run = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
             let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
-            let tuning: f64 = config.schedules.iter().map(|&steps| run(steps)).sum();
+            let tuning: f64 = if is_shared { 0.0 } else { config.schedules.iter().map(|&steps| run(steps)).sum() };
             let longest = config.schedules.iter().copied().max().unwrap_or(0);
             let last = run(longest) + read(config.test_tokens);
             seconds += each * (tuning * points * config.tuning_seeds as f64 + last * config.seeds as f64);

@@ -109,11 +109,7 @@ pub fn ratio(baseline: &Curve, arm: &Curve, loss: f64) -> Option<f64> {
 /// decimals (three where the range is narrow). Half a step is left free at either end, where resampled curves would fall
 /// outside the range most often.
 pub fn levels(a: &Curve, b: &Curve, count: usize) -> Vec<f64> {
-    let (Some(a), Some(b)) = (a.loss_range(), b.loss_range()) else { return Vec::new() };
-    let (low, high) = (a.0.max(b.0), a.1.min(b.1));
-    if low >= high {
-        return Vec::new();
-    }
+    let Some((low, high)) = common_range(a, b) else { return Vec::new() };
     let unit = if high - low < 0.1 { 1e3 } else { 1e2 };
     let step = (high / low).ln() / count as f64;
     let mut levels: Vec<f64> = (0..count)
@@ -122,6 +118,13 @@ pub fn levels(a: &Curve, b: &Curve, count: usize) -> Vec<f64> {
         .collect();
     levels.dedup();
     levels
+}
+
+/// Lowest and highest loss that both curves reach.
+fn common_range(a: &Curve, b: &Curve) -> Option<(f64, f64)> {
+    let (a, b) = (a.loss_range()?, b.loss_range()?);
+    let (low, high) = (a.0.max(b.0), a.1.min(b.1));
+    (low < high).then_some((low, high))
 }
 
 /// The test losses of one arm: `runs[size][seed]`, `None` where a run is missing or diverged.
@@ -204,8 +207,14 @@ impl Bootstrap {
     }
 
     /// r(L) = D_baseline(L) / D_arm(L) over the seeds both have; `None` where the loss is outside a measured range.
+    ///
+    /// In a replicate L is where it was among the losses that both curves reach: other documents are easier or harder for
+    /// both, which says nothing of the data that they need.
     pub fn ratio(&self, arm: usize, baseline: usize, loss: f64) -> Option<Estimate> {
-        let observed = ratio(&self.curve(baseline, Some(arm)), &self.curve(arm, Some(baseline)), loss)?;
+        let (of_baseline, of_arm) = (self.curve(baseline, Some(arm)), self.curve(arm, Some(baseline)));
+        let observed = ratio(&of_baseline, &of_arm, loss)?;
+        let (low, high) = common_range(&of_baseline, &of_arm)?;
+        let place = ((loss / low).ln() / (high / low).ln()).clamp(0.0, 1.0);
         let pairs: Vec<Vec<usize>> = (0..self.sizes.len()).map(|size| self.paired(arm, baseline, size)).collect();
         let mut censored = 0;
         let replicates: Vec<f64> = (0..self.counts.len())
@@ -216,7 +225,11 @@ impl Bootstrap {
                     return None;
                 }
                 let curve = |of| Curve::new(&self.points(|size| self.mean(of, &pairs[size], size, Some(draw))));
-                let (of_baseline, of_arm) = (curve(baseline).read(loss)?, curve(arm).read(loss)?);
+                let (of_baseline, of_arm) = (curve(baseline), curve(arm));
+                // Where a replicate's curves have no loss in common the loss itself says which of them is out of reach.
+                let loss =
+                    common_range(&of_baseline, &of_arm).map_or(loss, |(low, high)| low * (high / low).powf(place));
+                let (of_baseline, of_arm) = (of_baseline.read(loss)?, of_arm.read(loss)?);
                 censored += usize::from(of_baseline.is_censored() || of_arm.is_censored());
                 Some((of_baseline.data() / of_arm.data()).ln())
             })
@@ -591,13 +604,38 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_at_the_end_of_the_range_is_marked_censored() {
-        let mut rng = ChaCha8Rng::seed_from_u64(4);
-        let found = bootstrap(&experiment(&mut rng, 5, 1.0), 300);
-        let (low, high) = found.curve(0, None).loss_range().unwrap();
-        let end = low.max(found.curve(1, None).loss_range().unwrap().0);
-        assert!(found.ratio(1, 0, end).unwrap().censored > 0.1);
-        assert_eq!(found.ratio(1, 0, (low * high).sqrt()).unwrap().censored, 0.0);
+    fn curves_that_hardly_meet_are_marked_censored() {
+        let span = (SIZES[SIZES.len() - 1] / SIZES[0]) as f64;
+        let share = |power: f64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(4);
+            let found = bootstrap(&experiment(&mut rng, 5, span.powf(power)), 300);
+            let (low, high) = common_range(&found.curve(0, None), &found.curve(1, None))?;
+            Some(found.ratio(1, 0, (low * high).sqrt())?.censored)
+        };
+        // The largest ratio at which they still meet, and one far below.
+        let apart = (0..40).find_map(|step| share(1.0 - 0.0025 * f64::from(step))).unwrap();
+        assert!(apart > 0.03 && share(0.3) == Some(0.0), "{apart}");
+    }
+
+    #[test]
+    fn harder_documents_alone_do_not_widen_a_ratio() {
+        // Documents of very different difficulty, the same for both arms: no reason to doubt a ratio that is the same in each.
+        let document = |arm: usize, size: u64, hard: f64| DocumentLoss {
+            nats: 100.0 * hard * planted(size as f64 * [1.0, 2.0][arm]),
+            tokens: 100,
+        };
+        let test = |arm, size| {
+            let documents: Vec<_> = [0.5, 1.0, 1.5, 2.0].map(|hard| document(arm, size, hard)).into();
+            let loss = documents.iter().map(|document| document.nats).sum::<f64>() / 400.0;
+            TestLoss { loss, documents, accuracy: None, without_carry: None, plasticity: None }
+        };
+        let arms: Vec<Vec<Vec<TestLoss>>> =
+            (0..2).map(|arm| SIZES.iter().map(|&size| vec![test(arm, size); 5]).collect()).collect();
+        let found = bootstrap(&arms, 300);
+        let (low, high) = common_range(&found.curve(0, None), &found.curve(1, None)).unwrap();
+        let r = found.ratio(1, 0, (low * high).sqrt()).unwrap();
+        let [below, above] = r.interval.unwrap();
+        assert!(r.censored == 0.0 && above / below < 1.01, "{r:?}");
     }
 
     #[test]
