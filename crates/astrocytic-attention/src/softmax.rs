@@ -219,6 +219,27 @@ impl SoftmaxAttention {
         self.attend(input, cache, self.config.causal, true)
     }
 
+    /// Queries, keys and values of each head as the scores see them, rotated where positions are, from the first step on; key heads
+    /// are given to all query heads of their group: `[batch, heads, steps, d]` each.
+    ///
+    /// # Panics
+    /// For a layer with a short convolution, or another width than `[batch, steps, d_model]`.
+    pub fn heads(&self, x: Tensor<3>) -> [Tensor<4>; 3] {
+        assert!(self.convolution.is_none(), "heads: a short convolution comes between projections and heads");
+        let d = self.config.d_model / self.config.n_heads;
+        let positions = Tensor::arange(0..x.dims()[1] as i64, &x.device()).unsqueeze::<2>();
+        let [query, key, value] = [&self.query, &self.key, &self.value].map(|projection| {
+            let x = projection.forward(x.clone());
+            let [batch, steps, width] = x.dims();
+            x.reshape([batch, steps, width / d, d]).swap_dims(1, 2)
+        });
+        let rotated = |x: Tensor<4>| match self.config.rotary_theta {
+            Some(theta) => rotate(x, positions.clone(), theta),
+            None => x,
+        };
+        [rotated(query), rotated(key), value].map(|x| share_heads(x, self.config.n_heads))
+    }
+
     /// Attends causally to what the cache holds and to the given steps, and keeps them. Padding stays hidden; a
     /// `mask_attn` is of the given steps and needs an empty cache.
     ///

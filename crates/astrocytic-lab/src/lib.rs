@@ -23,6 +23,7 @@ pub mod progress;
 pub mod report;
 pub mod results;
 pub mod session;
+pub mod simulate;
 pub mod statistics;
 mod step_cost;
 pub mod swap;

@@ -8,6 +8,7 @@ mod execution;
 mod generate;
 mod report;
 mod run;
+mod simulate;
 mod swap;
 mod train;
 mod worker;
@@ -48,6 +49,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Swap the attention of a trained model, recover it, measure what it cost.
     Swap(swap::Arguments),
+    /// Simulate the networks of neurons and astrocytes behind the module: a page of plots each.
+    Simulate(simulate::Arguments),
     /// List, fetch or show the corpora.
     Data(data::Arguments),
     /// Rebuild a comparison's report from its stored lines; trains nothing.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Swap(arguments) => swap::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -4,7 +4,8 @@
 
 mod figures;
 mod page;
-mod plot;
+mod picture;
+pub(crate) mod plot;
 mod summary;
 #[cfg(test)]
 pub(crate) mod synthetic;
@@ -18,6 +19,7 @@ use astrocytic_data::write_atomically;
 
 pub use figures::{loss_svg, ratio_svg};
 pub(crate) use page::{STYLE, escape};
+pub(crate) use picture::{Shade, picture};
 pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary, summarize};
 
 use crate::results::{Experiment, Line};

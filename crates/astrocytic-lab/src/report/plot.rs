@@ -21,12 +21,12 @@ const PALETTE: [RGBColor; 8] = [
 const GREY: RGBColor = RGBColor(110, 110, 110);
 
 /// Colour of the arm with this index, the same in all plots.
-pub(super) fn colour(arm: usize) -> RGBColor {
+pub(crate) fn colour(arm: usize) -> RGBColor {
     PALETTE[arm % PALETTE.len()]
 }
 
 /// An axis: its values are data values, also where it is logarithmic.
-pub(super) struct Axis {
+pub(crate) struct Axis {
     /// Quantity and unit.
     pub label: String,
     /// Logarithmic?
@@ -39,7 +39,7 @@ pub(super) struct Axis {
 
 /// What is drawn in one colour under one name.
 #[derive(Default)]
-pub(super) struct Series {
+pub(crate) struct Series {
     /// Name in the legend; none without it.
     pub name: Option<String>,
     /// Colour.
@@ -59,7 +59,7 @@ pub(super) struct Series {
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     #[default]
     Solid,
     Dashed,
@@ -67,7 +67,7 @@ pub(super) enum Pattern {
 }
 
 /// A plot of series over two axes.
-pub(super) struct Plot {
+pub(crate) struct Plot {
     /// Width and height, pixels.
     pub size: (u32, u32),
     /// Line above it.
@@ -111,7 +111,7 @@ type Entry<'a> = (&'a str, RGBColor, Pattern, (i32, i32));
 
 impl Plot {
     /// The SVG.
-    pub(super) fn svg(&self) -> Result<String> {
+    pub(crate) fn svg(&self) -> Result<String> {
         let mut svg = String::new();
         self.draw(&mut svg).map_err(|error| anyhow!("drawing \"{}\": {error}", self.title))?;
         Ok(svg)
@@ -306,7 +306,7 @@ fn pieces(pattern: Pattern, length: i32) -> Vec<Range<i32>> {
 }
 
 /// A number without needless zeros.
-pub(super) fn plain(value: f64) -> String {
+pub(crate) fn plain(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -4,14 +4,14 @@ mod decoder;
 mod encoder;
 mod layers;
 mod measure;
-mod model;
+pub(crate) mod model;
 mod page;
 mod preset;
 mod recover;
 mod rows;
-mod source;
+pub(crate) mod source;
 mod stage;
-mod transfer;
+pub(crate) mod transfer;
 
 use std::path::{Path, PathBuf};
 

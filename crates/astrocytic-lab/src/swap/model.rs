@@ -17,7 +17,7 @@ pub struct Inputs {
 
 impl Inputs {
     /// A block's input as that of its attention.
-    pub(super) fn attention(&self, x: Tensor<3>) -> AttentionInput {
+    pub(crate) fn attention(&self, x: Tensor<3>) -> AttentionInput {
         let input = AttentionInput::self_attn(x);
         match &self.padded {
             Some(padded) => input.mask_pad(padded.clone()),
@@ -70,7 +70,7 @@ impl Swappable for TextEncoder {
 }
 
 /// What goes into and comes out of the attention of each block.
-pub(super) fn seen_by_attention(model: &impl Swappable, inputs: &Inputs) -> Vec<[Tensor<3>; 2]> {
+pub(crate) fn seen_by_attention(model: &impl Swappable, inputs: &Inputs) -> Vec<[Tensor<3>; 2]> {
     let mut seen = Vec::new();
     model.blocks().iter().fold(model.start(inputs.tokens.clone()), |x, block| {
         block.forward_with(x, |x| {

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use base64::Engine;
 
 use super::{EncoderReport, LayerError, Match, Speed, StageConfig, SwapConfig, SwapReport};
-use crate::report::{STYLE, escape};
+use crate::report::{STYLE, Shade, escape, picture};
 
 /// Steps of the attention maps.
 pub(super) const MAP_STEPS: usize = 64;
@@ -242,8 +241,8 @@ fn pictures(page: &mut String, layers: &[usize], maps: &[[Vec<f32>; 2]]) -> Resu
         writeln!(
             page,
             "<figure>{}{}<figcaption>layer {layer}: original, swapped</figcaption></figure>",
-            picture(old)?,
-            picture(new)?
+            map(old)?,
+            map(new)?
         )?;
     }
     writeln!(
@@ -252,6 +251,12 @@ fn pictures(page: &mut String, layers: &[usize], maps: &[[Vec<f32>; 2]]) -> Resu
          query, its darkest cell the largest weight of the row. With the original's inputs.</p></body></html>"
     )?;
     Ok(())
+}
+
+/// A square of weights.
+fn map(weights: &[f32]) -> Result<String> {
+    let values: Vec<f64> = weights.iter().copied().map(f64::from).collect();
+    picture(&values, weights.len().isqrt(), CELL, Shade::Rows, "attention weights")
 }
 
 fn headline(report: &SwapReport) -> String {
@@ -276,32 +281,4 @@ fn headline(report: &SwapReport) -> String {
         write!(text, " The window alone is at {window:+.4}.").expect("strings take all");
     }
     text
-}
-
-/// A square of weights as a picture, dark where a row has its largest.
-fn picture(weights: &[f32]) -> Result<String> {
-    let side = weights.len().isqrt();
-    if side == 0 {
-        return Ok(String::new());
-    }
-    let pixels = side * CELL;
-    let mut grey = vec![255u8; pixels * pixels];
-    for (i, row) in weights.chunks_exact(side).enumerate() {
-        let largest = row.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-        for (j, &weight) in row.iter().enumerate() {
-            // The root shows small weights too.
-            let shade = 255.0 * (1.0 - (weight.max(0.0) / largest).sqrt());
-            for y in 0..CELL {
-                grey[(i * CELL + y) * pixels + j * CELL..][..CELL].fill(shade as u8);
-            }
-        }
-    }
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, pixels as u32, pixels as u32);
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.write_header()?.write_image_data(&grey)?;
-    let data = base64::engine::general_purpose::STANDARD.encode(file);
-    Ok(format!(
-        "<img alt=\"attention weights\" width=\"{pixels}\" height=\"{pixels}\" src=\"data:image/png;base64,{data}\">"
-    ))
 }

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use tokenizers::Tokenizer;
 
 /// A model to convert.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// It predicts the next token.
     Decoder {
         model: Box<Decoder>,
@@ -23,7 +23,7 @@ pub(super) enum Source {
 }
 
 /// Opens it: a file or folder, or the name of a model that is fetched.
-pub(super) fn open(path: &Path, device: &Device) -> Result<Source> {
+pub(crate) fn open(path: &Path, device: &Device) -> Result<Source> {
     let fetched;
     let path = match path.to_str() {
         // What has only a name's letters and is no file is meant as a name.

@@ -44,7 +44,7 @@ pub(super) fn new_parts_of(model: &impl Swappable, layers: &[usize]) -> Vec<Para
 }
 
 /// Trains the swapped layers' feature maps and gates; `inputs` are the rows of a step.
-pub(super) fn run<M: Swappable>(
+pub(crate) fn run<M: Swappable>(
     original: &M,
     model: M,
     layers: &[usize],
