@@ -198,6 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_beyond_what_was_measured_is_said_to_be() {
+        let (experiment, mut lines) = quick();
+        for line in &mut lines {
+            if let Line::Result { cell, test: Some(test), .. } = line
+                && cell.arm == "tripartite"
+            {
+                test.loss *= 0.1;
+                test.documents.iter_mut().for_each(|document| document.nats *= 0.1);
+            }
+        }
+        let headline = summarize(&experiment, &lines).headline;
+        assert!(headline.contains("the ratio is beyond what was measured: with 4k tripartite is at"), "{headline}");
+    }
+
+    #[test]
     fn optima_that_may_have_been_missed_are_named() {
         let (experiment, mut lines) = quick();
         assert_eq!(summarize(&experiment, &lines).doubts(), Vec::<String>::new());

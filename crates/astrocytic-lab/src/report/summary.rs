@@ -407,15 +407,33 @@ impl Summary {
         found.into_iter().flatten().collect()
     }
 
+    /// Where an arm does better with the fewest data than another with the most.
+    fn beyond_measure(&self, arm: &str, baseline: &str) -> Option<String> {
+        let ends = |name: &str| {
+            let sizes = &self.arms.iter().find(|arm| arm.name == name)?.sizes;
+            Some((sizes.first()?, sizes.last()?))
+        };
+        let (few, many) = (ends(arm)?.0, ends(baseline)?.1);
+        let (of_few, of_many) = (few.mean?, many.mean?);
+        (of_few <= of_many).then(|| {
+            format!(
+                "the ratio is beyond what was measured: with {} {arm} is at {of_few:.3}, with {} {baseline} is at {of_many:.3}",
+                tokens(few.tokens as f64),
+                tokens(many.tokens as f64)
+            )
+        })
+    }
+
     fn difference_in_words(&self, arm: &str, baseline: &str) -> String {
         let Some(found) = self.differences.iter().rfind(|d| d.arm == arm && d.baseline == baseline) else {
             return format!("{arm} and {baseline} have no run in common yet.");
         };
         let sizes = self.differences.iter().filter(|d| d.arm == arm && d.baseline == baseline).count();
         let why = if sizes < 2 {
-            "with one size of data no ratio can be taken"
+            "with one size of data no ratio can be taken".into()
         } else {
-            "the measured losses of the two do not overlap, so no ratio can be taken"
+            self.beyond_measure(arm, baseline)
+                .unwrap_or("the measured losses of the two do not overlap, so no ratio can be taken".into())
         };
         let value = &found.value;
         let verdict = match value.interval {
