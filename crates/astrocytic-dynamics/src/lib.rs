@@ -3,6 +3,7 @@
 //! - [`tripartite`]: the network that computes attention (Kozachkov, Kastanenka, Krotov, PNAS 2023), with time constants that
 //!   are finite: fast neurons, slow synapses and calcium. As they part it tends to the algebra of the attention crate.
 //! - [`softmax`]: two ways in which astrocytes settle to softmax exactly.
+//! - [`retention`]: how much of a memory is kept from segment to segment (RMAAT, arXiv 2601.00426).
 //! - [`associative_memory`]: the neuron–astrocyte associative memory (Kozachkov, Slotine, Krotov, PNAS 2025), beside a Hopfield
 //!   network and a dense associative memory.
 //!
@@ -11,6 +12,7 @@
 pub mod associative_memory;
 mod error;
 mod integrate;
+pub mod retention;
 pub mod softmax;
 pub mod tripartite;
 
