@@ -209,7 +209,7 @@ mod tests {
             }
         }
         let headline = summarize(&experiment, &lines).headline;
-        assert!(headline.contains("the ratio is beyond what was measured: with 4k tripartite is at"), "{headline}");
+        assert!(headline.contains("the ratio is beyond what was measured: with 16k tripartite is at"), "{headline}");
     }
 
     #[test]
