@@ -12,7 +12,7 @@ use serde_json::Value;
 fn config(folder: &Path) -> PathBuf {
     let path = folder.join("config.json");
     let config = serde_json::json!({
-        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite-carried"], "sizes": [1024, 4096],
+        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite-carried", "vanilla-memory-through", "vanilla-dynamic"], "sizes": [1024, 4096],
         "seeds": 2, "tuning_seeds": 1, "learning_rates": [0.01], "weight_decays": [0.1, 1.0], "d_model": 32, "layers": 1,
         "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "schedules": [40], "evaluations": 3,
         "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000, "corpus_seed": 0
@@ -49,6 +49,27 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     let summary: Value = serde_json::from_str(&succeed(start(&one, "1"))).unwrap();
     succeed(start(&two, "2"));
     assert_eq!(figures(&one), figures(&two));
+
+    // Arms that share vanilla's training change none of its figures, and have their own.
+    let alone = folder.path().join("alone.json");
+    let fewer = std::fs::read_to_string(&config).unwrap().replace(r#","vanilla-memory-through","vanilla-dynamic""#, "");
+    assert!(!fewer.contains("dynamic"));
+    std::fs::write(&alone, fewer).unwrap();
+    let apart = folder.path().join("apart");
+    succeed(astrocytic(&["compare", "--config", text(&alone), "--out", text(&apart)]));
+    let of = |folder: &Path, arm: &str| -> Vec<Value> {
+        figures(folder).into_iter().filter(|line| line["cell"]["arm"] == arm).collect()
+    };
+    assert_eq!(of(&one, "vanilla"), of(&apart, "vanilla"));
+    for arm in ["vanilla-memory-through", "vanilla-dynamic"] {
+        let (found, plain) = (of(&one, arm), of(&one, "vanilla"));
+        let finals = |lines: &[Value]| -> Vec<Value> {
+            let finals = lines.iter().filter(|line| line["kind"] == "result" && line["cell"]["phase"] == "final");
+            finals.map(|line| line["test"]["loss"].clone()).collect()
+        };
+        assert_eq!(finals(&found).len(), 4, "{arm}");
+        assert_ne!(finals(&found), finals(&plain), "{arm}");
+    }
 
     let mut child = start(&killed, "2").spawn().unwrap();
     let lines = killed.join("lines.jsonl");
@@ -117,7 +138,7 @@ fn two_runs_share_a_folder() {
     for mut run in [start(), start()] {
         assert!(run.wait().unwrap().success());
     }
-    assert_eq!(results_once(&out), 8 + 8);
+    assert_eq!(results_once(&out), 16 + 16);
 }
 
 /// A file of two studies of a moment each.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A segment of a sequence is a cycle, in whose first part both neurons fire (θ = 1). Of T cycles the t-th is given
-//! `(p(t) − p(t − 1)) / (p(T) − p(0))`: the factors fall, sum to 1, and T must be known before the first of them, which a model of
+//! `(p(t) − p(t − 1)) / (p(T) − p(0))`: the factors sum to 1 and fall once the synapse has risen, and T must be known before the first of them, which a model of
 //! unbounded sequences cannot. Where the synapse is fast and always driven they are
 //! `e^{−a (t − 1)} (1 − e^{−a}) / (1 − e^{−a T})` with `a = γ` cycle / τ_l.
 //!

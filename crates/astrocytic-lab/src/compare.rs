@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_models::DecoderConfig;
 
-use crate::arms::{arm, parameters};
+use crate::arms::{Beyond, arm, parameters};
 use crate::cells::{self, Cells};
 use crate::data::Data;
 use crate::energy::Meter;
@@ -152,7 +152,11 @@ fn describe(
             role: arm.role,
             description: arm.description.clone(),
             parameters: parameters(model)?,
-            state_bytes: model.state_bytes(config.context + carried),
+            state_bytes: model.state_bytes(config.context + carried)
+                + match arm.beyond {
+                    Beyond::Learned(way) => way.state_bytes(model.vocabulary, model.d_model, parameters(model)?),
+                    Beyond::Nothing | Beyond::Carried => 0,
+                },
             // Of keys and values a token sees half of its own window on average, and all that are carried.
             flops_per_token: model.flops_per_token(config.context + 2 * carried),
             joules_per_million_tokens: joules.map(|joules| joules / tokens * 1e6),
@@ -228,7 +232,8 @@ fn chosen_trial(name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
         if cell.phase != Phase::Tune || cell.arm != name || cell.size != size {
             continue;
         }
-        let loss = if *status == Status::Finished { *tuning_loss } else { f64::INFINITY };
+        let good = *status == Status::Finished && tuning_loss.is_finite();
+        let loss = if good { *tuning_loss } else { f64::INFINITY };
         match losses.iter_mut().find(|(other, _)| *other == cell.trial) {
             Some((_, found)) => found.push(loss),
             None => losses.push((cell.trial, vec![loss])),

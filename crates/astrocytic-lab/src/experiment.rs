@@ -419,7 +419,8 @@ pub(crate) fn run_training(
     let checkpoint = Checkpoint::new(claim.folder());
     let outcome = train(model, &how, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
         Event::Begun { step } => {
-            lines = claim.lines_up_to(step)?;
+            // Another program may have named the cell otherwise.
+            lines = claim.lines_up_to(step)?.into_iter().map(|line| line.of(first)).collect();
             Ok(())
         }
         Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
@@ -439,7 +440,9 @@ pub(crate) fn run_training(
             Beyond::Learned(way) => {
                 let tried = way.rates().map(|rate| (way, rate));
                 let losses = learning::losses(&outcome.model, &tuning, &tried, &device);
-                let losses = losses.iter().map(|documents| evaluate::mean(documents)).zip(way.rates());
+                // A rate at which nothing finite is left is none.
+                let finite = |loss: f64| if loss.is_finite() { loss } else { f64::INFINITY };
+                let losses = losses.iter().map(|documents| finite(evaluate::mean(documents))).zip(way.rates());
                 let best = losses.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are rates");
                 (Reading::Learning(way, best.1), best.0)
             }

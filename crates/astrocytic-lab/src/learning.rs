@@ -10,7 +10,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::evaluate::for_each_batch;
-use crate::plastic::PlasticReadOut;
+use crate::plastic::{self, PlasticReadOut};
 use crate::results::DocumentLoss;
 use crate::train::clip;
 
@@ -24,7 +24,8 @@ pub enum Learns {
     ReadOut,
     /// The same, and a memory of what followed the last one, two and three tokens.
     Memory,
-    /// All of its weights, by gradient descent: dynamic evaluation (Krause et al., arXiv 1709.07432).
+    /// All of its weights, by gradient descent: dynamic evaluation in its plain form (Krause et al., arXiv 1709.07432, whose
+    /// scaling by squared gradients and decay to the trained weights are left out).
     AllWeights,
 }
 
@@ -43,6 +44,18 @@ impl Learning {
         match self.learns {
             Learns::ReadOut | Learns::Memory => [0.1, 0.2, 0.4, 0.8, 1.6],
             Learns::AllWeights => [0.01, 0.03, 0.1, 0.3, 1.0],
+        }
+    }
+}
+
+impl Learning {
+    /// Bytes of what is learned at most, f32: weights beside the trained ones, and a memory's rows when all are in use.
+    pub(crate) fn state_bytes(self, vocabulary: usize, d_model: usize, parameters: u64) -> u64 {
+        let read_out = (vocabulary * d_model) as u64;
+        4 * match self.learns {
+            Learns::ReadOut => read_out,
+            Learns::Memory => read_out + plastic::most_numbers(vocabulary),
+            Learns::AllWeights => parameters,
         }
     }
 }

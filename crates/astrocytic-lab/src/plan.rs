@@ -8,11 +8,12 @@ use astrocytic_data::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::arms::arm;
+use crate::arms::{Beyond, arm};
 use crate::compare::{cap_sizes, compare};
 use crate::data::Data;
 use crate::executor::Execution;
 use crate::experiment::{Budget, ExperimentConfig};
+use crate::learning::Learns;
 use crate::report::{self, Summary, escape};
 use crate::step_cost::step_cost;
 
@@ -229,11 +230,19 @@ impl Study {
             // A forward pass is a third of a step, and windows overlap by half.
             let rows = if data.is_text() { 2.0 / config.context as f64 } else { 1.0 };
             let read = |count: u64| rows * count as f64 / 3.0 / config.batch as f64 * step;
-            let run = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
+            // What goes on learning reads the tuning text once for each rate, and the test text once more; with all weights
+            // that is training.
+            let passes = match arm.beyond {
+                Beyond::Learned(way) if way.learns == Learns::AllWeights => 3.0 * way.rates().len() as f64,
+                Beyond::Learned(way) => way.rates().len() as f64,
+                Beyond::Nothing | Beyond::Carried => 0.0,
+            };
+            let run =
+                |steps: u64| steps as f64 * step + read(config.tuning_tokens) * (config.evaluations as f64 + passes);
             let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
             let tuning: f64 = if is_shared { 0.0 } else { config.schedules.iter().map(|&steps| run(steps)).sum() };
             let longest = config.schedules.iter().copied().max().unwrap_or(0);
-            let last = run(longest) + read(config.test_tokens);
+            let last = run(longest) + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
             seconds += each * (tuning * points * config.tuning_seeds as f64 + last * config.seeds as f64);
         }
         let cells = config.arms.len() * config.sizes.len();

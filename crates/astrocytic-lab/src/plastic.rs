@@ -13,6 +13,11 @@ const OF_LAST_TOKENS: [f32; 3] = [1.25, 2.5, 3.75];
 /// Rows of a memory; keys that share one interfere.
 const ROWS: usize = 1 << 15;
 
+/// Numbers in a memory whose every row is in use.
+pub(crate) fn most_numbers(vocabulary: usize) -> u64 {
+    (OF_LAST_TOKENS.len() * ROWS * vocabulary) as u64
+}
+
 /// What was learned so far.
 pub(crate) struct PlasticReadOut {
     /// Added to the read-out's weights, `[vocabulary, d_model]`.

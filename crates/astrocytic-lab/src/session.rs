@@ -103,7 +103,7 @@ impl Session {
         };
         experiment.validate()?;
         if let Beyond::Learned(_) = arm(&config.arm)?.beyond {
-            bail!("arm {}: its read-out learns in tests of `compare`; train the arm that it is made of", config.arm);
+            bail!("arm {}: it learns in tests of `compare`; train the arm that it is made of", config.arm);
         }
         if arm(&config.arm)?.given(2, 0) != (2, 0) {
             bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);

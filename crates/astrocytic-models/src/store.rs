@@ -11,7 +11,7 @@ use crate::decoder::{Decoder, DecoderConfig};
 use crate::text_encoder::{TextEncoder, TextEncoderConfig};
 
 /// Version of the folder's format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Why a model could not be saved or loaded.
 #[derive(Debug, thiserror::Error)]

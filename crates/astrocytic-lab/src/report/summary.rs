@@ -135,7 +135,7 @@ pub struct LawFit {
 pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Line>> {
     let arms: HashMap<&str, usize> =
         experiment.arms.iter().enumerate().map(|(i, arm)| (arm.name.as_str(), i)).collect();
-    let mut found: HashMap<(String, Option<u64>), Line> = HashMap::new();
+    let mut found: HashMap<_, Line> = HashMap::new();
     for line in lines {
         let cell = line.cell();
         if !arms.contains_key(cell.arm.as_str()) {
@@ -148,10 +148,14 @@ pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Li
             Line::Evaluation { step, .. } => Some(*step),
             Line::Result { .. } => None,
         };
-        // A run that was interrupted and run again wrote some lines twice: the last ones are those of the run that ended.
-        found.insert((cell.id.clone(), step), line.clone());
+        // A run that was interrupted and run again, or run again by a program that names cells otherwise, wrote some lines twice:
+        // the last ones are those of the run that ended last.
+        let Trial { learning_rate, weight_decay, schedule } = cell.trial;
+        let run = (cell.phase, cell.arm.clone(), cell.size, cell.seed, schedule);
+        found.insert((run, [learning_rate, weight_decay].map(f64::to_bits), step), line.clone());
     }
-    let mut lines: Vec<((String, Option<u64>), Line)> = found.into_iter().collect();
+    let mut lines: Vec<((String, Option<u64>), Line)> =
+        found.into_iter().map(|((.., step), line)| ((line.cell().id.clone(), step), line)).collect();
     let place = |cell: &Cell| (cell.phase == Phase::Final, arms[cell.arm.as_str()], cell.size, cell.seed);
     lines.sort_by(|((id_a, step_a), a), ((id_b, step_b), b)| {
         let (a, b) = (a.cell(), b.cell());
@@ -417,7 +421,7 @@ impl Summary {
         let (of_few, of_many) = (few.mean?, many.mean?);
         (of_few <= of_many).then(|| {
             format!(
-                "the ratio is beyond what was measured: with {} {arm} is at {of_few:.3}, with {} {baseline} is at {of_many:.3}",
+                "the ratio is at the end of what was measured or beyond: with {} {arm} is at {of_few:.3}, with {} {baseline} is at {of_many:.3}",
                 tokens(few.tokens as f64),
                 tokens(many.tokens as f64)
             )

@@ -99,11 +99,12 @@ pub fn associative_memory(config: &MemoryConfig, folder: &Path) -> Result<Memory
     let energies: Vec<f64> = course.states.iter().map(|state| network.energy(state)).collect();
     let ends = |state: Option<&Vec<f64>>| state.is_some_and(|state| same_signs(state, &stored.patterns[0]));
 
-    let flips: Vec<usize> = (0..=10).map(|tenth| tenth * neurons / 20).collect();
+    let mut flips: Vec<usize> = (1..=10).map(|tenth| (tenth * neurons / 20).max(1)).collect();
+    flips.dedup();
     let recalls = flips
         .par_iter()
         .map(|&count| {
-            let mut rng = seeded(config.seed + 1 + count as u64);
+            let mut rng = seeded(config.seed.wrapping_add(1 + count as u64));
             Ok((count, shares(&stored, count, config, &mut rng)?))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -144,7 +145,8 @@ pub fn associative_memory(config: &MemoryConfig, folder: &Path) -> Result<Memory
     body += &format!(
         "<p class=\"note\">{neurons} neurons, {0} synapses and {0} astrocyte processes, {memories} memories, {flipped} neurons \
          flipped. Time in time constants, which are all 1; synapses and processes leak at {1}; rates tanh({GAIN} z) and, unless asked \
-         otherwise, leaks of 1 as in the authors' tutorial (arXiv 2311.08135).</p>\n<h2>What is recalled</h2>\n",
+         otherwise, leaks of 1 as in the authors' tutorial (arXiv 2311.08135). With leaks of 1 synapses settle on the signs of \
+         whatever fires, which then stays: it is on the way there that a memory is recalled.</p>\n<h2>What is recalled</h2>\n",
         neurons * neurons,
         config.leak
     );
@@ -226,7 +228,7 @@ fn shares(stored: &Patterns, flipped: usize, config: &MemoryConfig, rng: &mut Ch
 
 /// Most memories, of a growing number, of which enough are recalled.
 fn capacity(kind: usize, neurons: usize, config: &MemoryConfig) -> Result<usize> {
-    let flipped = (CORRUPTED * neurons as f64).round() as usize;
+    let flipped = ((CORRUPTED * neurons as f64).round() as usize).max(1);
     let (mut held, mut count, mut failures) = (0, 1, 0);
     while failures < 2 && count <= MOST_MEMORIES {
         let mut rng = seeded(config.seed ^ (neurons * MOST_MEMORIES + count) as u64);

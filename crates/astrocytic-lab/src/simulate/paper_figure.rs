@@ -216,7 +216,7 @@ impl<M: Swappable> Study<'_, M> {
         for map in RandomMap::ALL {
             for &m in &config.features {
                 eprintln!("{} with {m} features", map.name());
-                let seed = |layer: usize| config.seed + 1_000 * layer as u64;
+                let seed = |layer: usize| config.seed.wrapping_add(1_000 * layer as u64);
                 maps.push(measure(map.name(), m, &|layer, q, k| map.kernel(q, k, m, seed(layer))));
             }
         }
