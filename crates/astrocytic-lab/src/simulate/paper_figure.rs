@@ -231,7 +231,7 @@ impl<M: Swappable> Study<'_, M> {
             maps.push(measure(name, map.features(d), &|_, q, k| of_modules([&module, &module], heads, q, k)));
         }
         if config.transfer_steps > 0 {
-            maps.push(self.learned(config, training, folder, &layers, &seen)?);
+            maps.push(self.learned(config, training, &layers, &seen)?);
         }
         let without = run(self.model, &self.inputs, &mut |_, x| x.zeros_like());
         let original = run(self.model, &self.inputs, &mut |layer, x| {
@@ -255,7 +255,6 @@ impl<M: Swappable> Study<'_, M> {
         &self,
         config: &PaperFigureConfig,
         training: &dyn Fn(u64) -> Inputs,
-        folder: &Path,
         layers: &[&SoftmaxAttention],
         seen: &[[Tensor<3>; 2]],
     ) -> Result<MapError> {
@@ -272,8 +271,10 @@ impl<M: Swappable> Study<'_, M> {
         for &layer in &all {
             model.swap_layer(layer, &AttentionConfig::Astrocytic(attention.clone()))?;
         }
+        // Its checkpoints are of no use afterwards.
+        let folder = tempfile::tempdir()?;
         let stage = StageConfig { steps: config.transfer_steps, learning_rate: 1e-2 };
-        let model = transfer::run(self.model, model, &all, training, Match::Weights, &stage, &folder.join("hedgehog"))?;
+        let model = transfer::run(self.model, model, &all, training, Match::Weights, &stage, folder.path())?;
         let trained: Vec<_> = model.blocks().iter().map(|block| &block.attention).collect();
         let kernel = |layer: usize, q: &Tensor<4>, k: &Tensor<4>| match trained[layer] {
             Attention::Astrocytic(layer) => {
@@ -509,7 +510,11 @@ impl std::fmt::Display for PaperFigureReport {
         )?;
         write!(f, "{:30} {:>7} {:>12} {:>10} {:>10}", "map", "m", "normaliser", "output", "loss")?;
         for MapError { map, m, error_normaliser, error_output, loss, .. } in &self.maps {
-            write!(f, "\n{map:30} {m:7} {error_normaliser:12.4} {error_output:10.4} {loss:10.4}")?;
+            let normaliser = match error_normaliser.abs() < 1e4 {
+                true => format!("{error_normaliser:.4}"),
+                false => format!("{error_normaliser:.1e}"),
+            };
+            write!(f, "\n{map:30} {m:7} {normaliser:>12} {error_output:10.4} {loss:10.4}")?;
         }
         Ok(())
     }
