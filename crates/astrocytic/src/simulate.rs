@@ -84,8 +84,8 @@ enum What {
         /// Sizes at which capacity is measured.
         #[arg(long, value_delimiter = ',', default_value = "10,15,20,30,40")]
         sizes: Vec<usize>,
-        /// Leak of synapses and astrocyte processes; 0 gives the fixed points of the dense memory.
-        #[arg(long, default_value_t = 1.0)]
+        /// Leak of synapses and astrocyte processes; without one the fixed points are those of the dense memory.
+        #[arg(long, default_value_t = 0.0)]
         leak: f64,
         /// Recalls tried at each point.
         #[arg(long, default_value_t = 20)]

@@ -144,9 +144,10 @@ pub fn associative_memory(config: &MemoryConfig, folder: &Path) -> Result<Memory
     body += &plot("Overlap of the neurons' firing with memories", linear("time"), linear("overlap"), series)?;
     body += &format!(
         "<p class=\"note\">{neurons} neurons, {0} synapses and {0} astrocyte processes, {memories} memories, {flipped} neurons \
-         flipped. Time in time constants, which are all 1; synapses and processes leak at {1}; rates tanh({GAIN} z) and, unless asked \
-         otherwise, leaks of 1 as in the authors' tutorial (arXiv 2311.08135). With leaks of 1 synapses settle on the signs of \
-         whatever fires, which then stays: it is on the way there that a memory is recalled.</p>\n<h2>What is recalled</h2>\n",
+         flipped. Time in time constants, which are all 1; synapses and processes leak at {1}; rates tanh({GAIN} z). \
+         Without leaks the fixed points are the dense memory's (arXiv 2311.08135, section 2.1); with leaks of 1, as in the authors' \
+         tutorial, synapses settle on the signs of whatever fires, which then stays, and it is on the way there that a memory is \
+         recalled.</p>\n<h2>What is recalled</h2>\n",
         neurons * neurons,
         config.leak
     );
