@@ -49,6 +49,12 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     let summary: Value = serde_json::from_str(&succeed(start(&one, "1"))).unwrap();
     succeed(start(&two, "2"));
     assert_eq!(figures(&one), figures(&two));
+    // What is complete is left as it is, whoever asks again.
+    let path = one.join("experiment.json");
+    let made_by = std::fs::read_to_string(&path).unwrap().replace("\"commit\": \"", "\"commit\": \"elsewhere, ");
+    std::fs::write(&path, &made_by).unwrap();
+    succeed(start(&one, "1"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), made_by);
 
     // Arms that share vanilla's training change none of its figures, and have their own.
     let alone = folder.path().join("alone.json");

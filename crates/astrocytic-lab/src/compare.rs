@@ -55,6 +55,12 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
                 config.corpus
             );
         }
+        let mut cells = Cells::new(folder);
+        let lines = cells.news()?;
+        if is_complete(&config, &models, &cells, &lines)? {
+            // Nothing is left for this program to add to.
+            return report::write(folder, &stored, &lines);
+        }
         // Begun by one program or machine and gone on with by another: the results are of both.
         let both = |before: String, now: &str, between: &str| {
             if before.split(between).any(|one| one == now) { before } else { format!("{before}{between}{now}") }
@@ -210,6 +216,12 @@ fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[
         }
     }
     Ok(cells)
+}
+
+/// Whether every run of the experiment is done.
+fn is_complete(config: &ExperimentConfig, models: &[DecoderConfig], cells: &Cells, lines: &[Line]) -> Result<bool> {
+    let done = |found: Vec<(String, Cell)>| found.iter().all(|(_, cell)| cells.is_done(cell));
+    Ok(done(tuning_cells(config, models)?) && done(final_cells_of(config, models, lines)?))
 }
 
 /// A cell after the name of its training.

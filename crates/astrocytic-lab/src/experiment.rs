@@ -13,7 +13,7 @@ use crate::cells::Claim;
 use crate::checkpoint::Checkpoint;
 use crate::data::{Data, Reading};
 use crate::evaluate;
-use crate::learning;
+use crate::learning::{self, Learning};
 use crate::results::{Cell, Line, Phase, Status, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
 use crate::worker::Training;
@@ -431,23 +431,36 @@ pub(crate) fn run_training(
     })?;
     let device = device.inner();
     let cells: Vec<&Cell> = std::iter::once(first).chain(others).collect();
-    let mut read = Vec::new();
-    for cell in &cells {
-        read.push(match arm(&cell.arm)?.beyond {
+    let beyond = cells.iter().map(|cell| Ok(arm(&cell.arm)?.beyond)).collect::<Result<Vec<_>>>()?;
+    // All that goes on learning reads the tuning text in one pass.
+    let tried = |beyond: &Beyond| match *beyond {
+        Beyond::Learned(way) if !outcome.diverged => way.rates().map(|rate| (way, rate)).into(),
+        Beyond::Learned(way) => vec![(way, 0.0)],
+        Beyond::Nothing | Beyond::Carried => vec![],
+    };
+    let ways: Vec<_> = beyond.iter().flat_map(tried).collect();
+    let losses = match outcome.diverged {
+        true => vec![f64::NAN; ways.len()],
+        false => {
+            let losses = learning::losses(&outcome.model, &tuning, &ways, &device);
+            losses.iter().map(|documents| evaluate::mean(documents)).collect()
+        }
+    };
+    let best = |wanted: Learning| {
+        let own = ways.iter().zip(&losses).filter(|((way, _), _)| *way == wanted);
+        // A rate at which nothing finite is left is the last to be taken.
+        let order = |loss: f64| if loss.is_finite() { loss } else { f64::INFINITY };
+        let best = own.min_by(|a, b| order(*a.1).total_cmp(&order(*b.1))).expect("there are rates");
+        (Reading::Learning(wanted, best.0.1), *best.1)
+    };
+    let read: Vec<(Reading, f64)> = beyond
+        .into_iter()
+        .map(|beyond| match beyond {
             Beyond::Nothing => (Reading::Anew, outcome.standing.best_loss),
             Beyond::Carried => (Reading::Carried, outcome.standing.best_loss),
-            Beyond::Learned(way) if outcome.diverged => (Reading::Learning(way, 0.0), f64::NAN),
-            Beyond::Learned(way) => {
-                let tried = way.rates().map(|rate| (way, rate));
-                let losses = learning::losses(&outcome.model, &tuning, &tried, &device);
-                // A rate at which nothing finite is left is none.
-                let finite = |loss: f64| if loss.is_finite() { loss } else { f64::INFINITY };
-                let losses = losses.iter().map(|documents| finite(evaluate::mean(documents))).zip(way.rates());
-                let best = losses.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are rates");
-                (Reading::Learning(way, best.1), best.0)
-            }
-        });
-    }
+            Beyond::Learned(way) => best(way),
+        })
+        .collect();
     let reads_test = first.phase == Phase::Final && !outcome.diverged;
     let tests = match reads_test {
         true => {

@@ -237,12 +237,13 @@ impl Study {
                 Beyond::Learned(way) => way.rates().len() as f64,
                 Beyond::Nothing | Beyond::Carried => 0.0,
             };
-            let run =
-                |steps: u64| steps as f64 * step + read(config.tuning_tokens) * (config.evaluations as f64 + passes);
+            let train = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
+            let learn = read(config.tuning_tokens) * passes;
             let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
-            let tuning: f64 = if is_shared { 0.0 } else { config.schedules.iter().map(|&steps| run(steps)).sum() };
+            let of_tuning = |&steps: &u64| learn + if is_shared { 0.0 } else { train(steps) };
+            let tuning: f64 = config.schedules.iter().map(of_tuning).sum();
             let longest = config.schedules.iter().copied().max().unwrap_or(0);
-            let last = run(longest) + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
+            let last = learn + train(longest) + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
             seconds += each * (tuning * points * config.tuning_seeds as f64 + last * config.seeds as f64);
         }
         let cells = config.arms.len() * config.sizes.len();

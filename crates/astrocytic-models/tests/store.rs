@@ -50,7 +50,7 @@ fn what_does_not_fit_is_named() {
     let (text, bytes) = (std::fs::read_to_string(&config).unwrap(), std::fs::read(&weights).unwrap());
 
     for (old, new, part) in [
-        ("\"version\": 2", "\"version\": 7", "version 7"),
+        ("\"version\": 3", "\"version\": 7", "version 7"),
         ("\"vocabulary\": 11", "\"vocabulary\": 12", "model.safetensors"),
         ("\"layers\": 2", "\"layers\": 3", "model.safetensors"),
         ("\"layers\": 2", "\"layers\": 1", "model.safetensors"),

@@ -330,3 +330,33 @@ impl std::fmt::Display for TripartiteReport {
         write!(f, "the discrete module against softmax attention: {:.4}", self.discrete_against_softmax)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use astrocytic_attention::oracle::Plasticity;
+    use astrocytic_attention::oracle::memory::Writes;
+
+    /// What the simulated network is held against is what the attention crate's oracle computes.
+    #[test]
+    fn the_discrete_form_is_that_of_the_module() {
+        let config =
+            TripartiteConfig { tokens: 7, features: 5, outputs: 3, separation: 50.0, memory: Some(4.0), seed: 1 };
+        let tokens = tokens(&config);
+        let decay = Times { memory: 4.0, ..Times::separated(1.0) }.decay();
+        // The calcium is one more column of the memory.
+        let value: Vec<f64> = tokens.values.iter().flat_map(|v| v.iter().copied().chain([1.0])).collect();
+        let key = tokens.keys.concat();
+        let writes = Writes { key: &key, value: &value, log_decay: &[decay.ln(); 7], strength: &[1.0; 7] };
+        let trace = Plasticity::Hebbian.trace(writes, &[0.0; 5 * 4]);
+        let expected = discrete(&tokens.keys, &tokens.queries, &tokens.values, decay);
+        for (t, (query, expected)) in tokens.queries.iter().zip(expected).enumerate() {
+            let memory = &trace[(t + 1) * 20..(t + 2) * 20];
+            let read =
+                |column: usize| -> f64 { query.iter().enumerate().map(|(j, q)| q * memory[j * 4 + column]).sum() };
+            for (i, expected) in expected.iter().enumerate() {
+                assert!((read(i) / read(3) - expected).abs() < 1e-12, "token {t}");
+            }
+        }
+    }
+}
