@@ -1,19 +1,21 @@
-//! The arms of a comparison: models that differ in their attention alone, with equal parameters.
+//! The arms of a comparison: models of equal parameters that differ in their attention, and in what they read at once.
 
 use anyhow::{Result, bail};
 use astrocytic_attention::{
     AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity, PositionConfig,
     SoftmaxAttentionConfig,
 };
-use astrocytic_models::{DecoderConfig, SwappedLayer};
+use astrocytic_models::{DecoderConfig, EncoderConfig, SwappedLayer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
+use crate::encoder_arms::{ENCODERS, EncoderArm};
 use crate::learning::{Learning, Learns};
 use crate::results::Role;
 
 /// Base of rotary positions in every arm that has them.
-const ROTARY_THETA: f64 = 10_000.0;
+pub(crate) const ROTARY_THETA: f64 = 10_000.0;
 
 /// Added to the seeds of the arm that has others: beyond those of any experiment.
 const OTHER_SEEDS: u64 = 1_000_000;
@@ -40,10 +42,30 @@ pub struct Arm {
     pub description: String,
     /// What it knows beyond its window.
     pub beyond: Beyond,
-    model: &'static Model,
+    reader: Reader,
 }
 
-/// A model that differs from the others in its attention.
+/// How an arm's model reads.
+#[derive(Clone, Copy)]
+enum Reader {
+    /// From left to right, an answer after any token.
+    Decoder(&'static Model),
+    /// In both directions, an answer for each example.
+    Encoder(&'static EncoderArm),
+}
+
+/// What an arm trains.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[allow(clippy::large_enum_variant)]
+pub enum ModelConfig {
+    /// A decoder.
+    Decoder(DecoderConfig),
+    /// An encoder.
+    Encoder(EncoderConfig),
+}
+
+/// A decoder that differs from the others in its attention.
 struct Model {
     name: &'static str,
     role: Role,
@@ -81,7 +103,7 @@ const ENDINGS: [(&str, Beyond, &str); 6] = [
     ),
 ];
 
-/// Every model that an arm can have, the baseline first.
+/// Every decoder that an arm can have, the baseline first.
 const MODELS: &[Model] = &[
     Model {
         name: "vanilla",
@@ -280,28 +302,32 @@ fn astrocytic(config: AstrocyticAttentionConfig) -> AttentionConfig {
     AttentionConfig::Astrocytic(config.with_causal(true).with_bias(false))
 }
 
-/// The arm of that name: a model's, or a model's with an ending that says what it knows beyond its window.
+/// The arm of that name: a model's, or a decoder's with an ending that says what it knows beyond its window.
 ///
 /// # Errors
 /// For a name that is none; says which there are.
 pub fn arm(name: &str) -> Result<Arm> {
+    let of = |role, description: &str, beyond, reader| {
+        Ok(Arm { name: name.into(), role, description: description.into(), beyond, reader })
+    };
     let model = |name: &str| MODELS.iter().find(|model| model.name == name);
     if let Some(model) = model(name) {
-        let (role, description) = (model.role, model.description.into());
-        return Ok(Arm { name: name.into(), role, description, beyond: Beyond::Nothing, model });
+        return of(model.role, model.description, Beyond::Nothing, Reader::Decoder(model));
+    }
+    if let Some(encoder) = ENCODERS.iter().find(|encoder| encoder.name == name) {
+        return of(encoder.role, encoder.description, Beyond::Nothing, Reader::Encoder(encoder));
     }
     for (ending, beyond, what) in ENDINGS {
         if let Some(model) = name.strip_suffix(ending).and_then(model) {
             let role = if model.role == Role::Baseline { Role::Control } else { model.role };
-            let description = format!("{}; {what}", model.description);
-            return Ok(Arm { name: name.into(), role, description, beyond, model });
+            return of(role, &format!("{}; {what}", model.description), beyond, Reader::Decoder(model));
         }
     }
-    let names: Vec<_> = MODELS.iter().map(|model| model.name).collect();
     bail!(
-        "unknown arm \"{name}\"; choose from {}, each also with {}",
-        names.join(", "),
-        ENDINGS.map(|e| e.0).join(", ")
+        "unknown arm \"{name}\"; choose from {}, each also with {}; for tasks with one answer from {}",
+        MODELS.iter().map(|model| model.name).collect::<Vec<_>>().join(", "),
+        ENDINGS.map(|e| e.0).join(", "),
+        ENCODERS.iter().map(|encoder| encoder.name).collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -318,6 +344,8 @@ pub struct Sizes {
     pub heads: usize,
     /// Dropout of embedding and branches.
     pub dropout: f64,
+    /// Tokens that are read at once at most.
+    pub context: usize,
     /// Whether blocks have feed-forward layers.
     pub feed_forward: bool,
 }
@@ -328,10 +356,15 @@ impl Arm {
         self.beyond == Beyond::Carried
     }
 
+    /// Whether it gives one answer for a whole example.
+    pub fn is_encoder(&self) -> bool {
+        matches!(self.reader, Reader::Encoder(_))
+    }
+
     /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the cell but for the arms that
     /// test the measurement itself.
     pub fn given(&self, size: u64, seed: u64) -> (u64, u64) {
-        match self.model.name {
+        match self.name.as_str() {
             "vanilla-other-seeds" => (size, seed + OTHER_SEEDS),
             "vanilla-more-data" => (size * 3 / 2, seed),
             _ => (size, seed),
@@ -343,20 +376,57 @@ impl Arm {
     ///
     /// # Errors
     /// For sizes that no model can have, or where parameters cannot be matched within 1 %.
-    pub fn model(&self, sizes: Sizes) -> Result<DecoderConfig> {
+    pub fn model(&self, sizes: Sizes) -> Result<ModelConfig> {
         if !sizes.feed_forward {
-            return self.model.with_hidden(sizes, 0);
+            return self.with_hidden(sizes, 0);
         }
-        let target = parameters(&MODELS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?)?;
-        let at = |hidden: usize| parameters(&self.model.with_hidden(sizes, hidden)?);
+        let vanilla = MODELS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?;
+        let target = parameters(&ModelConfig::Decoder(vanilla))?;
+        let at = |hidden: usize| parameters(&self.with_hidden(sizes, hidden)?);
         let (one, two) = (at(1)?, at(2)?);
         let hidden = 1 + (target.saturating_sub(one) as f64 / (two - one) as f64).round() as usize;
-        let model = self.model.with_hidden(sizes, hidden)?;
+        let model = self.with_hidden(sizes, hidden)?;
         let found = parameters(&model)?;
         if (found as f64 / target as f64 - 1.0).abs() > 0.01 {
             bail!("arm {}: {found} parameters cannot be matched to vanilla's {target}; use a wider model", self.name);
         }
         Ok(model)
+    }
+
+    /// The arm's model, which must be a decoder.
+    ///
+    /// # Errors
+    /// For an encoder, and as [`model`](Self::model).
+    pub fn decoder(&self, sizes: Sizes) -> Result<DecoderConfig> {
+        match self.model(sizes)? {
+            ModelConfig::Decoder(model) => Ok(model),
+            ModelConfig::Encoder(_) => bail!("arm {}: an encoder, where a language model is needed", self.name),
+        }
+    }
+
+    fn with_hidden(&self, sizes: Sizes, hidden: usize) -> Result<ModelConfig> {
+        Ok(match self.reader {
+            Reader::Decoder(model) => ModelConfig::Decoder(model.with_hidden(sizes, hidden)?),
+            Reader::Encoder(encoder) => ModelConfig::Encoder(encoder.with_hidden(sizes, hidden)?),
+        })
+    }
+}
+
+impl ModelConfig {
+    /// Operations of a forward pass for each of `steps` tokens.
+    pub(crate) fn flops_per_token(&self, steps: usize) -> f64 {
+        match self {
+            Self::Decoder(model) => model.flops_per_token(steps),
+            Self::Encoder(model) => model.flops_per_token(steps),
+        }
+    }
+
+    /// Bytes that reading `steps` tokens keeps.
+    pub(crate) fn state_bytes(&self, steps: usize) -> u64 {
+        match self {
+            Self::Decoder(model) => model.state_bytes(steps),
+            Self::Encoder(model) => model.state_bytes(steps),
+        }
     }
 }
 
@@ -382,10 +452,16 @@ fn hidden_of_vanilla(d_model: usize) -> usize {
 ///
 /// # Errors
 /// For a configuration that does not hold.
-pub fn parameters(model: &DecoderConfig) -> Result<u64> {
-    model.validate()?;
+pub fn parameters(model: &ModelConfig) -> Result<u64> {
+    let device = Device::flex().autodiff();
     let mut trained = Trained(0);
-    model.init(&Device::flex().autodiff()).visit(&mut trained);
+    match model {
+        ModelConfig::Decoder(model) => {
+            model.validate()?;
+            model.init(&device).visit(&mut trained);
+        }
+        ModelConfig::Encoder(model) => model.init(&device)?.visit(&mut trained),
+    }
     Ok(trained.0)
 }
 
@@ -404,25 +480,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arms_have_equal_parameters_and_unlike_attention() {
-        let sizes = Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1, feed_forward: true };
+    fn arms_have_equal_parameters_and_unlike_models() {
+        let sizes =
+            Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1, context: 128, feed_forward: true };
         let target = parameters(&arm("vanilla").unwrap().model(sizes).unwrap()).unwrap() as f64;
         let mut seen = Vec::new();
-        for Model { name, .. } in MODELS {
+        for name in MODELS.iter().map(|model| model.name).chain(ENCODERS.iter().map(|encoder| encoder.name)) {
             let arm = arm(name).unwrap();
             let model = arm.model(sizes).unwrap();
             let found = parameters(&model).unwrap() as f64;
             assert!((found / target - 1.0).abs() < 0.01, "{name}: {found} against {target}");
-            let attention = (model.attention, model.swapped);
-            assert_eq!(seen.contains(&attention), arm.given(100, 0) != (100, 0), "{name} has another arm's attention");
-            seen.push(attention);
+            let own = match model {
+                ModelConfig::Decoder(model) => format!("{} {:?}", model.attention, model.swapped),
+                ModelConfig::Encoder(model) => format!("{} {:?}", model.attention, model.segments),
+            };
+            assert_eq!(seen.contains(&own), arm.given(100, 0) != (100, 0), "{name} is another arm's model");
+            assert_eq!(arm.decoder(sizes).is_err(), arm.is_encoder());
+            seen.push(own);
         }
         // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody trains them.
-        let random = arm("kozachkov2023").unwrap().model(sizes).unwrap();
+        let random = arm("kozachkov2023").unwrap().decoder(sizes).unwrap();
         let all = random.init(&Device::flex()).num_params() as u64;
-        assert_eq!(all - parameters(&random).unwrap(), 2 * 2 * 2 * 128 * 32);
+        assert_eq!(all - parameters(&ModelConfig::Decoder(random)).unwrap(), 2 * 2 * 2 * 128 * 32);
         let bare = Sizes { feed_forward: false, ..sizes };
-        assert_eq!(arm("vanilla").unwrap().model(bare).unwrap().d_hidden, 0);
+        assert_eq!(arm("vanilla").unwrap().decoder(bare).unwrap().d_hidden, 0);
     }
 
     #[test]
@@ -433,7 +514,7 @@ mod tests {
         assert_eq!(of("tripartite-carried"), (Role::Astrocytic, Beyond::Carried));
         let through = Learning { learns: Learns::Memory, through_documents: true };
         assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));
-        for name in ["vanila", "-memory", "vanilla-memory-cached", "memory"] {
+        for name in ["vanila", "-memory", "vanilla-memory-cached", "memory", "rmaat-memory"] {
             assert!(arm(name).is_err_and(|e| e.to_string().contains("tripartite")), "{name}");
         }
     }

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use astrocytic_models::DecoderConfig;
 
-use crate::arms::{Beyond, arm, parameters};
+use crate::arms::{Beyond, ModelConfig, arm, parameters};
 use crate::cells::{self, Cells};
 use crate::data::Data;
 use crate::energy::Meter;
@@ -42,7 +41,7 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
     let mut config = config.clone();
     cap_sizes(&mut config, data.available())?;
 
-    let models: Vec<DecoderConfig> =
+    let models: Vec<ModelConfig> =
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
     let mut experiment = describe(given, &config, &data, &models, execution, stored.is_none())?;
     let alone = cells::alone(folder)?;
@@ -138,13 +137,14 @@ fn describe(
     given: &ExperimentConfig,
     config: &ExperimentConfig,
     data: &Data,
-    models: &[DecoderConfig],
+    models: &[ModelConfig],
     execution: &Execution,
     new: bool,
 ) -> Result<Experiment> {
     let device = execution.device.as_str();
     let local = execution.executor == Executor::Local;
     let measured = new && local && Meter::new(device).is_some();
+    let sizes = data.sizes(config);
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
         let arm = arm(name)?;
         let joules = match measured {
@@ -160,7 +160,7 @@ fn describe(
             parameters: parameters(model)?,
             state_bytes: model.state_bytes(config.context + carried)
                 + match arm.beyond {
-                    Beyond::Learned(way) => way.state_bytes(model.vocabulary, model.d_model, parameters(model)?),
+                    Beyond::Learned(way) => way.state_bytes(sizes.vocabulary, sizes.d_model, parameters(model)?),
                     Beyond::Nothing | Beyond::Carried => 0,
                 },
             // Of keys and values a token sees half of its own window on average, and all that are carried.
@@ -190,7 +190,7 @@ fn describe(
     })
 }
 
-fn tuning_cells(config: &ExperimentConfig, models: &[DecoderConfig]) -> Result<Vec<(String, Cell)>> {
+fn tuning_cells(config: &ExperimentConfig, models: &[ModelConfig]) -> Result<Vec<(String, Cell)>> {
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
@@ -205,7 +205,7 @@ fn tuning_cells(config: &ExperimentConfig, models: &[DecoderConfig]) -> Result<V
 }
 
 /// Final cells with the rates that did best on the tuning split.
-fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[Line]) -> Result<Vec<(String, Cell)>> {
+fn final_cells_of(config: &ExperimentConfig, models: &[ModelConfig], lines: &[Line]) -> Result<Vec<(String, Cell)>> {
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
@@ -219,19 +219,13 @@ fn final_cells_of(config: &ExperimentConfig, models: &[DecoderConfig], lines: &[
 }
 
 /// Whether every run of the experiment is done.
-fn is_complete(config: &ExperimentConfig, models: &[DecoderConfig], cells: &Cells, lines: &[Line]) -> Result<bool> {
+fn is_complete(config: &ExperimentConfig, models: &[ModelConfig], cells: &Cells, lines: &[Line]) -> Result<bool> {
     let done = |found: Vec<(String, Cell)>| found.iter().all(|(_, cell)| cells.is_done(cell));
     Ok(done(tuning_cells(config, models)?) && done(final_cells_of(config, models, lines)?))
 }
 
 /// A cell after the name of its training.
-fn named(
-    config: &ExperimentConfig,
-    phase: Phase,
-    name: &str,
-    model: &DecoderConfig,
-    run: Run,
-) -> Result<(String, Cell)> {
+fn named(config: &ExperimentConfig, phase: Phase, name: &str, model: &ModelConfig, run: Run) -> Result<(String, Cell)> {
     let cell = config.cell(phase, &arm(name)?, model, run)?;
     Ok((config.training_name(&cell, model)?, cell))
 }

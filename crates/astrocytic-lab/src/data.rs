@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
 use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, subset};
-use astrocytic_models::Decoder;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
@@ -14,6 +13,7 @@ use crate::evaluate;
 use crate::experiment::ExperimentConfig;
 use crate::learning::{self, Learning};
 use crate::results::{CorpusFacts, DocumentLoss, TestLoss};
+use crate::trainable::Trainable;
 
 /// Examples are stored in so many groups at most: a document of the bootstrap each.
 const MOST_GROUPS: usize = 100;
@@ -147,13 +147,13 @@ impl Data {
 
     /// Sizes of the models for this data.
     pub fn sizes(&self, config: &ExperimentConfig) -> Sizes {
-        let ExperimentConfig { d_model, layers, heads, dropout, .. } = *config;
+        let ExperimentConfig { d_model, layers, heads, dropout, context, .. } = *config;
         let (vocabulary, feed_forward) = match &self.0 {
             Kind::Text { tokenizer, .. } => (tokenizer.vocabulary_size(), true),
             // Zoology's models have none: it is attention that is asked to recall.
             Kind::Examples { task, examples } => (examples.vocabulary, !matches!(task, Task::Mqar { .. })),
         };
-        Sizes { vocabulary, d_model, layers, heads, dropout, feed_forward }
+        Sizes { vocabulary, d_model, layers, heads, dropout, context, feed_forward }
     }
 
     /// The facts that a report states.
@@ -261,16 +261,17 @@ impl Data {
     /// Reads the test split, once for all readings.
     ///
     /// # Errors
-    /// For an empty split.
-    pub fn test_losses(
+    /// For an empty split, and an encoder on a text.
+    pub fn test_losses<M: Trainable>(
         &self,
         config: &ExperimentConfig,
-        model: &Decoder,
+        model: &M,
         readings: &[Reading],
         device: &Device,
     ) -> Result<Vec<TestLoss>> {
         match &self.0 {
             Kind::Text { test, tokenizer, .. } => {
+                let model = model.as_decoder().ok_or_else(|| anyhow!("a text needs a decoder"))?;
                 let anew = windows(config, test, tokenizer, false)?;
                 let plain = evaluate::documents(model, &anew, device);
                 let loss_of_plain = evaluate::mean(&plain);

@@ -1,21 +1,22 @@
 //! Loss on held-out text or examples: every token, or every answer, predicted exactly once.
 
 use astrocytic_data::{EvaluationBatch, EvaluationWindows};
-use astrocytic_models::Decoder;
+use astrocytic_models::DecoderCache;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::results::DocumentLoss;
+use crate::trainable::Trainable;
 
 /// −ln p summed over each document or example. `model` is to be on a device without autodiff.
-pub fn documents(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> Vec<DocumentLoss> {
+pub fn documents<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) -> Vec<DocumentLoss> {
     tally(model, windows, device).0
 }
 
 /// The same, and the share of answers that are the likeliest token: of all answers, or, scored `whole`, of the examples
 /// whose every answer is. (Whole, that is what greedy decoding would get right: up to the first error it reads the same.)
-pub fn examples(
-    model: &Decoder,
+pub fn examples<M: Trainable>(
+    model: &M,
     windows: &EvaluationWindows,
     whole: bool,
     device: &Device,
@@ -31,11 +32,11 @@ pub fn examples(
 }
 
 /// The loss of each document, and how many of its targets are the likeliest token.
-fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<DocumentLoss>, Vec<u64>) {
+fn tally<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) -> (Vec<DocumentLoss>, Vec<u64>) {
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
     let mut right = vec![0; windows.documents()];
-    for_each_batch(model, windows, device, |batch, features| {
-        let log_p = log_softmax(model.read_out(features), 1);
+    for_each_batch(model, windows, device, |batch, inputs, cache| {
+        let log_p = log_softmax(model.answers(inputs, &batch.places, cache), 1);
         let target = TensorData::new(batch.targets.clone(), [batch.targets.len(), 1]);
         let target = Tensor::<2, Int>::from_data(target, device);
         let most: Vec<f32> = log_p.clone().max_dim(1).into_data().iter::<f32>().collect();
@@ -49,22 +50,21 @@ fn tally(model: &Decoder, windows: &EvaluationWindows, device: &Device) -> (Vec<
     (losses, right)
 }
 
-/// Gives each batch with what the read-out reads at its places, `[places, d_model]`.
-pub(crate) fn for_each_batch(
-    model: &Decoder,
+/// Gives each batch with its inputs, `[rows, steps]`, and with what is remembered of those before.
+pub(crate) fn for_each_batch<M: Trainable>(
+    model: &M,
     windows: &EvaluationWindows,
     device: &Device,
-    mut read: impl FnMut(&EvaluationBatch, Tensor<2>),
+    mut read: impl FnMut(&EvaluationBatch, Tensor<2, Int>, Option<&mut DecoderCache>),
 ) {
     let mut cache = None;
     for batch in windows.batches() {
         let inputs = TensorData::new(batch.inputs.clone(), [batch.rows, batch.inputs.len() / batch.rows]);
-        cache = windows.carry().map(|_| {
+        cache = windows.carry().and_then(|_| {
             let before = cache.take().filter(|_| !batch.begins);
-            before.unwrap_or_else(|| model.empty_cache(batch.rows))
+            before.or_else(|| model.empty_cache(batch.rows))
         });
-        let inputs = Tensor::<2, Int>::from_data(inputs, device);
-        read(batch, model.features_at(inputs, &batch.places, cache.as_mut()));
+        read(batch, Tensor::from_data(inputs, device), cache.as_mut());
         cache = cache.zip(windows.carry()).map(|(cache, most)| cache.truncate(most));
     }
 }
@@ -82,10 +82,12 @@ mod tests {
     use crate::arms::{Sizes, arm};
     use astrocytic_data::TokenizedDocument;
     use astrocytic_data::tasks::Example;
+    use astrocytic_models::Decoder;
 
     fn model(name: &str) -> Decoder {
-        let sizes = Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.0, feed_forward: true };
-        arm(name).unwrap().model(sizes).unwrap().init_seeded(3, &Device::flex())
+        let sizes =
+            Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.0, context: 64, feed_forward: true };
+        arm(name).unwrap().decoder(sizes).unwrap().init_seeded(3, &Device::flex())
     }
 
     #[test]

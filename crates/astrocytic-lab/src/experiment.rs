@@ -3,12 +3,11 @@
 use anyhow::{Result, bail};
 use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
-use astrocytic_models::DecoderConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::arms::{Arm, Beyond, arm};
+use crate::arms::{Arm, Beyond, ModelConfig, arm};
 use crate::cells::Claim;
 use crate::checkpoint::Checkpoint;
 use crate::data::{Data, Reading};
@@ -16,6 +15,7 @@ use crate::evaluate;
 use crate::learning::{self, Learning};
 use crate::results::{Cell, Line, Phase, Status, Trial};
 use crate::train::{Event, TrainingConfig, derive_seed, train};
+use crate::trainable::Trainable;
 use crate::worker::Training;
 
 /// More seeds would meet those of the tuning runs.
@@ -265,7 +265,8 @@ impl ExperimentConfig {
         if self.sizes.is_empty() || self.sizes.windows(2).any(|w| w[0] >= w[1]) {
             bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
         }
-        let text = Task::of_corpus(&self.corpus)?.is_none();
+        let task = Task::of_corpus(&self.corpus)?;
+        let text = task.is_none();
         let examples =
             self.sizes[self.sizes.len() - 1].saturating_add(self.tuning_tokens).saturating_add(self.test_tokens);
         if !text && examples.saturating_mul(self.context as u64) > MOST_TOKENS {
@@ -274,6 +275,12 @@ impl ExperimentConfig {
         for name in self.arms.iter().filter(|_| !text) {
             if arm(name)?.beyond != Beyond::Nothing {
                 bail!("arms: {name} remembers what it read before, which examples of a task do not have");
+            }
+        }
+        let one_answer = task.as_ref().is_some_and(Task::has_one_answer);
+        for name in self.arms.iter().filter(|_| !one_answer) {
+            if arm(name)?.is_encoder() {
+                bail!("arms: {name} gives one answer for an example, which labelled texts and ListOps have");
             }
         }
         if text && self.sizes[0] <= self.context as u64 {
@@ -335,7 +342,7 @@ impl ExperimentConfig {
     ///
     /// # Errors
     /// For an arm that is none.
-    pub fn cell(&self, phase: Phase, arm: &Arm, model: &DecoderConfig, run: Run) -> Result<Cell> {
+    pub fn cell(&self, phase: Phase, arm: &Arm, model: &ModelConfig, run: Run) -> Result<Cell> {
         let Run { size, seed, trial } = run;
         let mut cell = Cell { id: String::new(), phase, arm: arm.name.clone(), size, seed, trial };
         let mut text =
@@ -351,7 +358,7 @@ impl ExperimentConfig {
     }
 
     /// A name for what a cell trains: cells that differ only in what is done with the trained model have the same.
-    pub(crate) fn training_name(&self, cell: &Cell, model: &DecoderConfig) -> Result<String> {
+    pub(crate) fn training_name(&self, cell: &Cell, model: &ModelConfig) -> Result<String> {
         let arm = arm(&cell.arm)?;
         let given = arm.given(cell.size, cell.seed);
         Ok(name_of(&serde_json::to_string(&(self.of_one_run(), model, given, self.training(cell, arm.is_carried())))?))
@@ -405,15 +412,29 @@ pub(crate) fn run_training(
     device: &Device,
     claim: &Claim,
 ) -> Result<Vec<Line>> {
-    let Training { first, others, .. } = training;
     let device = device.clone().autodiff();
+    let arm = arm(&training.first.arm)?;
+    let seed = derive_seed(arm.given(training.first.size, training.first.seed).1, "weights", 0);
+    match arm.model(data.sizes(config))? {
+        ModelConfig::Decoder(model) => run_model(config, data, training, model.init_seeded(seed, &device), claim),
+        ModelConfig::Encoder(model) => run_model(config, data, training, model.init_seeded(seed, &device)?, claim),
+    }
+}
+
+fn run_model<M: Trainable>(
+    config: &ExperimentConfig,
+    data: &Data,
+    training: &Training,
+    model: M,
+    claim: &Claim,
+) -> Result<Vec<Line>> {
+    let Training { first, others, .. } = training;
+    let device = model.device();
     let trained = arm(&first.arm)?;
     let carried = trained.is_carried();
-    let model = trained.model(data.sizes(config))?;
     let (size, seed) = trained.given(first.size, first.seed);
     let batches = data.batches(config, size, seed, carried)?;
     let tuning = data.tuning_windows(config, carried)?;
-    let model = model.init_seeded(derive_seed(seed, "weights", 0), &device);
     let how = TrainingConfig { seed, ..config.training(first, carried) };
     let mut lines = Vec::new();
     let checkpoint = Checkpoint::new(claim.folder());
@@ -439,12 +460,12 @@ pub(crate) fn run_training(
         Beyond::Nothing | Beyond::Carried => vec![],
     };
     let ways: Vec<_> = beyond.iter().flat_map(tried).collect();
-    let losses = match outcome.diverged {
-        true => vec![f64::NAN; ways.len()],
-        false => {
-            let losses = learning::losses(&outcome.model, &tuning, &ways, &device);
+    let losses: Vec<f64> = match outcome.model.as_decoder().filter(|_| !outcome.diverged) {
+        Some(model) => {
+            let losses = learning::losses(model, &tuning, &ways, &device);
             losses.iter().map(|documents| evaluate::mean(documents)).collect()
         }
+        None => vec![f64::NAN; ways.len()],
     };
     let best = |wanted: Learning| {
         let own = ways.iter().zip(&losses).filter(|((way, _), _)| *way == wanted);

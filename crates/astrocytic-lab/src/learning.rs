@@ -94,7 +94,8 @@ fn of_read_outs(
     // Documents come one after the other, each from its beginning to its end.
     let mut learned: Vec<PlasticReadOut> = ways.iter().map(new).collect();
     let mut current = 0;
-    for_each_batch(model, windows, device, |batch, features| {
+    for_each_batch(model, windows, device, |batch, inputs, cache| {
+        let features = model.features_at(inputs, &batch.places, cache);
         let logits: Vec<f32> = model.read_out(features.clone()).into_data().iter::<f32>().collect();
         let features: Vec<f32> = features.into_data().iter::<f32>().collect();
         let rows = features.chunks_exact(d_model).zip(logits.chunks_exact(vocabulary));
@@ -162,8 +163,9 @@ mod tests {
 
     #[test]
     fn what_is_learned_counts_from_the_next_token_on() {
-        let sizes = Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.5, feed_forward: true };
-        let model = arm("vanilla").unwrap().model(sizes).unwrap().init_seeded(3, &Device::flex());
+        let sizes =
+            Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.5, context: 64, feed_forward: true };
+        let model = arm("vanilla").unwrap().decoder(sizes).unwrap().init_seeded(3, &Device::flex());
         let document = |salt: u32| TokenizedDocument {
             ids: (0..150).map(|i| (i + salt) * i * 7 % 5 + 1).collect(),
             nats: None,

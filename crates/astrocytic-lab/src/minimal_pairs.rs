@@ -144,10 +144,11 @@ mod tests {
             layers: 1,
             heads: 2,
             dropout: 0.0,
+            context: 64,
             feed_forward: true,
         };
         let device = Device::flex();
-        let model = arm("vanilla").unwrap().model(sizes).unwrap().init_seeded(0, &device);
+        let model = arm("vanilla").unwrap().decoder(sizes).unwrap().init_seeded(0, &device);
         let loss = |text: &str| {
             let ids = tokenizer.encode(text).unwrap();
             let document = TokenizedDocument { ids, nats: None, bytes: 0 };

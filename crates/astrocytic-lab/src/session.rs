@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use astrocytic_data::tasks::Task;
 use astrocytic_data::{Tokenizer, TokenizerKind, write_atomically};
-use astrocytic_models::{Decoder, DecoderConfig, save};
+use astrocytic_models::{Decoder, save};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::arms::{Beyond, arm, parameters};
+use crate::arms::{Beyond, ModelConfig, arm, parameters};
 use crate::checkpoint::Checkpoint;
 use crate::data::{Data, Reading};
 use crate::experiment::{Budget, ExperimentConfig};
@@ -122,7 +122,7 @@ impl Session {
         };
         training.validate()?;
         let data = Data::prepare(&experiment, stored.as_ref().map(|_| folder))?;
-        let model: DecoderConfig = arm(&config.arm)?.model(data.sizes(&experiment))?;
+        let model = arm(&config.arm)?.decoder(data.sizes(&experiment))?;
         let tokens = config.tokens.unwrap_or_else(|| data.available());
         let batches = data.batches(&experiment, tokens, config.seed, carried)?;
         let tuning = data.tuning_windows(&experiment, carried)?;
@@ -135,7 +135,7 @@ impl Session {
         write_atomically(&path, &serde_json::to_vec_pretty(&run)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         data.save_tokenizer(folder)?;
-        let (parameters, facts) = (parameters(&model)?, data.facts(&experiment));
+        let (parameters, facts) = (parameters(&ModelConfig::Decoder(model.clone()))?, data.facts(&experiment));
 
         let device = device.clone().autodiff();
         let model = model.init_seeded(derive_seed(config.seed, "weights", 0), &device);

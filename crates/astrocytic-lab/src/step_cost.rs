@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use astrocytic_data::Batches;
 
-use crate::arms::arm;
+use crate::arms::{ModelConfig, arm};
 use crate::data::Data;
 use crate::energy::Meter;
 use crate::experiment::{ExperimentConfig, Run};
 use crate::results::Phase;
-use crate::train::{Learner, derive_seed};
+use crate::train::{Learner, TrainingConfig, derive_seed};
+use crate::trainable::Trainable;
 
 /// A step's cost.
 pub(crate) struct StepCost {
@@ -39,8 +41,22 @@ fn measure(config: &ExperimentConfig, data: &Data, name: &str, device: &str, lea
     let run = Run { size: config.sizes[0], seed: 0, trial: config.trials()[0] };
     let cell = config.cell(Phase::Tune, &arm, &model, run)?;
     let batches = data.batches(config, run.size, 0, arm.is_carried())?;
-    let model = model.init_seeded(derive_seed(0, "weights", 0), &crate::device::parse(device)?.autodiff());
-    let mut learner = Learner::new(model, &config.training(&cell, arm.is_carried()), 0)?;
+    let (seed, autodiff) = (derive_seed(0, "weights", 0), crate::device::parse(device)?.autodiff());
+    let training = config.training(&cell, arm.is_carried());
+    match model {
+        ModelConfig::Decoder(model) => take(model.init_seeded(seed, &autodiff), &training, &batches, device, least),
+        ModelConfig::Encoder(model) => take(model.init_seeded(seed, &autodiff)?, &training, &batches, device, least),
+    }
+}
+
+fn take<M: Trainable>(
+    model: M,
+    training: &TrainingConfig,
+    batches: &Batches,
+    device: &str,
+    least: Duration,
+) -> Result<StepCost> {
+    let mut learner = Learner::new(model, training, 0)?;
     learner = learner.step(&batches.batch(0)).0;
     let mut meter = Meter::new(device);
     let started = Instant::now();

@@ -7,9 +7,8 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::{Batch, Batches, EvaluationWindows};
-use astrocytic_models::{Decoder, DecoderCache};
+use astrocytic_models::DecoderCache;
 use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
@@ -17,11 +16,12 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::evaluate;
+use crate::trainable::Trainable;
 
 /// How a model is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,9 +116,9 @@ pub enum Event {
 }
 
 /// How a run ended.
-pub struct Outcome {
+pub struct Outcome<M> {
     /// The weights with the lowest tuning loss, without autodiff.
-    pub model: Decoder,
+    pub model: M,
     /// Where it stood at the end.
     pub standing: Standing,
     /// Whether the loss stayed finite.
@@ -140,16 +140,16 @@ pub fn derive_seed(seed: u64, purpose: &str, step: u64) -> u64 {
 ///
 /// # Errors
 /// For rates that cannot be, a checkpoint that cannot be read or written, and those of `observe`, which end the run.
-pub fn train(
-    mut model: Decoder,
+pub fn train<M: Trainable>(
+    mut model: M,
     config: &TrainingConfig,
     batches: &Batches,
     tuning: &EvaluationWindows,
     checkpoint: Option<&Checkpoint>,
     observe: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<Outcome> {
+) -> Result<Outcome<M>> {
     config.validate()?;
-    let device = model.embedding.weight.val().device();
+    let device = model.device();
     let tokens_per_step = batches.tokens_per_step();
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 };
     let mut best = model.valid();
@@ -210,8 +210,8 @@ pub fn train(
 }
 
 /// A model on an autodiff device with what changes it.
-pub(crate) struct Learner {
-    pub(crate) model: Decoder,
+pub(crate) struct Learner<M> {
+    pub(crate) model: M,
     optimizer: ModuleOptimizer,
     schedule: ModuleLrScheduler,
     clip: f64,
@@ -222,9 +222,9 @@ pub(crate) struct Learner {
     cache: Option<DecoderCache>,
 }
 
-impl Learner {
+impl<M: Trainable> Learner<M> {
     /// A learner that has taken `step` steps.
-    pub(crate) fn new(model: Decoder, config: &TrainingConfig, step: u64) -> Result<Self> {
+    pub(crate) fn new(model: M, config: &TrainingConfig, step: u64) -> Result<Self> {
         // Made for the model that is trained: a stored one brings the identities of its parameters.
         let optimizer = optimizer(&model, config.weight_decay);
         let mut schedule = schedule(config)?;
@@ -238,16 +238,13 @@ impl Learner {
     /// One step on a batch, and the loss before it; `None` and no step where loss or gradient are not finite. The model is
     /// moved, so that its parameters are nobody else's and change in place.
     pub(crate) fn step(mut self, batch: &Batch) -> (Self, Option<f64>) {
-        let device = self.model.embedding.weight.val().device();
-        device.seed(derive_seed(self.seed, "dropout", self.step));
-        let mut cache = self.carry.map(|_| {
+        let mut cache = self.carry.and_then(|_| {
             let before = self.cache.take().filter(|_| !batch.begins);
-            before.unwrap_or_else(|| self.model.empty_cache(batch.rows))
+            before.or_else(|| self.model.empty_cache(batch.rows))
         });
-        let loss = loss(&self.model, batch, cache.as_mut(), &device);
+        let seed = derive_seed(self.seed, "dropout", self.step);
+        let (value, mut grads) = self.model.gradients(batch, cache.as_mut(), seed);
         self.cache = cache.zip(self.carry).map(|(cache, most)| cache.truncate(most));
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
         let norm = clip(&self.model, &mut grads, self.clip);
         if !norm.is_finite() || !value.is_finite() {
             return (self, None);
@@ -256,24 +253,6 @@ impl Learner {
         self.step += 1;
         (self, Some(value))
     }
-}
-
-/// Mean −ln p of the targets.
-fn loss(model: &Decoder, batch: &Batch, cache: Option<&mut DecoderCache>, device: &Device) -> Tensor<1> {
-    let count = batch.inputs.len();
-    let inputs = TensorData::new(batch.inputs.clone(), [batch.rows, count / batch.rows]);
-    let inputs = Tensor::<2, Int>::from_data(inputs, device);
-    let logits = match (&batch.places, cache) {
-        (Some(places), cache) => model.forward_at(inputs, places, cache),
-        (None, cache) => {
-            let logits = match cache {
-                Some(cache) => model.forward_cache(inputs, cache),
-                None => model.forward(inputs),
-            };
-            logits.reshape([count, model.config().vocabulary])
-        }
-    };
-    cross_entropy(logits, &batch.targets)
 }
 
 /// AdamW (arXiv 1711.05101) whose weight decay spares vectors: norms, biases and decay rates.

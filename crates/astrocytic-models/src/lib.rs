@@ -19,6 +19,7 @@ mod encoder;
 mod from_pretrained;
 mod generate;
 pub mod pretrained;
+mod segments;
 mod store;
 mod text_encoder;
 mod transformer_encoder;
@@ -27,6 +28,7 @@ pub use block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
 pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer, draw_parameters};
 pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};
+pub use segments::{Segment, SegmentsConfig};
 pub use store::{ModelError, Saved, load, save, saved};
 pub use text_encoder::{TextEncoder, TextEncoderConfig, mean};
 pub use transformer_encoder::{

@@ -1,7 +1,8 @@
 //! The encoder learns with any attention, and padding changes nothing.
 
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, SoftmaxAttentionConfig};
-use astrocytic_models::{Encoder, EncoderConfig};
+use astrocytic_dynamics::retention::LongTermPlasticity;
+use astrocytic_models::{Encoder, EncoderConfig, SegmentsConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -21,6 +22,20 @@ fn attentions() -> Vec<(&'static str, AttentionConfig)> {
         ("linear", AttentionConfig::Astrocytic(AstrocyticAttentionConfig::linear(16, 2))),
         ("astromorphic", AttentionConfig::Astrocytic(AstrocyticAttentionConfig::astromorphic(16, 2, STEPS))),
     ]
+}
+
+/// Each attention over whole sequences, and over segments of a third of them.
+fn models() -> Vec<(String, EncoderConfig)> {
+    let segments = || {
+        let retention = LongTermPlasticity::default().retention_factors(3).unwrap();
+        Some(SegmentsConfig::new(STEPS / 3, 2, retention))
+    };
+    let both = |(name, attention): (&str, AttentionConfig)| {
+        let whole = EncoderConfig::new(6, 2, 16, 2, 32, attention);
+        let cut = whole.clone().with_segments(segments());
+        [(name.to_string(), whole), (format!("{name}, segments"), cut)]
+    };
+    attentions().into_iter().flat_map(both).collect()
 }
 
 /// Two marks among noise: the class is whether they are the same mark. No step alone shows it.
@@ -55,18 +70,19 @@ fn accuracy(model: &Encoder, random: &mut ChaCha8Rng, device: &Device) -> f64 {
 fn it_learns_with_any_attention() {
     let _alone = RANDOM.lock().unwrap_or_else(|broken| broken.into_inner());
     let device = Device::flex().autodiff();
-    for (name, attention) in attentions() {
-        device.seed(3);
+    for (name, config) in models() {
         let mut random = ChaCha8Rng::seed_from_u64(1);
-        let mut model = EncoderConfig::new(6, 2, 16, 2, 32, attention).init(&device).unwrap();
+        let mut model = config.init_seeded(3, &device).unwrap();
         let mut optimizer = AdamConfig::new().init();
-        for _ in 0..250 {
+        // What two segments say is told apart later.
+        let (steps, rate) = if config.segments.is_some() { (2_000, 2e-3) } else { (250, 5e-3) };
+        for _ in 0..steps {
             let (tokens, padded, classes) = batch(&mut random, &device);
             let log_p = log_softmax(model.forward(tokens, padded), 1);
             let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, [BATCH, 1]), &device);
             let loss = log_p.gather(1, classes).mean().neg();
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(5e-3, model, gradients);
+            model = optimizer.step(rate, model, gradients);
         }
         let found = accuracy(&model, &mut random, &device);
         assert!(found > 0.9, "{name}: {found}");
@@ -77,8 +93,8 @@ fn it_learns_with_any_attention() {
 fn padding_changes_nothing() {
     let _alone = RANDOM.lock().unwrap_or_else(|broken| broken.into_inner());
     let device = Device::flex();
-    for (name, attention) in attentions() {
-        let model = EncoderConfig::new(6, 2, 16, 2, 32, attention).init(&device).unwrap();
+    for (name, config) in models() {
+        let model = config.init(&device).unwrap();
         let tokens = Tensor::<2, Int>::from_data([[0, 3, 1, 4, 5, 5], [2, 2, 0, 1, 1, 3]], &device);
         let rest = Tensor::<2, Bool>::from_data([[false, false, false, false, true, true]; 2], &device);
         let padded = model.forward(tokens.clone(), rest).into_data();
@@ -96,4 +112,70 @@ fn sizes_that_do_not_fit_are_refused() {
     let attention = AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2));
     let error = EncoderConfig::new(6, 2, 32, 2, 32, attention).init(&Device::flex()).unwrap_err();
     assert!(error.to_string().contains("d_model"), "{error}");
+}
+
+#[test]
+fn a_memory_is_multiplied_by_its_factor_and_kept_where_a_row_ended() {
+    let device = Device::flex();
+    let config = SegmentsConfig::new(4, 3, vec![0.25, 0.5, 0.125]);
+    let model = EncoderConfig::rmaat(6, 2, 16, 2, 32, 2, config).init_seeded(1, &device).unwrap();
+    let tokens = Tensor::<2, Int>::from_data([[0, 3, 1, 4, 5, 5, 1, 2, 2, 1], [2, 2, 0, 1, 1, 3, 0, 0, 0, 0]], &device);
+    let padded = |rest| [[false; 10], std::array::from_fn(|t| t >= rest)];
+    let cut = model.cut(tokens.clone(), Tensor::from_data(padded(6), &device));
+    assert_eq!(cut.iter().map(|segment| segment.tokens.dims()).collect::<Vec<_>>(), [[2, 4], [2, 4], [2, 2]]);
+    // RMAAT's recurrence: what stands before a segment is the last memory times the factor of the segment before.
+    let numbers = |memory: Tensor<3>| memory.into_data().iter::<f32>().collect::<Vec<_>>();
+    let mut memories = vec![model.initial_memory(2).unwrap()];
+    for segment in &cut {
+        let before = memories.last().unwrap().clone();
+        let factor = [1.0, 0.25, 0.5][segment.index];
+        let first = astrocytic_models::Segment { index: 0, ..segment.clone() };
+        let after = model.read(before.clone(), segment);
+        let ended = segment.index == 2;
+        assert_eq!(
+            numbers(after.clone().narrow(0, 0, 1)),
+            numbers(model.read(before.clone() * factor, &first).narrow(0, 0, 1))
+        );
+        assert_eq!(numbers(after.clone().narrow(0, 1, 1)) == numbers(before.narrow(0, 1, 1)), ended);
+        memories.push(after);
+    }
+    let logits = |model: &Encoder, tokens, padded: [[bool; 10]; 2]| {
+        model.forward(tokens, Tensor::from_data(padded, &device)).into_data().iter::<f32>().collect::<Vec<_>>()
+    };
+    let found: Vec<f32> = model.classify(memories.pop().unwrap()).into_data().iter::<f32>().collect();
+    assert_eq!(found, logits(&model, tokens.clone(), padded(6)));
+    // A memory that is forgotten is none: only the last segment counts.
+    let forgetful = SegmentsConfig::new(4, 3, vec![0.0; 3]);
+    let forgetful = EncoderConfig::rmaat(6, 2, 16, 2, 32, 2, forgetful).init_seeded(1, &device).unwrap();
+    let other = tokens.clone().slice_fill([0..1, 0..8], 4);
+    assert_eq!(logits(&forgetful, tokens.clone(), padded(6)), logits(&forgetful, other.clone(), padded(6)));
+    assert_ne!(logits(&model, tokens, padded(6)), logits(&model, other, padded(6)));
+}
+
+#[test]
+fn segments_that_cannot_be_are_refused() {
+    let of = |segments: SegmentsConfig, causal| {
+        let attention = SoftmaxAttentionConfig::new(16, 2).with_causal(causal);
+        let config = EncoderConfig::new(6, 2, 16, 2, 32, AttentionConfig::Softmax(attention));
+        config.with_segments(Some(segments)).validate().map_err(|error| error.to_string())
+    };
+    assert_eq!(of(SegmentsConfig::new(4, 2, vec![0.5]), false), Ok(()));
+    for (segments, causal, word) in [
+        (SegmentsConfig::new(0, 2, vec![0.5]), false, "length"),
+        (SegmentsConfig::new(4, 0, vec![0.5]), false, "memory tokens"),
+        (SegmentsConfig::new(4, 2, vec![]), false, "retention"),
+        (SegmentsConfig::new(4, 2, vec![f64::NAN]), false, "retention"),
+        (SegmentsConfig::new(4, 2, vec![0.5]), true, "causal = false"),
+    ] {
+        assert!(of(segments, causal).unwrap_err().contains(word), "{word}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "retention factors for 2")]
+fn the_number_of_segments_must_be_known() {
+    let config = SegmentsConfig::new(4, 2, vec![0.5; 2]);
+    let model = EncoderConfig::rmaat(6, 2, 16, 1, 32, 2, config).init(&Device::flex()).unwrap();
+    let tokens = Tensor::<2, Int>::ones([1, 9], &Device::flex());
+    model.forward(tokens, Tensor::<2, Bool>::zeros([1, 9], &Device::flex()));
 }

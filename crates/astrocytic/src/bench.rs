@@ -46,8 +46,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return crate::say(table(&stored(folder)?));
     }
     for part in &arguments.parts {
-        if !["attention", "train", "generate"].contains(&part.as_str()) {
-            bail!("--parts {part}: choose from attention, train, generate");
+        if !["attention", "train", "generate", "segments"].contains(&part.as_str()) {
+            bail!("--parts {part}: choose from attention, train, generate, segments");
         }
     }
     if !(arguments.seconds > 0.0 && arguments.seconds <= 3600.0) {

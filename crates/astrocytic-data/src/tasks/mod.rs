@@ -109,6 +109,11 @@ impl Task {
         matches!(self, Self::Scan(_))
     }
 
+    /// Whether an example has one answer, after its last token.
+    pub fn has_one_answer(&self) -> bool {
+        matches!(self, Self::Labelled(_) | Self::ListOps { .. })
+    }
+
     /// The task's examples. The tokenizer of a run that has begun is taken as it is.
     ///
     /// # Errors

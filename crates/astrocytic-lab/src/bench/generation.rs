@@ -21,7 +21,8 @@ pub(super) fn measure(
     device: &Device,
 ) -> Result<GenerateRow> {
     let ModelSizes { layers, d_model, heads, vocabulary, .. } = model;
-    let config = arm(name)?.model(Sizes { vocabulary, d_model, layers, heads, dropout: 0.0, feed_forward: true })?;
+    let sizes = Sizes { vocabulary, d_model, layers, heads, dropout: 0.0, context: position, feed_forward: true };
+    let config = arm(name)?.decoder(sizes)?;
     let model = config.init_seeded(0, device);
     let prompt: Vec<u32> = (0..position).map(|i| (i * 7919 % vocabulary) as u32).collect();
     let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };

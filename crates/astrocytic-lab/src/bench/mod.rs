@@ -1,4 +1,5 @@
-//! Speed and memory: the attention op by length and direction, whole training steps, generation by position.
+//! Speed and memory: the attention op by length and direction, whole training steps, generation by position, gradients through
+//! segments by their number.
 //!
 //! Every measurement runs in a process of its own, so that none finds the memory or the threads of another. Peers in
 //! another language speak the same JSON lines (see benches/pytorch/) and are measured in turn with ours.
@@ -8,6 +9,7 @@ mod generation;
 mod memory;
 mod peers;
 mod pull_back;
+mod segments;
 mod table;
 mod training;
 
@@ -75,6 +77,15 @@ pub enum Request {
         #[serde(flatten)]
         model: ModelSizes,
     },
+    /// Gradients of a small model that reads segments.
+    Segments {
+        /// How many.
+        segments: usize,
+        /// By replay; else by backpropagation through time.
+        replayed: bool,
+        /// How long to repeat.
+        seconds: f64,
+    },
 }
 
 /// Which passes are timed.
@@ -115,6 +126,8 @@ pub enum Row {
     TrainStep(TrainRow),
     /// One of [`Request::Generate`].
     Generate(GenerateRow),
+    /// One of [`Request::Segments`].
+    Segments(SegmentsRow),
     /// One of [`Request::MatrixPeak`].
     Peak(PeakRow),
     /// Where the others come from; the first.
@@ -182,6 +195,23 @@ pub struct GenerateRow {
     pub state_bytes: Option<u64>,
 }
 
+/// Time and memory of gradients through segments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentsRow {
+    /// `segments`
+    pub op: String,
+    /// `replay` or `through_time`.
+    pub by: String,
+    /// Segments of a row.
+    pub segments: usize,
+    /// Tokens of the batch.
+    pub tokens: usize,
+    /// Median milliseconds of a call.
+    pub ms_median: f64,
+    /// How far the process's peak memory rose above what it held before the first call.
+    pub peak_mb: Option<f64>,
+}
+
 /// Where measurements come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MachineRow {
@@ -217,7 +247,7 @@ pub struct Plan {
     pub seconds: f64,
     /// Times that everything is measured, ours and peers' in turn; medians are kept.
     pub rounds: usize,
-    /// What to measure: `attention`, `train` and `generate`.
+    /// What to measure: `attention`, `train`, `generate` and `segments`.
     pub parts: Vec<String>,
 }
 
@@ -285,6 +315,12 @@ impl Plan {
                 }
             }
         }
+        if has("segments") {
+            for segments in [1, 2, 4, 8, 16, 32] {
+                requests
+                    .extend([true, false].map(|replayed| (Request::Segments { segments, replayed, seconds }, vec![])));
+            }
+        }
         requests
     }
 
@@ -350,6 +386,16 @@ fn median_row(rows: Vec<Row>) -> Option<Row> {
             ms_per_token: all(&|row| if let Row::Generate(row) = row { row.ms_per_token } else { f64::NAN }),
             ..first
         }),
+        Row::Segments(first) => {
+            let by = |of: &dyn Fn(&SegmentsRow) -> f64| {
+                all(&|row| if let Row::Segments(row) = row { of(row) } else { f64::NAN })
+            };
+            Row::Segments(SegmentsRow {
+                ms_median: by(&|row| row.ms_median),
+                peak_mb: first.peak_mb.map(|_| by(&|row| row.peak_mb.unwrap_or(f64::NAN))),
+                ..first
+            })
+        }
         Row::Machine(machine) => Row::Machine(machine),
         Row::Peak(first) => Row::Peak(PeakRow {
             gflops: all(&|row| if let Row::Peak(row) = row { row.gflops } else { f64::NAN }),
@@ -451,6 +497,9 @@ fn measure(request: &Request, name: &str) -> Result<Row> {
         }
         Request::Generate { arm, position, tokens, model } => {
             Row::Generate(generation::measure(arm, *model, *position, *tokens, &device)?)
+        }
+        Request::Segments { segments, replayed, seconds } => {
+            Row::Segments(segments::measure(*segments, *replayed, *seconds, &device)?)
         }
     })
 }

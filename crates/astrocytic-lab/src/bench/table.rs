@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{AttentionRow, Direction, MachineRow, Row};
 
-/// The op by variant and length, training steps, generation; with the ratios to peers where there are.
+/// The op by variant and length, training steps, generation, segments; with the ratios to peers where there are.
 pub fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
@@ -20,6 +20,7 @@ pub fn table(rows: &[Row]) -> String {
     attention(rows, peak, &mut text);
     training(rows, &mut text);
     generation(rows, &mut text);
+    segments(rows, &mut text);
     text
 }
 
@@ -99,5 +100,20 @@ fn generation(rows: &[Row], text: &mut String) {
     for row in &rows {
         let state = row.state_bytes.map_or(String::new(), |bytes| bytes.to_string());
         writeln!(text, "| {} | {} | {:.3} | {state} |", row.arm, row.position, row.ms_per_token).expect("a string");
+    }
+}
+
+fn segments(rows: &[Row], text: &mut String) {
+    let rows: Vec<_> =
+        rows.iter().filter_map(|row| if let Row::Segments(row) = row { Some(row) } else { None }).collect();
+    if rows.is_empty() {
+        return;
+    }
+    writeln!(text, "\n| gradients through segments | by | tokens | ms | peak MB |\n|---|---|---|---|---|")
+        .expect("a string");
+    for row in &rows {
+        let memory = row.peak_mb.map_or(String::new(), |mb| format!("{mb:.0}"));
+        let (by, tokens, ms) = (row.by.replace('_', " "), row.tokens, row.ms_median);
+        writeln!(text, "| {} | {by} | {tokens} | {ms:.0} | {memory} |", row.segments).expect("a string");
     }
 }

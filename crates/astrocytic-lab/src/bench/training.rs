@@ -7,7 +7,7 @@ use astrocytic_data::Batches;
 use burn::tensor::Device;
 
 use super::{ModelSizes, TrainRow, median};
-use crate::arms::{Sizes, arm, parameters};
+use crate::arms::{ModelConfig, Sizes, arm, parameters};
 use crate::train::{Learner, TrainingConfig};
 
 /// Tokens per second of an arm's model.
@@ -23,7 +23,8 @@ pub(super) fn measure(
     device: &Device,
 ) -> Result<TrainRow> {
     let ModelSizes { layers, d_model, heads, vocabulary, .. } = model;
-    let config = arm(name)?.model(Sizes { vocabulary, d_model, layers, heads, dropout: 0.0, feed_forward: true })?;
+    let sizes = Sizes { vocabulary, d_model, layers, heads, dropout: 0.0, context: seq_len, feed_forward: true };
+    let config = arm(name)?.decoder(sizes)?;
     let training = TrainingConfig {
         learning_rate: 1e-3,
         weight_decay: 0.1,
@@ -55,6 +56,6 @@ pub(super) fn measure(
         arm: name.into(),
         seq_len,
         tokens_per_s: (batch * seq_len) as f64 / median(times),
-        parameters: parameters(&config)?,
+        parameters: parameters(&ModelConfig::Decoder(config))?,
     })
 }
