@@ -24,18 +24,18 @@ fn attentions() -> Vec<(&'static str, AttentionConfig)> {
     ]
 }
 
-/// Each attention over whole sequences, and over segments of a third of them.
+/// Each attention over whole sequences; two of them over segments of a third (the recurrent memory transformer, RMAAT).
 fn models() -> Vec<(String, EncoderConfig)> {
-    let segments = || {
-        let retention = LongTermPlasticity::default().retention_factors(3).unwrap();
-        Some(SegmentsConfig::new(STEPS / 3, 2, retention))
-    };
-    let both = |(name, attention): (&str, AttentionConfig)| {
-        let whole = EncoderConfig::new(6, 2, 16, 2, 32, attention);
-        let cut = whole.clone().with_segments(segments());
-        [(name.to_string(), whole), (format!("{name}, segments"), cut)]
-    };
-    attentions().into_iter().flat_map(both).collect()
+    let retention = LongTermPlasticity::default().retention_factors(3).unwrap();
+    let segments = SegmentsConfig::new(STEPS / 3, 2, retention);
+    let of =
+        |(name, attention): (&str, AttentionConfig)| (name.to_string(), EncoderConfig::new(6, 2, 16, 2, 32, attention));
+    let mut models: Vec<_> = attentions().into_iter().map(of).collect();
+    for place in [0, 3] {
+        let (name, whole) = models[place].clone();
+        models.push((format!("{name}, segments"), whole.with_segments(Some(segments.clone()))));
+    }
+    models
 }
 
 /// Two marks among noise: the class is whether they are the same mark. No step alone shows it.
