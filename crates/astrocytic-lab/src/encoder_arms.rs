@@ -12,7 +12,7 @@ use crate::results::Role;
 /// Segments that the longest example is cut in, where it is.
 const SEGMENTS: usize = 4;
 /// Tokens between them.
-const MEMORY_TOKENS: usize = 16;
+const MEMORY_TOKENS: usize = 8;
 
 /// An encoder that differs from the others in its attention and in how it reads.
 pub(crate) struct EncoderArm {
