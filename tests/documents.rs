@@ -67,6 +67,38 @@ fn figures_in_the_readme_are_those_of_the_stored_results() {
     assert!(tables >= 2 && checked >= 6 * tables, "{checked} figures for {tables} tables");
 }
 
+/// Tables of ratios begin with a comment `<!-- ratios: FOLDER -->` and have rows `| arm : baseline | one for each study … |`:
+/// at the middle of the losses, "beyond" where there is none.
+#[test]
+fn ratios_in_the_readme_are_those_of_the_stored_results() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut results = Value::Null;
+    let mut checked = 0;
+    for line in readme().lines() {
+        if let Some(folder) = line.strip_prefix("<!-- ratios: ").and_then(|line| line.strip_suffix(" -->")) {
+            let path = root.join(folder).join("results.json");
+            results = serde_json::from_str(&std::fs::read_to_string(&path).expect("results.json")).expect("JSON");
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (Some(studies), Some((arm, baseline))) = (results["studies"].as_array(), cells[0].split_once(" : ")) else {
+            continue;
+        };
+        assert_eq!(cells.len(), 1 + studies.len(), "{line}");
+        for (study, cell) in studies.iter().zip(&cells[1..]) {
+            let of = |row: &&Value| row["arm"] == arm && row["baseline"] == baseline;
+            let rows: Vec<&Value> = study["ratios"].as_array().expect("ratios").iter().filter(of).collect();
+            let number = |value: &Value| format!("{:.2}", value.as_f64().expect("a number"));
+            let middle = rows.get(rows.len() / 2).map(|row| {
+                let [low, high] = [0, 1].map(|end| number(&row["interval"][end]));
+                format!("{} ({low}–{high})", number(&row["estimate"]))
+            });
+            assert_eq!(*cell, middle.unwrap_or("beyond".into()), "{line}: {}", study["study"]);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 12, "{checked} ratios");
+}
+
 /// Tables of speed begin with a comment `<!-- speed: FOLDER -->`: every row of them is one of those that the folder's rows
 /// give.
 #[test]
