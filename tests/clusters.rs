@@ -1,10 +1,12 @@
-//! Cells as tasks of real engines: a HyperQueue server on loopback, one of whose two workers is killed in the middle, and
-//! the Slurm cluster that is there.
+//! Cells as tasks of real engines: a HyperQueue server on loopback, one of whose two workers is killed in the middle; the same
+//! server as its Python package brings it, where a task is killed; and the Slurm cluster that is there.
 //!
-//! Skipped, saying so, where there is no `hq` or no cluster.
+//! Skipped, saying so, where there is no `hq`, no package `hyperqueue`, or no cluster.
 
 mod program;
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -83,6 +85,57 @@ fn every_cell_is_done_once_though_a_worker_is_killed() {
     assert!(run.0.wait().unwrap().success());
 
     each_once(&lines);
+}
+
+/// A process that runs cells of that folder.
+fn cell_process(out: &Path) -> Option<String> {
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+        let command = String::from_utf8(std::fs::read(process.path().join("cmdline")).ok()?).ok()?;
+        let runs = command.contains("\0worker\0") && command.contains(text(out)) && !command.contains("hq.py");
+        runs.then(|| process.file_name().to_string_lossy().into_owned())
+    })
+}
+
+#[test]
+fn what_a_killed_task_left_is_done_by_the_same_command() {
+    if !Command::new("python3")
+        .args(["-c", "import hyperqueue"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        println!("skipped: python3 has no package hyperqueue");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hq.py");
+    let (server, bin, out) = (folder.path().join("server"), folder.path().join("bin"), folder.path().join("out"));
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("hq"), format!("#!/bin/sh\nexec python3 '{}' \"$@\"\n", script.display())).unwrap();
+    std::fs::set_permissions(bin.join("hq"), PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new("python3");
+    command.arg(&script).arg("server").arg(&server).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = Stopped(command.spawn().unwrap());
+    let said = BufReader::new(running.0.stdout.take().unwrap());
+    assert!(said.lines().map_while(Result::ok).any(|line| line == "ready"), "the server starts");
+
+    let file = plan(folder.path());
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let start = || {
+        let mut run = astrocytic(&["run", text(&file), "--out", text(&out), "--executor", "hyperqueue"]);
+        run.env("HQ_SERVER_DIR", &server).env("PATH", &path);
+        run
+    };
+    let first = start().stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("a cell is run", || cell_process(&out).is_some());
+    let killed = Command::new("sh").arg("-c").arg(format!("kill -9 {}", cell_process(&out).unwrap())).status();
+    assert!(killed.unwrap().success());
+    let first = first.wait_with_output().unwrap();
+    let error = String::from_utf8(first.stderr).unwrap();
+    assert!(!first.status.success() && error.contains("a worker failed"), "{error}");
+    succeed(start());
+
+    each_once(&out.join("one/lines.jsonl"));
 }
 
 #[test]

@@ -1,0 +1,56 @@
+"""`hq` for tests, over the Python package of HyperQueue, which has its server and workers but not its command line.
+
+hq.py server DIR    a server with two workers of one core, until standard input ends
+hq.py submit …      as far as the program uses `hq submit`
+"""
+
+import argparse
+import logging
+import os
+import sys
+
+from hyperqueue import Job
+from hyperqueue.client import Client
+from hyperqueue.cluster import LocalCluster, WorkerConfig
+from hyperqueue.ffi.protocol import ResourceRequest
+
+
+def serve(folder):
+    with LocalCluster(folder) as cluster:
+        cluster.start_worker(WorkerConfig(cores=1))
+        cluster.start_worker(WorkerConfig(cores=1))
+        print("ready", flush=True)
+        sys.stdin.read()
+
+
+def submit(arguments):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--wait", action="store_true", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--cpus", type=int, required=True)
+    parser.add_argument("--stdout", choices=["none"], required=True)
+    parser.add_argument("--stderr", required=True)
+    parser.add_argument("--array", required=True)
+    parser.add_argument("--env", action="append", default=[])
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(arguments)
+    first, last = map(int, options.array.split("-"))
+    job = Job(name=options.name, max_fails=None)
+    for _ in range(first, last + 1):
+        job.program(
+            options.command,
+            env=dict(pair.split("=", 1) for pair in options.env),
+            stdout=None,
+            stderr=options.stderr,
+            resources=ResourceRequest(cpus=options.cpus),
+        )
+    client = Client(os.environ["HQ_SERVER_DIR"])
+    return client.wait_for_jobs([client.submit(job)], raise_on_error=False)
+
+
+if __name__ == "__main__":
+    logging.disable()
+    if sys.argv[1] == "server":
+        serve(sys.argv[2])
+    elif not submit(sys.argv[2:]):
+        sys.exit("some tasks failed")
