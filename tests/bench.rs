@@ -83,3 +83,15 @@ fn training_and_generation_are_measured() {
         assert_eq!(state(40) == state(80), arm == "tripartite", "{arm}: growth of the state");
     }
 }
+
+#[test]
+fn gradients_through_segments_are_measured() {
+    let of = |segments: u64, replayed: bool| {
+        one(&format!(r#"{{"op":"segments","segments":{segments},"replayed":{replayed},"seconds":0.01}}"#))
+    };
+    let (replayed, through_time) = (of(2, true), of(2, false));
+    assert_eq!([&replayed["by"], &through_time["by"]], ["replay", "through_time"]);
+    for row in [replayed, through_time] {
+        assert!(row["ms_median"].as_f64().unwrap() > 0.0 && row["tokens"] == 2_048, "{row}");
+    }
+}

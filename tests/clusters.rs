@@ -87,11 +87,12 @@ fn every_cell_is_done_once_though_a_worker_is_killed() {
     each_once(&lines);
 }
 
-/// A process that runs cells of that folder.
+/// A process that runs a cell of that folder.
 fn cell_process(out: &Path) -> Option<String> {
     std::fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let command = String::from_utf8(std::fs::read(process.path().join("cmdline")).ok()?).ok()?;
-        let runs = command.contains("\0worker\0") && command.contains(text(out)) && !command.contains("hq.py");
+        let worker = concat!(env!("CARGO_BIN_EXE_astrocytic"), "\0worker\0");
+        let runs = command.starts_with(worker) && command.contains(text(out));
         runs.then(|| process.file_name().to_string_lossy().into_owned())
     })
 }
@@ -115,8 +116,10 @@ fn what_a_killed_task_left_is_done_by_the_same_command() {
     std::fs::set_permissions(bin.join("hq"), PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = Command::new("python3");
     command.arg(&script).arg("server").arg(&server).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut running = Stopped(command.spawn().unwrap());
-    let said = BufReader::new(running.0.stdout.take().unwrap());
+    let mut serving = command.spawn().unwrap();
+    // Closed at the end of the test, or when it fails: then the server ends.
+    let _open = serving.stdin.take();
+    let said = BufReader::new(serving.stdout.take().unwrap());
     assert!(said.lines().map_while(Result::ok).any(|line| line == "ready"), "the server starts");
 
     let file = plan(folder.path());
@@ -127,9 +130,15 @@ fn what_a_killed_task_left_is_done_by_the_same_command() {
         run
     };
     let first = start().stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("a cell is run", || cell_process(&out).is_some());
-    let killed = Command::new("sh").arg("-c").arg(format!("kill -9 {}", cell_process(&out).unwrap())).status();
-    assert!(killed.unwrap().success());
+    let has_checkpoint = |cell: std::fs::DirEntry| cell.path().join("checkpoint").exists();
+    let cells = out.join("one/cells");
+    wait_until("a cell has a checkpoint", || {
+        std::fs::read_dir(&cells).is_ok_and(|cells| cells.flatten().any(has_checkpoint))
+    });
+    // The one that is found may have ended just then.
+    let kill =
+        |process: String| Command::new("sh").arg("-c").arg(format!("kill -9 {process}")).status().unwrap().success();
+    wait_until("a cell's process is killed", || cell_process(&out).is_some_and(kill));
     let first = first.wait_with_output().unwrap();
     let error = String::from_utf8(first.stderr).unwrap();
     assert!(!first.status.success() && error.contains("a worker failed"), "{error}");

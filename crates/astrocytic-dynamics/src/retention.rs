@@ -11,8 +11,8 @@
 //! unbounded sequences cannot. Where the synapse is fast and always driven they are
 //! `e^{−a (t − 1)} (1 − e^{−a}) / (1 − e^{−a T})` with `a = γ` cycle / τ_l.
 //!
-//! The source prints its equations as proportionalities and its time constants are not known to us; the defaults are those of its
-//! words: seconds for the synapse, tens of seconds for the process.
+//! The source prints its equations as proportionalities, without time constants (its authors' program, of which there is one, was not
+//! at hand); the defaults are those of its words: seconds for the synapse, tens of seconds for the process.
 
 use crate::error::{DynamicsError, positive};
 use crate::integrate::{EXACT, integrate};

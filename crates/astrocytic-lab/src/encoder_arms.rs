@@ -96,7 +96,7 @@ fn astrocytic(config: AstrocyticAttentionConfig) -> AttentionConfig {
 }
 
 impl EncoderArm {
-    /// The arm's model; an answer is a token as it is for decoders.
+    /// The arm's model; an answer is a token, read out by the embedding, as it is for decoders.
     ///
     /// # Errors
     /// For sizes that no model can have.
@@ -112,7 +112,7 @@ impl EncoderArm {
         let together = segments.as_ref().map_or(context, |segments| segments.length + segments.memory_tokens);
         let attention = (self.attention)(d_model, heads, together);
         let model = EncoderConfig::new(vocabulary, vocabulary, d_model, layers, hidden, attention);
-        let model = model.with_dropout(dropout).with_segments(segments);
+        let model = model.with_dropout(dropout).with_segments(segments).with_tied(true);
         model.validate()?;
         Ok(model)
     }

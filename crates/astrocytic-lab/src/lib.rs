@@ -21,7 +21,7 @@ pub mod minimal_pairs;
 pub mod plan;
 mod plastic;
 pub mod progress;
-mod replay;
+pub mod replay;
 pub mod report;
 pub mod results;
 pub mod session;

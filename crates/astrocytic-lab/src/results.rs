@@ -90,7 +90,7 @@ pub enum Role {
     Calibration,
 }
 
-/// One arm: a model that is the same as the others but for its attention.
+/// One arm: a model that is the same as the others but for its attention, or for what it reads at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmFacts {
     /// Short name, for example "vanilla" or "tripartite".
@@ -101,7 +101,8 @@ pub struct ArmFacts {
     pub description: String,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of state for generation at the end of a full context, f32, with what is carried to it.
+    /// Bytes of state for generation at the end of a full context, f32, with what is carried to it; of encoders what is kept
+    /// until the answer.
     pub state_bytes: u64,
     /// Floating-point operations of a forward pass, per token at the experiment's context.
     pub flops_per_token: f64,

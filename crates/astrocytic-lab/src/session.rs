@@ -102,6 +102,9 @@ impl Session {
             ..Budget::Full.config(&config.corpus)?
         };
         experiment.validate()?;
+        if arm(&config.arm)?.is_encoder() {
+            bail!("arm {}: an encoder, where a language model is needed", config.arm);
+        }
         if let Beyond::Learned(_) = arm(&config.arm)?.beyond {
             bail!("arm {}: it learns in tests of `compare`; train the arm that it is made of", config.arm);
         }

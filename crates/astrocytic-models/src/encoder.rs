@@ -30,6 +30,9 @@ pub struct EncoderConfig {
     pub dropout: f64,
     /// Segments that are read one after the other, a memory between them; `None` reads the whole.
     pub segments: Option<SegmentsConfig>,
+    /// The classes are tokens, and the embedding reads them out, as a decoder's does.
+    #[config(default = false)]
+    pub tied: bool,
 }
 
 /// A pre-norm encoder. What is classified is the mean over the steps that are not padded, or, where segments are read, over
@@ -42,7 +45,8 @@ pub struct Encoder {
     /// The blocks, first to last.
     pub blocks: Vec<Block>,
     norm: Norm,
-    classifier: Linear,
+    /// `None` where the embedding reads out.
+    classifier: Option<Linear>,
     dropout: Dropout,
     #[module(skip)]
     pub(crate) segments: Option<SegmentsConfig>,
@@ -89,6 +93,12 @@ impl EncoderConfig {
                 "the attention's d_model must be the encoder's, sizes above 0 and dropout in [0, 1): {self}"
             )));
         }
+        if self.tied && self.classes != self.vocabulary {
+            return Err(AttentionError::Config(format!(
+                "tied: the {} classes must be the {} tokens",
+                self.classes, self.vocabulary
+            )));
+        }
         self.segments.as_ref().map_or(Ok(()), |segments| segments.validate(&self.attention))?;
         self.attention.validate()
     }
@@ -110,7 +120,7 @@ impl EncoderConfig {
             memory: self.segments.as_ref().map(|s| normal.init([s.memory_tokens, self.d_model], device)),
             blocks: (0..self.layers).map(new_block).collect(),
             norm: config.norm(self.d_model, device),
-            classifier: LinearConfig::new(self.d_model, self.classes).init(device),
+            classifier: (!self.tied).then(|| LinearConfig::new(self.d_model, self.classes).init(device)),
             dropout: DropoutConfig::new(self.dropout).init(),
             segments: self.segments.clone(),
         })
@@ -129,7 +139,7 @@ impl EncoderConfig {
     }
 
     /// Operations of a forward pass for each of `steps` tokens; counted as
-    /// [`AttentionConfig::flops_per_token`] counts, memory tokens among those that a segment's cost.
+    /// [`AttentionConfig::flops_per_token`] counts. Memory tokens cost what tokens do.
     pub fn flops_per_token(&self, steps: usize) -> f64 {
         let (together, each) = self.segments.as_ref().map_or((steps, 1.0), |segments| {
             let length = segments.length.min(steps);
@@ -139,12 +149,11 @@ impl EncoderConfig {
         self.layers as f64 * block * each + 2.0 * (self.d_model * self.classes) as f64 / steps as f64
     }
 
-    /// Bytes that reading `steps` tokens keeps, f32: the memory tokens, or what every block's attention keeps of the whole.
+    /// Bytes of what has to be kept of `steps` tokens until there is an answer, f32: the memory tokens and the stream of one
+    /// segment, or the stream of the whole.
     pub fn state_bytes(&self, steps: usize) -> u64 {
-        match &self.segments {
-            Some(segments) => 4 * (segments.memory_tokens * self.d_model) as u64,
-            None => self.layers as u64 * self.attention.state_bytes(steps),
-        }
+        let together = self.segments.as_ref().map_or(steps, |s| s.length.min(steps) + s.memory_tokens);
+        4 * (together * self.d_model) as u64
     }
 }
 
@@ -163,7 +172,7 @@ impl Encoder {
             let kept = padded.bool_not().float().cast(x.dtype()).unsqueeze_dim::<3>(2);
             let sum = (x * kept.clone()).sum_dim(1).squeeze_dim::<2>(1);
             let count = kept.sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0);
-            return self.classifier.forward(sum / count);
+            return self.read_out(sum / count);
         };
         let segments = self.cut(tokens, padded);
         self.classify(segments.iter().fold(memory, |memory, segment| self.read(memory, segment)))
@@ -171,7 +180,14 @@ impl Encoder {
 
     /// Logits of the classes from the memory after the last segment, `[batch, memory tokens, d_model]`.
     pub fn classify(&self, memory: Tensor<3>) -> Tensor<2> {
-        self.classifier.forward(memory.mean_dim(1).squeeze_dim::<2>(1))
+        self.read_out(memory.mean_dim(1).squeeze_dim::<2>(1))
+    }
+
+    fn read_out(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.classifier {
+            Some(classifier) => classifier.forward(x),
+            None => x.matmul(self.embedding.weight.val().transpose()),
+        }
     }
 
     pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
@@ -186,6 +202,6 @@ impl Encoder {
 
     /// Where its parameters are.
     pub fn device(&self) -> Device {
-        self.classifier.weight.val().device()
+        self.embedding.weight.val().device()
     }
 }

@@ -2,7 +2,7 @@
 //! retention factor, stands before those of the next (the recurrent memory transformer, arXiv 2207.06881; with factors from
 //! long-term plasticity RMAAT, arXiv 2601.00426, section 3).
 
-use astrocytic_attention::{AttentionConfig, AttentionError};
+use astrocytic_attention::{AttentionConfig, AttentionError, PositionConfig};
 use burn::config::Config;
 use burn::tensor::{Bool, Int, Tensor};
 
@@ -16,8 +16,8 @@ pub struct SegmentsConfig {
     /// Memory tokens.
     pub memory_tokens: usize,
     /// By what the memory is multiplied after each segment, before the next is read. There are as many as a sequence has
-    /// segments at most: that number must be known in advance. A norm before each attention makes what it reads of a memory
-    /// independent of the factor; how fast the memory is overwritten depends on it.
+    /// segments at most, a number that must be known in advance; the last multiplies nothing. In the first block a norm makes
+    /// what attention reads of a memory independent of the factor; how fast the memory is overwritten depends on it.
     pub retention: Vec<f64>,
 }
 
@@ -43,6 +43,14 @@ impl SegmentsConfig {
         if [*length, *memory_tokens, retention.len()].contains(&0) || !retention.iter().all(fits) {
             return Err(AttentionError::Config(format!(
                 "segments need a length, memory tokens and retention factors of at least 0: {self}"
+            )));
+        }
+        if let AttentionConfig::Astrocytic(config) = attention
+            && let PositionConfig::Distance { max_steps, .. } = config.position
+            && max_steps < length + memory_tokens
+        {
+            return Err(AttentionError::Config(format!(
+                "max_steps = {max_steps} must be at least a segment and its memory tokens, {length} + {memory_tokens}"
             )));
         }
         if attention.is_causal() {

@@ -116,6 +116,7 @@ fn sizes_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_memory_is_multiplied_by_its_factor_and_kept_where_a_row_ended() {
+    let _alone = RANDOM.lock().unwrap_or_else(|broken| broken.into_inner());
     let device = Device::flex();
     let config = SegmentsConfig::new(4, 3, vec![0.25, 0.5, 0.125]);
     let model = EncoderConfig::rmaat(6, 2, 16, 2, 32, 2, config).init_seeded(1, &device).unwrap();
@@ -169,6 +170,12 @@ fn segments_that_cannot_be_are_refused() {
     ] {
         assert!(of(segments, causal).unwrap_err().contains(word), "{word}");
     }
+    let near = AttentionConfig::Astrocytic(AstrocyticAttentionConfig::astromorphic(16, 2, 5));
+    let segments = Some(SegmentsConfig::new(4, 2, vec![0.5]));
+    let near = EncoderConfig::new(6, 2, 16, 2, 32, near).with_segments(segments).validate().unwrap_err();
+    assert!(near.to_string().contains("max_steps = 5"), "{near}");
+    let tied = EncoderConfig::new(6, 2, 16, 2, 32, AttentionConfig::Off).with_tied(true).validate().unwrap_err();
+    assert!(tied.to_string().contains("the 2 classes must be the 6 tokens"), "{tied}");
 }
 
 #[test]

@@ -326,7 +326,7 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
     }
     writeln!(
         page,
-        "</table></div>\n<p class=\"note\">State: for generation at the end of a context, f32. FLOPs: forward. {} Tokens/s: \
+        "</table></div>\n<p class=\"note\">State: for generation at the end of a context, of encoders what is kept until the answer, f32. FLOPs: forward. {} Tokens/s: \
          median over runs, training. Rate, decay and steps of the schedule: chosen on the tuning split, each arm from the same grid.</p>",
         if counted {
             "J: of the whole machine, by its own counters, training on one thread with nothing else of this experiment running."

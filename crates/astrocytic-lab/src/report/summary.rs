@@ -49,7 +49,7 @@ pub struct ArmSummary {
     pub role: Role,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of generation state at the end of a context.
+    /// Bytes of generation state at the end of a context; of encoders what is kept until the answer.
     pub state_bytes: u64,
     /// Floating-point operations a token, forward.
     pub flops_per_token: f64,
