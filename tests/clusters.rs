@@ -23,6 +23,16 @@ impl Drop for Stopped {
     }
 }
 
+/// A process that ends when its standard input does.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -116,10 +126,8 @@ fn what_a_killed_task_left_is_done_by_the_same_command() {
     std::fs::set_permissions(bin.join("hq"), PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = Command::new("python3");
     command.arg(&script).arg("server").arg(&server).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut serving = command.spawn().unwrap();
-    // Closed at the end of the test, or when it fails: then the server ends.
-    let _open = serving.stdin.take();
-    let said = BufReader::new(serving.stdout.take().unwrap());
+    let mut serving = Serving(command.spawn().unwrap());
+    let said = BufReader::new(serving.0.stdout.take().unwrap());
     assert!(said.lines().map_while(Result::ok).any(|line| line == "ready"), "the server starts");
 
     let file = plan(folder.path());
