@@ -262,6 +262,7 @@ impl PlanSummary {
             report::STYLE,
             escape(&self.expected)
         );
+        page += &self.middle_ratios();
         for study in &self.studies {
             let [width, layers, heads] = study.model;
             page += &format!(
@@ -274,8 +275,11 @@ impl PlanSummary {
                 study.summary.final_runs[1],
                 escape(&study.summary.headline)
             );
-            page +=
-                "<table><tr><th>arm</th><th>against</th><th>loss</th><th>data ratio</th><th>95 % interval</th></tr>\n";
+            if study.summary.ratios.is_empty() {
+                continue;
+            }
+            page += "<details><summary>Every data ratio</summary><table><tr><th>arm</th><th class=\"text\">against</th><th>loss</th>\
+                     <th>data ratio</th><th>95 % interval</th></tr>\n";
             for ratio in &study.summary.ratios {
                 let interval =
                     ratio.value.interval.map_or("–".into(), |[low, high]| format!("{low:.2} to {high:.2}"));
@@ -287,12 +291,48 @@ impl PlanSummary {
                     ratio.value.estimate
                 );
             }
-            page += "</table>\n";
+            page += "</table></details>\n";
         }
         if !self.waiting.is_empty() {
             page += &format!("<p class=\"partial\">Not begun: {}.</p>\n", escape(&self.waiting.join(", ")));
         }
         page + "</body></html>\n"
+    }
+}
+
+impl PlanSummary {
+    /// A row for each pair of arms, a column for each study: the ratio at the middle of the losses that both reach.
+    fn middle_ratios(&self) -> String {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for ratio in self.studies.iter().flat_map(|study| &study.summary.ratios) {
+            let pair = (ratio.arm.as_str(), ratio.baseline.as_str());
+            if !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
+        }
+        if pairs.is_empty() {
+            return String::new();
+        }
+        let names: String = self.studies.iter().map(|study| format!("<th>{}</th>", escape(&study.study))).collect();
+        let mut table = format!(
+            "<p class=\"note\">Data ratio at the middle of the losses that both arms reach, with its 95 % interval: how many times the \
+             data of the arm the one that it is held against needs. –: they reach none in common.</p>\n<div class=\"wide\"><table>\
+             <tr><th>arm</th><th class=\"text\">against</th>{names}</tr>\n"
+        );
+        for (arm, baseline) in pairs {
+            let cell = |study: &StudySummary| {
+                let is_of = |ratio: &&report::Ratio| ratio.arm == arm && ratio.baseline == baseline;
+                let ratios: Vec<_> = study.summary.ratios.iter().filter(is_of).collect();
+                let Some(ratio) = ratios.get(ratios.len() / 2) else { return "<td>–</td>".into() };
+                let interval = ratio.value.interval.map_or(String::new(), |[low, high]| {
+                    format!("<br><span class=\"note\">{low:.2}&nbsp;to&nbsp;{high:.2}</span>")
+                });
+                format!("<td>{:.2}{interval}</td>", ratio.value.estimate)
+            };
+            let cells: String = self.studies.iter().map(cell).collect();
+            table += &format!("<tr><td>{}</td><td class=\"text\">{}</td>{cells}</tr>\n", escape(arm), escape(baseline));
+        }
+        table + "</table></div>\n"
     }
 }
 
