@@ -5,6 +5,7 @@
 
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::{Encoder, Segment};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Bool, Int, Tensor};
 
@@ -31,15 +32,17 @@ pub fn gradients(
     };
     let segments = model.cut(tokens, padded);
     // What is dropped from a segment is dropped again when it is replayed.
-    let read = |memory: Tensor<3>, segment: &Segment| {
+    let read = |model: &Encoder, memory: Tensor<3>, segment: &Segment| {
         device.seed(derive_seed(seed, "segment", segment.index as u64));
         model.read(memory, segment)
     };
     let last = segments.len() - 1;
+    // Autodiff keeps what stands between parameters and what nobody holds any more, as long as there are the parameters; and
+    // of what is not tracked something, until the next backward pass, of whatever.
+    let untracked = model.clone().no_grad();
     let mut memories = vec![initial.clone().detach()];
     for segment in &segments[..last] {
-        memories.push(read(memories[segment.index].clone(), segment).detach());
-        // Autodiff keeps a graph that nobody holds any more until the next backward pass, of whatever.
+        memories.push(read(&untracked, memories[segment.index].clone(), segment));
         Tensor::<1>::zeros([1], &device).require_grad().backward();
     }
 
@@ -47,7 +50,7 @@ pub fn gradients(
     let (mut value, mut slope) = (0.0, None);
     for (segment, memory) in segments.iter().zip(memories).rev() {
         let memory = if segment.index == 0 { initial.clone() } else { memory.require_grad() };
-        let after = read(memory.clone(), segment);
+        let after = read(model, memory.clone(), segment);
         let scalar = if segment.index == last {
             let loss = cross_entropy(model.classify(after), targets);
             value = f64::from(loss.clone().into_scalar::<f32>());
