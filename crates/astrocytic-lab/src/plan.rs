@@ -276,6 +276,7 @@ impl PlanSummary {
                 escape(&study.summary.headline)
             );
             if study.summary.ratios.is_empty() {
+                page += &study.arms();
                 continue;
             }
             page += "<details><summary>Every data ratio</summary><table><tr><th>arm</th><th class=\"text\">against</th><th>loss</th>\
@@ -297,6 +298,23 @@ impl PlanSummary {
             page += &format!("<p class=\"partial\">Not begun: {}.</p>\n", escape(&self.waiting.join(", ")));
         }
         page + "</body></html>\n"
+    }
+}
+
+impl StudySummary {
+    /// The arms at the largest size, where no ratio can be taken.
+    fn arms(&self) -> String {
+        let mut table = String::from("<table><tr><th>arm</th><th>test loss</th><th>accuracy</th></tr>\n");
+        for arm in &self.summary.arms {
+            let Some((size, mean)) = arm.sizes.last().and_then(|size| Some((size, size.mean?))) else { continue };
+            let right = &size.accuracies;
+            let accuracy = match right.len() {
+                0 => "–".into(),
+                count => format!("{:.1} %", 100.0 * right.iter().sum::<f64>() / count as f64),
+            };
+            table += &format!("<tr><td>{}</td><td>{mean:.3}</td><td>{accuracy}</td></tr>\n", escape(&arm.name));
+        }
+        table + "</table>\n"
     }
 }
 
