@@ -364,7 +364,12 @@ impl Arm {
     /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the cell but for the arms that
     /// test the measurement itself.
     pub fn given(&self, size: u64, seed: u64) -> (u64, u64) {
-        match self.name.as_str() {
+        // Of the model: what it knows beyond its window changes nothing of this.
+        let name = match self.reader {
+            Reader::Decoder(model) => model.name,
+            Reader::Encoder(encoder) => encoder.name,
+        };
+        match name {
             "vanilla-other-seeds" => (size, seed + OTHER_SEEDS),
             "vanilla-more-data" => (size * 3 / 2, seed),
             _ => (size, seed),
@@ -513,6 +518,8 @@ mod tests {
         assert_eq!(of("vanilla-cached"), (Role::Control, Beyond::Carried));
         assert_eq!(of("tripartite-carried"), (Role::Astrocytic, Beyond::Carried));
         let through = Learning { learns: Learns::Memory, through_documents: true };
+        assert_eq!(arm("vanilla-more-data-memory").unwrap().given(100, 7), (150, 7));
+        assert_eq!(arm("vanilla-other-seeds-dynamic").unwrap().given(100, 7), (100, 7 + OTHER_SEEDS));
         assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));
         for name in ["vanila", "-memory", "vanilla-memory-cached", "memory", "rmaat-memory"] {
             assert!(arm(name).is_err_and(|e| e.to_string().contains("tripartite")), "{name}");

@@ -17,7 +17,7 @@ use crate::train::derive_seed;
 /// - tokens, padded: as [`Encoder::forward`]; targets: one for each row
 ///
 /// # Panics
-/// For more segments than there are retention factors.
+/// For more segments than there are retention factors, and for rows without a token.
 pub fn gradients(
     model: &Encoder,
     tokens: Tensor<2, Int>,

@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic bench --against benches/pytorch/peers.py --rounds 3")]
 pub(crate) struct Arguments {
-    /// What to measure.
+    /// What to measure: attention, train, generate, and on demand segments.
     #[arg(long, value_delimiter = ',', default_value = "attention,train,generate")]
     parts: Vec<String>,
     /// Lengths of the attention op's sequences.
