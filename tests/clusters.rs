@@ -1,11 +1,11 @@
 //! Cells as tasks of real engines: a HyperQueue server on loopback, one of whose two workers is killed in the middle; the same
-//! server as its Python package brings it, where a task is killed; and the Slurm cluster that is there.
+//! server as its Python package brings it, where a worker is lost, or a task killed; and the Slurm cluster that is there.
 //!
 //! Skipped, saying so, where there is no `hq`, no package `hyperqueue`, or no cluster.
 
 mod program;
 
-use std::io::{BufRead, BufReader};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,16 +19,6 @@ struct Stopped(Child);
 impl Drop for Stopped {
     fn drop(&mut self) {
         let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A process that ends when its standard input does.
-struct Serving(Child);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
@@ -107,42 +97,98 @@ fn cell_process(out: &Path) -> Option<String> {
     })
 }
 
+/// HyperQueue's server with two workers, of its Python package, and an `hq` for it.
+struct Packaged {
+    folder: tempfile::TempDir,
+    serving: Child,
+}
+
+impl Drop for Packaged {
+    /// It ends with its standard input.
+    fn drop(&mut self) {
+        drop(self.serving.stdin.take());
+        let _ = self.serving.wait();
+    }
+}
+
+impl Packaged {
+    fn start() -> Option<Self> {
+        let import = Command::new("python3").args(["-c", "import hyperqueue"]).stderr(Stdio::null()).status();
+        if !import.is_ok_and(|status| status.success()) {
+            println!("skipped: python3 has no package hyperqueue");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hq.py");
+        let bin = folder.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::fs::write(bin.join("hq"), format!("#!/bin/sh\nexec python3 '{}' \"$@\"\n", script.display())).unwrap();
+        std::fs::set_permissions(bin.join("hq"), PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = Command::new("python3");
+        command.arg(&script).arg("server").arg(folder.path().join("server"));
+        let serving = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut packaged = Self { folder, serving };
+        packaged.wait_for("ready");
+        Some(packaged)
+    }
+
+    fn wait_for(&mut self, word: &str) {
+        // Unbuffered by a reader of one line: what comes after it is not lost.
+        let said = self.serving.stdout.as_mut().unwrap();
+        let mut line = Vec::new();
+        while line != word.as_bytes() {
+            let mut byte = [0];
+            said.read_exact(&mut byte).expect("the server goes on");
+            if byte == *b"\n" {
+                line.clear();
+            } else {
+                line.push(byte[0]);
+            }
+        }
+    }
+
+    /// As if the machine of one of the two workers had died.
+    fn lose_a_worker(&mut self) {
+        writeln!(self.serving.stdin.as_mut().unwrap(), "lose").unwrap();
+        self.wait_for("lost");
+    }
+
+    fn run(&self, file: &Path, out: &Path) -> Command {
+        let mut run = astrocytic(&["run", text(file), "--out", text(out), "--executor", "hyperqueue"]);
+        let path = format!("{}:{}", self.folder.path().join("bin").display(), std::env::var("PATH").unwrap());
+        run.env("HQ_SERVER_DIR", self.folder.path().join("server")).env("PATH", path);
+        run
+    }
+}
+
+fn wait_for_a_checkpoint(out: &Path) {
+    let has_checkpoint = |cell: std::fs::DirEntry| cell.path().join("checkpoint").exists();
+    wait_until("a cell has a checkpoint", || {
+        std::fs::read_dir(out.join("one/cells")).is_ok_and(|cells| cells.flatten().any(has_checkpoint))
+    });
+}
+
+#[test]
+fn every_cell_is_done_once_though_a_worker_is_lost() {
+    let Some(mut hq) = Packaged::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (plan(folder.path()), folder.path().join("out"));
+    let run = hq.run(&file, &out).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_a_checkpoint(&out);
+    hq.lose_a_worker();
+    let run = run.wait_with_output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+
+    each_once(&out.join("one/lines.jsonl"));
+}
+
 #[test]
 fn what_a_killed_task_left_is_done_by_the_same_command() {
-    if !Command::new("python3")
-        .args(["-c", "import hyperqueue"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
-    {
-        println!("skipped: python3 has no package hyperqueue");
-        return;
-    }
+    let Some(hq) = Packaged::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hq.py");
-    let (server, bin, out) = (folder.path().join("server"), folder.path().join("bin"), folder.path().join("out"));
-    std::fs::create_dir(&bin).unwrap();
-    std::fs::write(bin.join("hq"), format!("#!/bin/sh\nexec python3 '{}' \"$@\"\n", script.display())).unwrap();
-    std::fs::set_permissions(bin.join("hq"), PermissionsExt::from_mode(0o755)).unwrap();
-    let mut command = Command::new("python3");
-    command.arg(&script).arg("server").arg(&server).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut serving = Serving(command.spawn().unwrap());
-    let said = BufReader::new(serving.0.stdout.take().unwrap());
-    assert!(said.lines().map_while(Result::ok).any(|line| line == "ready"), "the server starts");
-
-    let file = plan(folder.path());
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let start = || {
-        let mut run = astrocytic(&["run", text(&file), "--out", text(&out), "--executor", "hyperqueue"]);
-        run.env("HQ_SERVER_DIR", &server).env("PATH", &path);
-        run
-    };
-    let first = start().stderr(Stdio::piped()).spawn().unwrap();
-    let has_checkpoint = |cell: std::fs::DirEntry| cell.path().join("checkpoint").exists();
-    let cells = out.join("one/cells");
-    wait_until("a cell has a checkpoint", || {
-        std::fs::read_dir(&cells).is_ok_and(|cells| cells.flatten().any(has_checkpoint))
-    });
+    let (file, out) = (plan(folder.path()), folder.path().join("out"));
+    let first = hq.run(&file, &out).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_a_checkpoint(&out);
     // The one that is found may have ended just then.
     let kill =
         |process: String| Command::new("sh").arg("-c").arg(format!("kill -9 {process}")).status().unwrap().success();
@@ -150,7 +196,7 @@ fn what_a_killed_task_left_is_done_by_the_same_command() {
     let first = first.wait_with_output().unwrap();
     let error = String::from_utf8(first.stderr).unwrap();
     assert!(!first.status.success() && error.contains("a worker failed"), "{error}");
-    succeed(start());
+    succeed(hq.run(&file, &out));
 
     each_once(&out.join("one/lines.jsonl"));
 }

@@ -71,6 +71,9 @@ fn bad_input_is_refused_in_one_line() {
     refused(&["train", "--out", &out, "--tokens", "99999999999999"], &["tokens"]);
     refused(&["train", "--out", &out, "--learning-rate", "nan"], &["learning rate"]);
     refused(&["train", "--out", &out, "--weight-decay=-5"], &["weight decay"]);
+    refused(&["train", "--out", &out, "--device", "flex,flex"], &["flex", "twice"]);
+    refused(&["train", "--out", &out, "--device", "flex,ndarray", "--batch", "1"], &["--batch", "2 devices"]);
+    refused(&["train", "--out", &out, "--device", "flex,ndarray", "--arm", "tripartite-carried"], &["one device"]);
     // None of these has claimed the folder.
     assert!(!Path::new(&out).exists());
     refused(&["generate", "--model", &out], &["config.json"]);

@@ -76,6 +76,26 @@ fn training_twice_with_one_thread_or_two_or_interrupted_gives_the_same_model() {
 }
 
 #[test]
+fn training_on_two_devices_gives_the_curve_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let curve = |name: &str, devices: &str| {
+        let out = folder.path().join(name);
+        let mut command = train(&out, "tripartite");
+        command.args(["--dropout", "0", "--device", devices]);
+        succeed(command);
+        let lines = std::fs::read_to_string(out.join("lines.jsonl")).unwrap();
+        let losses =
+            lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["tuning_loss"].as_f64().unwrap());
+        losses.collect::<Vec<_>>()
+    };
+    let (one, two) = (curve("one", "flex"), curve("two", "flex,ndarray"));
+    assert_eq!(one.len(), 3);
+    assert!(one != two, "the second device had no share");
+    let off = one.iter().zip(&two).map(|(one, two)| (one - two).abs()).fold(0.0, f64::max);
+    assert!(off < 1e-3, "{one:?} and {two:?}");
+}
+
+#[test]
 fn both_forms_generate_the_same_tokens() {
     let folder = tempfile::tempdir().unwrap();
     for arm in ["tripartite", "vanilla", "linear"] {

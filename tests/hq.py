@@ -1,13 +1,15 @@
 """`hq` for tests, over the Python package of HyperQueue, which has its server and workers but not its command line.
 
-hq.py server DIR    a server with two workers of one core, until standard input ends
+hq.py server DIR    a server with two workers of one core, until standard input ends; at the line "lose" one is lost
 hq.py submit …      as far as the program uses `hq submit`
 """
 
 import argparse
 import logging
 import os
+import socket
 import sys
+import time
 
 from hyperqueue import Job
 from hyperqueue.client import Client
@@ -15,12 +17,36 @@ from hyperqueue.cluster import LocalCluster, WorkerConfig
 from hyperqueue.ffi.protocol import ResourceRequest
 
 
+def connections():
+    """Sockets of this process with somebody at the other end: by their inodes, their descriptors."""
+    found = {}
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            inode = os.readlink(f"/proc/self/fd/{descriptor}")
+            if inode.startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(descriptor))) as end:
+                    end.getpeername()
+                    if end.family != socket.AF_UNIX:
+                        found[inode] = int(descriptor)
+        except OSError:
+            pass
+    return found
+
+
 def serve(folder):
     with LocalCluster(folder) as cluster:
         cluster.start_worker(WorkerConfig(cores=1))
+        before = connections()
         cluster.start_worker(WorkerConfig(cores=1))
+        while not (workers := [end for inode, end in connections().items() if inode not in before]):
+            time.sleep(0.01)
         print("ready", flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            # Workers are threads here: what the server sees of a dead one is that its connection ends.
+            if line == "lose\n":
+                with socket.socket(fileno=os.dup(workers[0])) as end:
+                    end.shutdown(socket.SHUT_RDWR)
+                print("lost", flush=True)
 
 
 def submit(arguments):

@@ -41,6 +41,29 @@ pub struct Batch {
     pub begins: bool,
 }
 
+impl Batch {
+    /// Its rows in `parts` batches as even as can be, without empty ones.
+    pub fn shares(&self, parts: usize) -> Vec<Self> {
+        let steps = self.inputs.len() / self.rows;
+        let bounds: Vec<usize> = (0..=parts).map(|part| part * self.rows / parts * steps).collect();
+        let share = |bounds: &[usize]| {
+            let (from, to) = (bounds[0], bounds[1]);
+            let (targets, places) = match &self.places {
+                None => (self.targets[from..to].to_vec(), None),
+                Some(places) => {
+                    let here = |&(&place, _): &(&i32, &i32)| (from..to).contains(&(place as usize));
+                    let own = places.iter().zip(&self.targets).filter(here);
+                    let (places, targets) = own.map(|(place, target)| (place - from as i32, *target)).unzip();
+                    (targets, Some(places))
+                }
+            };
+            let inputs = self.inputs[from..to].to_vec();
+            Self { inputs, rows: (to - from) / steps, targets, places, begins: self.begins }
+        };
+        bounds.windows(2).filter(|bounds| bounds[0] < bounds[1]).map(share).collect()
+    }
+}
+
 /// Batches of windows of a stream, or of examples. A batch depends on the seed and the step alone, so that arms are paired
 /// and a resumed run goes on with the next one.
 #[derive(Debug, Clone)]
@@ -450,6 +473,33 @@ mod tests {
         expected.sort_unstable();
         assert_eq!((answers, batch.rows, batch.inputs.len()), (expected, 7, 49));
         assert_ne!(batch, batches.batch(1));
+    }
+
+    #[test]
+    fn shares_of_a_batch_are_its_rows() {
+        let text = Batches::new((0..100).collect(), 5, 7, 1).unwrap().batch(0);
+        let example = |n: usize| Example {
+            tokens: (0..n as u32 + 1).collect(),
+            answers: (0..=n).step_by(2).map(|place| (place, (10 * n + place) as u32)).collect(),
+        };
+        let examples = Batches::of_examples((1..8).map(example).collect(), 7, 1).batch(0);
+        for batch in [text, examples] {
+            let steps = batch.inputs.len() / 7;
+            for parts in [1, 2, 3, 7, 9] {
+                let shares = batch.shares(parts);
+                assert_eq!(shares.len(), parts.min(7));
+                let (mut inputs, mut targets, mut places) = (Vec::new(), Vec::new(), Vec::new());
+                for share in &shares {
+                    assert!(share.rows > 0 && share.inputs.len() == share.rows * steps && share.begins == batch.begins);
+                    let before = inputs.len() as i32;
+                    places.extend(share.places.iter().flatten().map(|place| before + place));
+                    inputs.extend(&share.inputs);
+                    targets.extend(&share.targets);
+                }
+                assert_eq!((inputs, targets), (batch.inputs.clone(), batch.targets.clone()));
+                assert_eq!(places, batch.places.clone().unwrap_or_default());
+            }
+        }
     }
 
     #[test]

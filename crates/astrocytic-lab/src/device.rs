@@ -1,12 +1,25 @@
 //! Devices by name.
 
+#[cfg(feature = "wgpu")]
+use anyhow::Context;
 use anyhow::{Result, bail};
 use burn::tensor::Device;
 
 /// The names that this build knows.
 pub const NAMES: &[&str] = if cfg!(feature = "wgpu") { &["flex", "ndarray", "wgpu"] } else { &["flex", "ndarray"] };
 
-/// The device of that name.
+/// The devices of those names.
+///
+/// # Errors
+/// As [`parse`], and for a name that is there twice: a device has one stream of random numbers.
+pub fn parse_all(names: &[String]) -> Result<Vec<Device>> {
+    if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+        bail!("device \"{}\" is named twice", twice.1);
+    }
+    names.iter().map(|name| parse(name)).collect()
+}
+
+/// The device of that name; "wgpu:N" is the one of that number, from 0, of those that wgpu finds.
 ///
 /// # Errors
 /// For a name that this build does not know.
@@ -18,8 +31,16 @@ pub fn parse(name: &str) -> Result<Device> {
         "ndarray" => Ok(Device::ndarray()),
         #[cfg(feature = "wgpu")]
         "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        #[cfg(feature = "wgpu")]
+        _ if let Some(Ok(number)) = name.strip_prefix("wgpu:").map(str::parse) => {
+            let found = Device::enumerate(burn::tensor::DeviceType::Wgpu);
+            let device = found.get::<usize>(number).cloned();
+            device.with_context(|| format!("device {name}: this machine shows wgpu {} devices, from 0", found.len()))
+        }
         #[cfg(not(feature = "wgpu"))]
-        "wgpu" => bail!("device wgpu is not in this build; build with `--features wgpu`"),
+        _ if name == "wgpu" || name.starts_with("wgpu:") => {
+            bail!("device wgpu is not in this build; build with `--features wgpu`")
+        }
         _ => bail!("unknown device \"{name}\"; choose from {}", NAMES.join(", ")),
     }
 }

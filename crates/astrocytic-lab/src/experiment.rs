@@ -438,7 +438,7 @@ fn run_model<M: Trainable>(
     let how = TrainingConfig { seed, ..config.training(first, carried) };
     let mut lines = Vec::new();
     let checkpoint = Checkpoint::new(claim.folder());
-    let outcome = train(model, &how, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
+    let outcome = train(model, &[], &how, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
         Event::Begun { step } => {
             // Another program may have named the cell otherwise.
             lines = claim.lines_up_to(step)?.into_iter().map(|line| line.of(first)).collect();

@@ -18,6 +18,7 @@ pub mod experiment;
 pub mod learning;
 mod machine;
 pub mod minimal_pairs;
+mod parallel;
 pub mod plan;
 mod plastic;
 pub mod progress;

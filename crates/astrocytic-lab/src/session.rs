@@ -81,11 +81,13 @@ pub struct SessionResult {
 pub struct Session;
 
 impl Session {
-    /// Trains, or goes on training, and saves the best model with its tokenizer in `folder`.
+    /// Trains, or goes on training, and saves the best model with its tokenizer in `folder`. The model is on the first device,
+    /// and the others take their shares of each batch.
     ///
     /// # Errors
     /// For bad options, a folder with another run, or files that cannot be written.
-    pub fn run(config: &SessionConfig, folder: &Path, device: &Device) -> Result<SessionResult> {
+    pub fn run(config: &SessionConfig, folder: &Path, devices: &[Device]) -> Result<SessionResult> {
+        let [device, others @ ..] = devices else { bail!("name a device") };
         if Task::of_corpus(&config.corpus)?.is_some() {
             bail!("corpus {}: `train` makes language models; a task is run by `compare`", config.corpus);
         }
@@ -112,6 +114,12 @@ impl Session {
             bail!("arm {}: it tests the measurement of `compare`; train \"vanilla\"", config.arm);
         }
         let carried = arm(&config.arm)?.is_carried();
+        if carried && !others.is_empty() {
+            bail!("arm {}: it carries its memory from batch to batch; train it on one device", config.arm);
+        }
+        if config.batch < devices.len() {
+            bail!("--batch {}: fewer sequences than the {} devices", config.batch, devices.len());
+        }
         let training = TrainingConfig {
             learning_rate: config.learning_rate,
             weight_decay: config.weight_decay,
@@ -141,6 +149,7 @@ impl Session {
         let (parameters, facts) = (parameters(&ModelConfig::Decoder(model.clone()))?, data.facts(&experiment));
 
         let device = device.clone().autodiff();
+        let others: Vec<Device> = others.iter().map(|other| other.clone().autodiff()).collect();
         let model = model.init_seeded(derive_seed(config.seed, "weights", 0), &device);
         let checkpoint = Checkpoint::new(folder);
         let lines_path = folder.join("lines.jsonl");
@@ -149,29 +158,30 @@ impl Session {
         let mut reached = 0;
         let mut message = String::new();
         let mut events = None;
-        let outcome = train(model, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
-            Event::Begun { step } => {
-                progress.skip(step);
-                reached = step;
-                events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
-                keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
-            }
-            Event::Step { step, tokens_per_second } => {
-                progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
-                reached = step;
-                Ok(())
-            }
-            Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
-                if let Some(events) = &mut events {
-                    events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
+        let outcome =
+            train(model, &others, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
+                Event::Begun { step } => {
+                    progress.skip(step);
+                    reached = step;
+                    events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
+                    keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
                 }
-                message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
-                let line = serde_json::json!({
-                    "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
-                });
-                writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
-            }
-        })?;
+                Event::Step { step, tokens_per_second } => {
+                    progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
+                    reached = step;
+                    Ok(())
+                }
+                Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
+                    if let Some(events) = &mut events {
+                        events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
+                    }
+                    message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
+                    let line = serde_json::json!({
+                        "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
+                    });
+                    writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
+                }
+            })?;
         progress.finish();
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);

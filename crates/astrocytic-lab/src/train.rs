@@ -16,11 +16,12 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::evaluate;
+use crate::parallel;
 use crate::trainable::Trainable;
 
 /// How a model is trained.
@@ -134,7 +135,8 @@ pub fn derive_seed(seed: u64, purpose: &str, step: u64) -> u64 {
     u64::from_le_bytes(digest.finalize()[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// Trains `model` (on an autodiff device) and returns the weights that did best on the tuning split.
+/// Trains `model` (on an autodiff device) and returns the weights that did best on the tuning split. The devices `others` take
+/// their shares of each batch; a model that carries something from batch to batch stays on one.
 ///
 /// With a `checkpoint`, the run's state is kept there at every evaluation and a run that finds one goes on from it.
 ///
@@ -142,6 +144,7 @@ pub fn derive_seed(seed: u64, purpose: &str, step: u64) -> u64 {
 /// For rates that cannot be, a checkpoint that cannot be read or written, and those of `observe`, which end the run.
 pub fn train<M: Trainable>(
     mut model: M,
+    others: &[Device],
     config: &TrainingConfig,
     batches: &Batches,
     tuning: &EvaluationWindows,
@@ -160,6 +163,7 @@ pub fn train<M: Trainable>(
     }
     observe(Event::Begun { step: standing.step })?;
     let mut learner = Learner::new(model, config, standing.step)?;
+    learner.others = others.to_vec();
     if let Some(moments) = moments {
         let broken = "the checkpoint's optimizer.bpk is broken; remove the folder `checkpoint` to start anew";
         learner.optimizer = learner.optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
@@ -218,6 +222,8 @@ pub(crate) struct Learner<M> {
     seed: u64,
     step: u64,
     carry: Option<usize>,
+    /// Devices besides the model's.
+    others: Vec<Device>,
     /// What is carried to the next batch.
     cache: Option<DecoderCache>,
 }
@@ -232,7 +238,7 @@ impl<M: Trainable> Learner<M> {
             schedule.step();
         }
         let TrainingConfig { clip, seed, carry, .. } = *config;
-        Ok(Self { model, optimizer, schedule, clip, seed, step, carry, cache: None })
+        Ok(Self { model, optimizer, schedule, clip, seed, step, carry, others: Vec::new(), cache: None })
     }
 
     /// One step on a batch, and the loss before it; `None` and no step where loss or gradient are not finite. The model is
@@ -243,7 +249,10 @@ impl<M: Trainable> Learner<M> {
             before.or_else(|| self.model.empty_cache(batch.rows))
         });
         let seed = derive_seed(self.seed, "dropout", self.step);
-        let (value, mut grads) = self.model.gradients(batch, cache.as_mut(), seed);
+        let (value, mut grads) = match self.others.as_slice() {
+            [] => self.model.gradients(batch, cache.as_mut(), seed),
+            others => parallel::gradients(&self.model, others, batch, seed),
+        };
         self.cache = cache.zip(self.carry).map(|(cache, most)| cache.truncate(most));
         let norm = clip(&self.model, &mut grads, self.clip);
         if !norm.is_finite() || !value.is_finite() {
@@ -311,9 +320,10 @@ impl ModuleVisitor for Squares<'_> {
     }
 }
 
-struct Scale<'a> {
-    grads: &'a mut GradientsParams,
-    by: f64,
+/// Multiplies all gradients.
+pub(crate) struct Scale<'a> {
+    pub(crate) grads: &'a mut GradientsParams,
+    pub(crate) by: f64,
 }
 
 impl ModuleVisitor for Scale<'_> {

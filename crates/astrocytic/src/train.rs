@@ -63,9 +63,9 @@ pub(crate) struct Arguments {
     /// Folder for model, tokenizer and lines.
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
-    /// Device: flex, ndarray, or wgpu where built in.
-    #[arg(long, default_value = "flex")]
-    device: String,
+    /// Devices, the model on the first and a share of each batch on every one: flex, ndarray, or where built in wgpu, wgpu:1, …
+    #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', default_value = "flex")]
+    device: Vec<String>,
     /// Print one JSON object on standard output.
     #[arg(long)]
     json: bool,
@@ -93,8 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         patience: arguments.patience,
         seed: arguments.seed,
     };
-    let device = astrocytic_lab::device::parse(&arguments.device)?;
-    let result = Session::run(&config, &arguments.out, &device)?;
+    let devices = astrocytic_lab::device::parse_all(&arguments.device)?;
+    let result = Session::run(&config, &arguments.out, &devices)?;
     if arguments.json {
         return crate::say(serde_json::to_string(&result)?);
     }

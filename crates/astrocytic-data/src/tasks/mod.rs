@@ -79,12 +79,16 @@ pub enum Task {
     Labelled(PathBuf),
     /// "scan:simple", "scan:length" or "scan:add-jump": commands to actions (arXiv 1711.00350).
     Scan(ScanSplit),
-    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927).
+    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927); "mqar:LENGTHxPAIRS:blocks" for training
+    /// sequences of which most ask for some pairs before they give the next, as mixtures of settings are trained on in
+    /// arXiv 2402.18668.
     Mqar {
         /// Tokens of a sequence.
         length: usize,
         /// Keys with their values.
         pairs: usize,
+        /// Whether training sequences deal them in blocks.
+        blocks: bool,
     },
     /// "listops:LENGTH", nested operations on lists of digits (arXiv 1804.06028, as in 2011.04006).
     ListOps {
@@ -123,7 +127,9 @@ impl Task {
         let mut examples = match self {
             Self::Labelled(path) => labelled::examples(path, wanted, tokenizer)?,
             Self::Scan(split) => generated(scan::vocabulary(), scan::examples(*split)),
-            Self::Mqar { length, pairs } => generated(MQAR_VOCABULARY, mqar::examples(*length, *pairs, wanted)),
+            Self::Mqar { length, pairs, blocks } => {
+                generated(MQAR_VOCABULARY, mqar::examples(*length, *pairs, *blocks, wanted))
+            }
             Self::ListOps { length } => generated(list_ops::VOCABULARY, list_ops::examples(*length, wanted)),
         };
         let splits = &mut examples.splits;
@@ -144,7 +150,9 @@ impl fmt::Display for Task {
         match self {
             Self::Labelled(path) => write!(f, "labelled:{}", path.display()),
             Self::Scan(split) => write!(f, "scan:{split}"),
-            Self::Mqar { length, pairs } => write!(f, "mqar:{length}x{pairs}"),
+            Self::Mqar { length, pairs, blocks } => {
+                write!(f, "mqar:{length}x{pairs}{}", if *blocks { ":blocks" } else { "" })
+            }
             Self::ListOps { length } => write!(f, "listops:{length}"),
         }
     }
@@ -160,12 +168,14 @@ impl FromStr for Task {
             "labelled" if !variant.is_empty() => Ok(Self::Labelled(variant.into())),
             "scan" => Ok(Self::Scan(variant.parse()?)),
             "mqar" => {
+                let (variant, blocks) =
+                    variant.strip_suffix(":blocks").map_or((variant, false), |numbers| (numbers, true));
                 let numbers = variant.split_once('x').map(|(length, pairs)| (length.parse(), pairs.parse()));
                 let Some((Ok(length), Ok(pairs))) = numbers else {
-                    return wrong("write mqar:LENGTHxPAIRS, as mqar:64x4");
+                    return wrong("write mqar:LENGTHxPAIRS, as mqar:64x4, or mqar:LENGTHxPAIRS:blocks");
                 };
                 match mqar::fits(length, pairs) {
-                    true => Ok(Self::Mqar { length, pairs }),
+                    true => Ok(Self::Mqar { length, pairs, blocks }),
                     false => wrong("needs a pair, four tokens for each pair, and at most 65536 tokens and 2048 pairs"),
                 }
             }
@@ -228,13 +238,32 @@ pub(crate) mod tests {
 
     #[test]
     fn names_are_tasks_or_texts_or_refused() {
-        for name in ["labelled:a/b.csv", "scan:simple", "scan:length", "scan:add-jump", "mqar:64x4", "listops:128"] {
+        for name in [
+            "labelled:a/b.csv",
+            "scan:simple",
+            "scan:length",
+            "scan:add-jump",
+            "mqar:64x4",
+            "mqar:512x64:blocks",
+            "listops:128",
+        ] {
             assert_eq!(Task::of_corpus(name).unwrap().unwrap().to_string(), name);
         }
         for name in ["moby-dick", "generated", "a.txt", "C:/a.txt"] {
             assert!(Task::of_corpus(name).unwrap().is_none(), "{name}");
         }
-        for name in ["labelled:", "scan:", "scan:left", "mqar:64", "mqar:8x4", "mqar:64x0", "listops:31", "listops:x"] {
+        for name in [
+            "labelled:",
+            "scan:",
+            "scan:left",
+            "mqar:64",
+            "mqar:8x4",
+            "mqar:64x4:",
+            "mqar:64x4:b",
+            "mqar:64x0",
+            "listops:31",
+            "listops:x",
+        ] {
             assert!(Task::of_corpus(name).is_err(), "{name}");
         }
     }
