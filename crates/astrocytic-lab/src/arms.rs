@@ -209,8 +209,31 @@ const MODELS: &[Model] = &[
         name: "linear-decay",
         role: Role::Control,
         description: "linear whose memory forgets as the input says",
-        attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_decay(DecayConfig::Gated)),
+        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h)),
         last: None,
+    },
+    Model {
+        name: "linear-decay-convolution",
+        role: Role::Astrocytic,
+        description: "linear-decay with the short convolution",
+        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h).with_convolution(4)),
+        last: None,
+    },
+    Model {
+        name: "linear-decay-hedgehog",
+        role: Role::Astrocytic,
+        description: "linear-decay with learned features (Hedgehog), which can be as peaked as softmax",
+        attention: |d, h| {
+            AttentionConfig::Astrocytic(linear_decay(d, h).with_feature_map(FeatureMapConfig::Hedgehog))
+        },
+        last: None,
+    },
+    Model {
+        name: "linear-decay-softmax",
+        role: Role::Astrocytic,
+        description: "linear-decay but for the last layer, which is vanilla's",
+        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h)),
+        last: Some(|d, h| AttentionConfig::Softmax(vanilla(d, h))),
     },
     Model {
         name: "linear-write-gate",
@@ -292,6 +315,10 @@ fn vanilla(d_model: usize, heads: usize) -> SoftmaxAttentionConfig {
 fn linear(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
     let position = PositionConfig::Rotary { theta: ROTARY_THETA };
     AstrocyticAttentionConfig::linear(d_model, heads).with_causal(true).with_bias(false).with_position(position)
+}
+
+fn linear_decay(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
+    linear(d_model, heads).with_decay(DecayConfig::Gated)
 }
 
 fn tripartite(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
