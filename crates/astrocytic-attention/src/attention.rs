@@ -20,6 +20,9 @@ pub enum AttentionConfig {
     Astrocytic(AstrocyticAttentionConfig),
     /// Softmax over all steps.
     Softmax(SoftmaxAttentionConfig),
+    /// The same, causal, with scores that fade by a gated decay (Forgetting Transformer, arXiv 2503.02130): the control for a
+    /// memory that leaks.
+    Forgetting(SoftmaxAttentionConfig),
     /// Returns 0: the control that shows whether attention mattered.
     Off,
 }
@@ -31,7 +34,7 @@ pub enum AttentionConfig {
 pub enum Attention {
     /// A memory of tripartite synapses.
     Astrocytic(AstrocyticAttention),
-    /// Softmax over all steps.
+    /// Softmax over all steps, with scores that fade or not.
     Softmax(SoftmaxAttention),
     /// Returns 0.
     Off(NoAttention),
@@ -75,6 +78,10 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.validate(),
             Self::Softmax(config) => config.validate(),
+            Self::Forgetting(config) if !config.causal => {
+                Err(AttentionError::Config("softmax attention that forgets needs causal = true".into()))
+            }
+            Self::Forgetting(config) => config.validate(),
             Self::Off => Ok(()),
         }
     }
@@ -83,7 +90,7 @@ impl AttentionConfig {
     pub fn d_model(&self) -> Option<usize> {
         match self {
             Self::Astrocytic(config) => Some(config.d_model),
-            Self::Softmax(config) => Some(config.d_model),
+            Self::Softmax(config) | Self::Forgetting(config) => Some(config.d_model),
             Self::Off => None,
         }
     }
@@ -92,7 +99,7 @@ impl AttentionConfig {
     pub fn is_causal(&self) -> bool {
         match self {
             Self::Astrocytic(config) => config.causal,
-            Self::Softmax(config) => config.causal,
+            Self::Softmax(config) | Self::Forgetting(config) => config.causal,
             Self::Off => true,
         }
     }
@@ -105,6 +112,7 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => Attention::Astrocytic(config.init(device)),
             Self::Softmax(config) => Attention::Softmax(config.init(device)),
+            Self::Forgetting(config) => Attention::Softmax(config.init_forgetting(device)),
             Self::Off => Attention::Off(NoAttention),
         }
     }
@@ -132,6 +140,7 @@ impl Attention {
     pub fn config(&self) -> AttentionConfig {
         match self {
             Self::Astrocytic(layer) => AttentionConfig::Astrocytic(layer.config().clone()),
+            Self::Softmax(layer) if layer.decay.is_some() => AttentionConfig::Forgetting(layer.config().clone()),
             Self::Softmax(layer) => AttentionConfig::Softmax(layer.config().clone()),
             Self::Off(_) => AttentionConfig::Off,
         }

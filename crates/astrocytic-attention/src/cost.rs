@@ -17,6 +17,11 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.flops_per_token(steps),
             Self::Softmax(config) => config.flops_per_token(steps),
+            Self::Forgetting(config) => {
+                let gate = 2.0 * (config.d_model * config.kv_heads.unwrap_or(config.n_heads)) as f64;
+                // A column more of scores and reads.
+                config.flops_per_token(steps) + gate + (4 * config.n_heads * steps) as f64
+            }
             Self::Off => 0.0,
         }
     }
@@ -26,6 +31,9 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.state_bytes(),
             Self::Softmax(config) => config.state_bytes(steps),
+            Self::Forgetting(config) => {
+                config.state_bytes(steps) + 2 * FLOAT * (steps * config.kv_heads.unwrap_or(config.n_heads)) as u64
+            }
             Self::Off => 0,
         }
     }

@@ -9,6 +9,7 @@ use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig};
 use burn::tensor::{Bool, Device, Int, Tensor, activation::softmax};
 
 use crate::convolution::ShortConvolution;
+use crate::decay::{Decay, DecayConfig};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{gated_silu, softmax_attention};
@@ -63,6 +64,9 @@ pub struct SoftmaxAttention {
     pub convolution: Option<[ShortConvolution; 3]>,
     /// Gate on the reads.
     pub gate: Option<Linear>,
+    /// What scores fade by: softmax attention that forgets (Forgetting Transformer, arXiv 2503.02130), the control for
+    /// memories that leak. Made by [`AttentionConfig::Forgetting`](crate::AttentionConfig::Forgetting).
+    pub decay: Option<Decay>,
     #[module(skip)]
     config: SoftmaxAttentionConfig,
 }
@@ -70,7 +74,7 @@ pub struct SoftmaxAttention {
 /// Keys and values of the steps seen so far: grows with them.
 #[derive(Debug, Clone)]
 pub struct KeyValueCache {
-    /// Keys and values, `[batch, key heads, room, d]` each; `None` before the first step. The room doubles when it is
+    /// Keys and values, `[batch, key heads, room, d]` each, a column more where they fade; `None` before the first step. The room doubles when it is
     /// full, so that a step need not copy those before it.
     room: Option<[Tensor<4>; 2]>,
     /// Steps in it.
@@ -84,7 +88,7 @@ pub struct KeyValueCache {
 }
 
 impl KeyValueCache {
-    /// Keys and values seen, `[batch, key heads, steps, d]` each.
+    /// Keys and values seen, `[batch, key heads, steps, d]` each, a column more where they fade.
     pub fn steps(&self) -> Option<[Tensor<4>; 2]> {
         self.room.clone().map(|room| room.map(|x| x.narrow(2, 0, self.length)))
     }
@@ -160,6 +164,16 @@ impl SoftmaxAttentionConfig {
         Ok(())
     }
 
+    /// Makes the layer with a decay of its own for each key head and step, by which its scores fade.
+    ///
+    /// # Panics
+    /// As [`init`](Self::init), and unless it is causal.
+    pub fn init_forgetting(&self, device: &Device) -> SoftmaxAttention {
+        assert!(self.causal, "scores fade in causal attention only");
+        let decay = DecayConfig::Gated.init(self.d_model, self.kv_heads.unwrap_or(self.n_heads), device);
+        SoftmaxAttention { decay: Some(decay), ..self.init(device) }
+    }
+
     /// Makes the layer.
     ///
     /// # Panics
@@ -182,6 +196,7 @@ impl SoftmaxAttentionConfig {
                 [self.d_model, key_width, key_width].map(|w| ShortConvolution::new(w, self.convolution, device))
             }),
             gate: self.output_gate.then(|| linear(self.d_model)),
+            decay: None,
             config: self.clone(),
         }
     }
@@ -223,9 +238,10 @@ impl SoftmaxAttention {
     /// are given to all query heads of their group: `[batch, heads, steps, d]` each.
     ///
     /// # Panics
-    /// For a layer with a short convolution, or another width than `[batch, steps, d_model]`.
+    /// For a layer with a short convolution or a decay, or another width than `[batch, steps, d_model]`.
     pub fn heads(&self, x: Tensor<3>) -> [Tensor<4>; 3] {
         assert!(self.convolution.is_none(), "heads: a short convolution comes between projections and heads");
+        assert!(self.decay.is_none(), "heads: the scores of this layer fade");
         let d = self.config.d_model / self.config.n_heads;
         let positions = Tensor::arange(0..x.dims()[1] as i64, &x.device()).unsqueeze::<2>();
         let [query, key, value] = [&self.query, &self.key, &self.value].map(|projection| {
@@ -258,6 +274,7 @@ impl SoftmaxAttention {
         let key_steps = input.key.dims()[1];
         let device = input.query.device();
         let past = cache.length;
+        let log_decay = self.decay.as_ref().and_then(|decay| decay.forward(&input.key));
         assert!(past == 0 || input.mask_attn.is_none(), "attention input: mask_attn needs an empty cache");
 
         // Convolution and positions know no padding; keys and values stay where they are, and the padded are hidden.
@@ -295,6 +312,13 @@ impl SoftmaxAttention {
             Some(compaction) => cache.position.clone() + compaction.kept.clone(),
             None => cache.position.clone().add_scalar(key_steps as i64),
         };
+        if let Some(mut log_decay) = log_decay {
+            if let Some(padded) = &input.mask_pad {
+                log_decay = log_decay
+                    .mask_fill(padded.clone().unsqueeze_dim::<3>(1).expand([batch, key.dims()[1], key_steps]), 0.0);
+            }
+            [query, key, value] = fade([query, key, value], log_decay, cache);
+        }
         if !fresh {
             [key, value] = cache.append([key, value]);
         }
@@ -314,7 +338,8 @@ impl SoftmaxAttention {
             let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
             (softmax_attention(query, key, value, causal), None)
         };
-        let reads = reads.reshape([batch, steps, d_model]);
+        // Without the column of those that fade.
+        let reads = reads.narrow(3, 0, d).reshape([batch, steps, d_model]);
         let reads = match &self.gate {
             Some(gate) => gated_silu(reads, gate.forward(input.query)),
             None => reads,
@@ -351,6 +376,27 @@ impl SoftmaxAttention {
         let weights = self.dropout.forward(weights);
         (weights.clone().matmul(value).swap_dims(1, 2), weights)
     }
+}
+
+/// Queries, keys and values whose scores are `q·k/√d + Σ log a` over the steps from the key's next to the query's, padded ones
+/// left out. With c the sum from the first step on this is `q·k/√d − c_k` but for c_q, which is the same for all keys of a
+/// query; a column more holds it. Values get one of zeros.
+fn fade([query, key, value]: [Tensor<4>; 3], log_decay: Tensor<3>, cache: &KeyValueCache) -> [Tensor<4>; 3] {
+    let [batch, _, _, d] = query.dims();
+    let [_, key_heads, key_steps, _] = key.dims();
+    let mut faded = log_decay.neg().cumsum(2).cast(key.dtype()).unsqueeze_dim::<4>(3);
+    if let Some([keys, _]) = cache.steps() {
+        faded = faded + keys.narrow(2, cache.length - 1, 1).narrow(3, d, 1).expand([batch, key_heads, key_steps, 1]);
+    }
+    // The scores are divided by the root of the new size.
+    let root = ((d + 1) as f64).sqrt();
+    let one = query.zeros_like().narrow(3, 0, 1).add_scalar(root);
+    let zero = Tensor::zeros([batch, key_heads, key_steps, 1], (&value.device(), value.dtype()));
+    [
+        Tensor::cat(vec![query.mul_scalar(root / (d as f64).sqrt()), one], 3),
+        Tensor::cat(vec![key, faded], 3),
+        Tensor::cat(vec![value, zero], 3),
+    ]
 }
 
 /// Each key head for all the query heads of its group: `[batch, key heads, steps, d]` to `[batch, heads, steps, d]`.

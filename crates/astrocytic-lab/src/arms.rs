@@ -127,6 +127,13 @@ const MODELS: &[Model] = &[
         last: None,
     },
     Model {
+        name: "vanilla-decay",
+        role: Role::Control,
+        description: "vanilla whose scores fade as the memory of linear-decay does (Forgetting Transformer)",
+        attention: |d, h| AttentionConfig::Forgetting(vanilla(d, h)),
+        last: None,
+    },
+    Model {
         name: "linear",
         role: Role::Control,
         description: "linear attention (elu + 1), rotary positions: nothing astrocytic but the normaliser",
@@ -207,8 +214,8 @@ const MODELS: &[Model] = &[
     },
     Model {
         name: "linear-decay",
-        role: Role::Control,
-        description: "linear whose memory forgets as the input says",
+        role: Role::Astrocytic,
+        description: "linear whose memory, and the calcium with it, leaks as the input says",
         attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h)),
         last: None,
     },
@@ -223,9 +230,7 @@ const MODELS: &[Model] = &[
         name: "linear-decay-hedgehog",
         role: Role::Astrocytic,
         description: "linear-decay with learned features (Hedgehog), which can be as peaked as softmax",
-        attention: |d, h| {
-            AttentionConfig::Astrocytic(linear_decay(d, h).with_feature_map(FeatureMapConfig::Hedgehog))
-        },
+        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h).with_feature_map(FeatureMapConfig::Hedgehog)),
         last: None,
     },
     Model {

@@ -14,6 +14,7 @@ fn configs() -> Vec<DecoderConfig> {
             AstrocyticAttentionConfig::linear(16, 2).with_causal(true).with_feature_map(random),
         ),
         AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_rotary_theta(Some(100.0))),
+        AttentionConfig::Forgetting(SoftmaxAttentionConfig::new(16, 2).with_causal(true)),
         AttentionConfig::Off,
     ];
     attentions.into_iter().map(|attention| DecoderConfig::new(11, 16, 2, 24, attention)).collect()

@@ -1,6 +1,7 @@
 //! MQAR, associative recall of many queries (Zoology, arXiv 2312.04927, appendix A): keys with their values, then the same
 //! keys once more each, where the value is to be recalled.
 
+use rand::RngExt;
 use rand::seq::index::{sample, sample_weighted};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -37,7 +38,8 @@ pub(super) fn examples(length: usize, pairs: usize, blocks: bool, wanted: &Wante
         dealt.take_while(|&blocks| pairs.is_multiple_of(blocks) && pairs / blocks >= FEWEST).collect();
     let to_learn_from = Wanted { tuning: 0, test: 0, ..*wanted };
     let deal = |random: &mut ChaCha8Rng| {
-        let blocks = dealt.choose(random).copied().unwrap_or(1);
+        // Half of them are as those of the test.
+        let blocks = dealt.choose(random).copied().filter(|_| random.random()).unwrap_or(1);
         example(length, pairs, blocks, random)
     };
     Splits { train: generate(&to_learn_from, deal).train, ..splits }

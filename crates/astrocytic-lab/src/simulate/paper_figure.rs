@@ -428,7 +428,9 @@ impl<M: Swappable> Study<'_, M> {
 
 fn softmax_of(block: &Block) -> Result<&SoftmaxAttention> {
     match &block.attention {
-        Attention::Softmax(layer) if layer.convolution.is_none() && layer.gate.is_none() => Ok(layer),
+        Attention::Softmax(layer) if layer.convolution.is_none() && layer.gate.is_none() && layer.decay.is_none() => {
+            Ok(layer)
+        }
         _ => bail!("the model's attention is not softmax attention in every layer; give a pretrained model"),
     }
 }

@@ -106,7 +106,7 @@ pub fn softmax(config: &SoftmaxConfig, folder: &Path) -> Result<SoftmaxReport> {
          <p class=\"note\">Shared calcium: τ<sub>n</sub> n′ = −n + x, τ<sub>a</sub> A′ = −A + Σ e<sup>n</sup>, y = e<sup>n</sup>/A, with \
          τ<sub>n</sub> = {neuron} s and τ<sub>a</sub> = {astrocyte} s. Competing gains: τ<sub>p</sub> p<sub>i</sub>′ = p<sub>i</sub> \
          (F<sub>i</sub> − Σ p F), F = x − T ln p (arXiv 2604.25481, eqs. 6 and 7), with τ<sub>p</sub> = {astrocyte} s and T = \
-         {temperature}. Below about 1e-10 it is the integrator's error.</p>\n",
+         {temperature}. Below about 1e-9 it is the integrator's error.</p>\n",
         plot("Difference from softmax", linear("seconds"), logarithmic("largest difference"), series)?
     );
     write(folder, "Softmax as a fixed point", &headline, &body, started.elapsed().as_secs_f64(), &report)?;

@@ -1,0 +1,110 @@
+//! Softmax attention whose scores fade: its formula, its forms, its padding.
+
+mod common;
+
+use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionInput, SoftmaxAttention, SoftmaxAttentionConfig};
+use burn::module::Param;
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use common::{D_MODEL, device, input, relative_error};
+
+const HEADS: usize = 4;
+
+/// Grouped heads, and decays that differ much from step to step.
+fn layer(device: &Device) -> SoftmaxAttention {
+    device.seed(2);
+    let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_kv_heads(Some(2));
+    let mut layer = config.with_rotary_theta(Some(100.0)).init_forgetting(device);
+    let decay = layer.decay.as_mut().unwrap();
+    decay.rate = Some(Param::from_data([0.5, -1.0], device));
+    let gate = decay.gate.as_mut().unwrap();
+    gate.weight = gate.weight.clone().map(|weight| weight.mul_scalar(4.0));
+    layer
+}
+
+fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+    x.into_data().convert_dtype(DType::F64).iter::<f64>().collect()
+}
+
+/// y_i = Σ_j softmax_j(q_i·k_j/√d + Σ_{j<l≤i} log a_l) v_j, pair by pair in f64, without positions.
+#[test]
+fn the_formula_pair_by_pair() {
+    let (device, steps, d) = (device(), 11, D_MODEL / HEADS);
+    let forgetting = layer(&device);
+    let config = forgetting.config().clone().with_rotary_theta(None);
+    let mut layer = config.init_forgetting(&device);
+    layer.decay = forgetting.decay;
+    let x = input(1, steps, 3, &device);
+    let [q, k, v] = [&layer.query, &layer.key, &layer.value].map(|linear| numbers(linear.forward(x.clone())));
+    let log_decay = numbers(layer.decay.as_ref().unwrap().forward(&x).unwrap());
+    assert!(log_decay.iter().any(|x| *x < -0.5) && log_decay.iter().any(|x| *x > -0.1), "{log_decay:?}");
+    let part = |x: &[f64], step: usize, heads: usize, head: usize| x[(step * heads + head) * d..][..d].to_vec();
+    let mut reads = vec![0.0; steps * D_MODEL];
+    for i in 0..steps {
+        for head in 0..HEADS {
+            let (query, group) = (part(&q, i, HEADS, head), head / 2);
+            let score = |j: usize| {
+                let product: f64 = query.iter().zip(part(&k, j, 2, group)).map(|(a, b)| a * b).sum();
+                product / (d as f64).sqrt() + log_decay[group * steps..][j + 1..=i].iter().sum::<f64>()
+            };
+            let all: f64 = (0..=i).map(|j| score(j).exp()).sum();
+            for j in 0..=i {
+                for (c, value) in part(&v, j, 2, group).into_iter().enumerate() {
+                    reads[(i * HEADS + head) * d + c] += score(j).exp() / all * value;
+                }
+            }
+        }
+    }
+    let reads: Vec<f32> = reads.into_iter().map(|x| x as f32).collect();
+    let expected = layer.output.forward(Tensor::from_data(TensorData::new(reads, [1, steps, D_MODEL]), &device));
+    let found = layer.forward(AttentionInput::self_attn(x)).context;
+    let error = relative_error(found, expected);
+    assert!(error < 1e-5, "off by {error:e}");
+}
+
+#[test]
+fn cached_it_is_the_whole_and_its_cache_is_as_stated() {
+    let device = device();
+    let layer = layer(&device);
+    let x = input(2, 9, 14, &device);
+    let whole = layer.forward(AttentionInput::self_attn(x.clone())).context;
+    let mut cache = layer.empty_cache(2);
+    let parts = [0..4, 4..5, 5..9].map(|range| {
+        let x = x.clone().narrow(1, range.start, range.len());
+        layer.forward_cache(AttentionInput::self_attn(x), &mut cache).context
+    });
+    assert!(relative_error(Tensor::cat(parts.to_vec(), 1), whole) < 1e-5);
+    let floats: usize = cache.steps().iter().flatten().map(|x| x.shape().num_elements()).sum();
+    let config = AttentionConfig::Forgetting(layer.config().clone());
+    assert_eq!(4 * floats, 2 * config.state_bytes(9) as usize);
+}
+
+#[test]
+fn padded_rows_are_what_they_are_alone() {
+    let device = device();
+    let layer = layer(&device);
+    let x = input(3, 6, 52, &device);
+    let padded = [[true, true, false, false, false, false], [false, false, true, false, true, false], [false; 6]];
+    let mask = Tensor::<2, Bool>::from_data(TensorData::new(padded.concat(), [3, 6]), &device);
+    let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask)).context;
+    for (row, padded) in padded.iter().enumerate() {
+        let pick = |x: Tensor<3>| {
+            let kept = (0..6).filter(|&t| !padded[t]).map(|t| x.clone().narrow(0, row, 1).narrow(1, t, 1));
+            Tensor::cat(kept.collect::<Vec<_>>(), 1)
+        };
+        let alone = layer.forward(AttentionInput::self_attn(pick(x.clone()))).context;
+        let error = relative_error(pick(context.clone()), alone);
+        assert!(error < 1e-5, "row {row}: {error:e}");
+    }
+}
+
+#[test]
+fn its_configuration_says_so_and_needs_to_be_causal() {
+    let device = device();
+    let config = AttentionConfig::Forgetting(SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true));
+    assert!(config.validate().is_ok());
+    let attention = config.init(&device);
+    assert_eq!(attention.config(), config);
+    assert!(matches!(attention.empty_cache(1), AttentionCache::KeyValue(_)));
+    let both_ways = AttentionConfig::Forgetting(SoftmaxAttentionConfig::new(D_MODEL, HEADS));
+    assert!(both_ways.validate().is_err_and(|fault| fault.to_string().contains("causal")));
+}
