@@ -22,9 +22,6 @@ use crate::worker::{Job, Training};
 /// How long an arm's energy is measured: the counters move on a thousand times a second.
 const ENERGY_MEASURED: Duration = Duration::from_secs(2);
 
-/// First seed of the tuning runs; those of final runs are below it.
-const TUNING_SEED: u64 = 1_000;
-
 /// Runs what `folder` does not yet hold of the experiment and writes the report there.
 ///
 /// # Errors
@@ -179,7 +176,7 @@ fn describe(
         arms: arms.collect::<Result<_>>()?,
         sizes: config.sizes.clone(),
         seeds: config.final_seeds().collect(),
-        tuning_seeds: (0..config.tuning_seeds).map(|s| TUNING_SEED + s).collect(),
+        tuning_seeds: config.seeds_of_tuning().collect(),
         trials: config.trials(),
         context: config.context,
         batch: config.batch,
@@ -195,7 +192,7 @@ fn tuning_cells(config: &ExperimentConfig, models: &[ModelConfig]) -> Result<Vec
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
             for trial in config.trials() {
-                for seed in (0..config.tuning_seeds).map(|s| TUNING_SEED + s) {
+                for seed in config.seeds_of_tuning() {
                     cells.push(named(config, Phase::Tune, name, model, Run { size, seed, trial })?);
                 }
             }
@@ -209,7 +206,10 @@ fn final_cells_of(config: &ExperimentConfig, models: &[ModelConfig], lines: &[Li
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
-            let trial = chosen_trial(name, size, lines)?;
+            let trial = match config.trials()[..] {
+                [only] => only,
+                _ => chosen_trial(name, size, lines)?,
+            };
             for seed in config.final_seeds() {
                 cells.push(named(config, Phase::Final, name, model, Run { size, seed, trial })?);
             }

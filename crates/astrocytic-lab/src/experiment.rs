@@ -20,6 +20,9 @@ use crate::worker::Training;
 
 /// More seeds would meet those of the tuning runs.
 const MOST_SEEDS: u64 = 1_000;
+
+/// First seed of the tuning runs; those of final runs are below it.
+const TUNING_SEED: u64 = MOST_SEEDS;
 /// More tokens than a text that this machinery is for.
 const MOST_TOKENS: u64 = 1_000_000_000;
 /// More entries than any vocabulary in use.
@@ -304,6 +307,12 @@ impl ExperimentConfig {
     /// Seeds of the final runs.
     pub(crate) fn final_seeds(&self) -> std::ops::Range<u64> {
         self.first_seed..self.first_seed + self.seeds
+    }
+
+    /// Seeds of the tuning runs; none where the grid is one point, and nothing to choose.
+    pub(crate) fn seeds_of_tuning(&self) -> std::ops::Range<u64> {
+        let seeds = if self.trials().len() > 1 { self.tuning_seeds } else { 0 };
+        TUNING_SEED..TUNING_SEED + seeds
     }
 
     /// Every point of the grid.

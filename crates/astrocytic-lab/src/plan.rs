@@ -244,10 +244,10 @@ impl Study {
             let tuning: f64 = config.schedules.iter().map(of_tuning).sum();
             let longest = config.schedules.iter().copied().max().unwrap_or(0);
             let last = learn + train(longest) + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
-            seconds += each * (tuning * points * config.tuning_seeds as f64 + last * config.seeds as f64);
+            seconds += each * (tuning * points * config.seeds_of_tuning().count() as f64 + last * config.seeds as f64);
         }
         let cells = config.arms.len() * config.sizes.len();
-        let tuning = cells * config.trials().len() * config.tuning_seeds as usize;
+        let tuning = cells * config.trials().len() * config.seeds_of_tuning().count();
         Ok(Prediction { runs: [tuning, cells * config.seeds as usize], seconds })
     }
 }

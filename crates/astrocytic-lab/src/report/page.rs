@@ -73,7 +73,9 @@ pub(super) fn page(experiment: &Experiment, lines: &[Line], summary: &Summary) -
          as more than half of the seeds still train.</p>"
     )?;
     arms(&mut page, experiment, summary)?;
-    tuning(&mut page, experiment, lines)?;
+    if experiment.trials.len() > 1 {
+        tuning(&mut page, experiment, lines)?;
+    }
     writeln!(
         page,
         "<details><summary>Machine, commit, configuration</summary>\n<p>Machine: {}<br>Commit: {}</p>\n<pre>{}</pre></details>\n\
@@ -117,7 +119,11 @@ fn state(page: &mut String, summary: &Summary) -> Result<()> {
     let ([done, all], [tuned, tune]) = (summary.final_runs, summary.tuning_runs);
     let diverged: usize = summary.arms.iter().flat_map(|arm| &arm.sizes).map(|size| size.diverged).sum();
     let class = if done < all || diverged > 0 { "partial" } else { "facts" };
-    write!(page, "<p class=\"{class}\">{done} of {all} final runs done, {tuned} of {tune} tuning runs.")?;
+    write!(page, "<p class=\"{class}\">{done} of {all} final runs done, ")?;
+    match tune {
+        0 => write!(page, "nothing was tuned: the grid has one point.")?,
+        _ => write!(page, "{tuned} of {tune} tuning runs.")?,
+    }
     if done < all {
         write!(page, " What follows is from these alone.")?;
     }
@@ -327,11 +333,15 @@ fn arms(page: &mut String, experiment: &Experiment, summary: &Summary) -> Result
     writeln!(
         page,
         "</table></div>\n<p class=\"note\">State: for generation at the end of a context, of encoders what is kept until the answer, f32. FLOPs: forward. {} Tokens/s: \
-         median over runs, training. Rate, decay and steps of the schedule: chosen on the tuning split, each arm from the same grid.</p>",
+         median over runs, training. Rate, decay and steps of the schedule: {}.</p>",
         if counted {
             "J: of the whole machine, by its own counters, training on one thread with nothing else of this experiment running."
         } else {
             "Energy was not measured; FLOPs stand for it."
+        },
+        match experiment.trials.len() {
+            1 => "the same for all arms, not tuned",
+            _ => "chosen on the tuning split, each arm from the same grid",
         }
     )?;
     Ok(())
