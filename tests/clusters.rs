@@ -23,7 +23,7 @@ impl Drop for Stopped {
     }
 }
 
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(180), "{what}: not in three minutes");
@@ -173,11 +173,15 @@ fn every_cell_is_done_once_though_a_worker_is_lost() {
     let Some(mut hq) = Packaged::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (plan(folder.path()), folder.path().join("out"));
-    let run = hq.run(&file, &out).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = Stopped(hq.run(&file, &out).spawn().unwrap());
     wait_for_a_checkpoint(&out);
     hq.lose_a_worker();
-    let run = run.wait_with_output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let mut ended = None;
+    wait_until("the run ends", || {
+        ended = run.0.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.is_some_and(|status| status.success()));
 
     each_once(&out.join("one/lines.jsonl"));
 }

@@ -33,19 +33,29 @@ def connections():
     return found
 
 
+def wait_for(holds):
+    """What it says once it is not empty, within a minute."""
+    until = time.monotonic() + 60
+    while not (found := holds()):
+        if time.monotonic() > until:
+            sys.exit("hq.py: not in a minute")
+        time.sleep(0.01)
+    return found
+
+
 def serve(folder):
     with LocalCluster(folder) as cluster:
         cluster.start_worker(WorkerConfig(cores=1))
         before = connections()
         cluster.start_worker(WorkerConfig(cores=1))
-        while not (workers := [end for inode, end in connections().items() if inode not in before]):
-            time.sleep(0.01)
+        workers = wait_for(lambda: {inode: end for inode, end in connections().items() if inode not in before})
         print("ready", flush=True)
         for line in sys.stdin:
             # Workers are threads here: what the server sees of a dead one is that its connection ends.
             if line == "lose\n":
-                with socket.socket(fileno=os.dup(workers[0])) as end:
+                with socket.socket(fileno=os.dup(next(iter(workers.values())))) as end:
                     end.shutdown(socket.SHUT_RDWR)
+                wait_for(lambda: not workers.keys() & connections().keys())
                 print("lost", flush=True)
 
 

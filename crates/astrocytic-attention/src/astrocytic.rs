@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Int, Tensor, activation::sigmoid};
 
 use crate::config::{AstrocyticAttentionConfig, Normalizer};
 use crate::convolution::ShortConvolution;
-use crate::decay::{Decay, inverse_softplus};
+use crate::decay::{Decay, DecayConfig, inverse_softplus};
 use crate::error::AttentionError;
 use crate::feature_map::{FeatureMap, FeatureMapConfig, Side, l2_normalize};
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
@@ -146,10 +146,11 @@ impl AstrocyticAttention {
         Self::from_projections(projections, [mha.d_model, mha.n_heads, mha.n_heads], config)
     }
 
-    /// The same from a softmax layer of this crate, whose convolution and gate are kept where `config` has them too.
+    /// The same from a softmax layer of this crate, whose convolution and gate are kept where `config` has them too; so is the
+    /// decay of a layer that forgets.
     ///
     /// # Errors
-    /// Where the config's sizes are not the layer's.
+    /// Where the config's sizes are not the layer's, and where the layer forgets and the config has no gated decay.
     pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         let old = layer.config();
         let sizes = [old.d_model, old.n_heads, old.kv_heads.unwrap_or(old.n_heads)];
@@ -159,6 +160,15 @@ impl AstrocyticAttention {
         }
         if let (Some(filters), true) = (&layer.convolution, config.convolution == old.convolution) {
             new.convolution = Some(filters.clone());
+        }
+        match (&layer.decay, config.decay) {
+            (Some(decay), DecayConfig::Gated) => new.decay = decay.clone(),
+            (Some(_), other) => {
+                return Err(AttentionError::Config(format!(
+                    "the layer forgets by a gated decay; decay = {other:?} does not"
+                )));
+            }
+            (None, _) => {}
         }
         Ok(new)
     }

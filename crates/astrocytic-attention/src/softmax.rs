@@ -14,7 +14,7 @@ use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{gated_silu, softmax_attention};
 use crate::position::rotate;
-use crate::state::own;
+use crate::state::{full_precision, own};
 
 /// Configuration of [`SoftmaxAttention`].
 #[derive(Config, Debug, PartialEq)]
@@ -272,7 +272,7 @@ impl SoftmaxAttention {
         input.check_shapes(self.config.d_model, causal).unwrap_or_else(|fault| panic!("{fault}"));
         let [batch, steps, d_model] = input.query.dims();
         let key_steps = input.key.dims()[1];
-        let device = input.query.device();
+        let (device, dtype) = (input.query.device(), input.query.dtype());
         let past = cache.length;
         let log_decay = self.decay.as_ref().and_then(|decay| decay.forward(&input.key));
         assert!(past == 0 || input.mask_attn.is_none(), "attention input: mask_attn needs an empty cache");
@@ -317,7 +317,7 @@ impl SoftmaxAttention {
                 log_decay = log_decay
                     .mask_fill(padded.clone().unsqueeze_dim::<3>(1).expand([batch, key.dims()[1], key_steps]), 0.0);
             }
-            [query, key, value] = fade([query, key, value], log_decay, cache);
+            [query, key, value] = fade([query, key, value].map(full_precision), log_decay, cache);
         }
         if !fresh {
             [key, value] = cache.append([key, value]);
@@ -333,13 +333,16 @@ impl SoftmaxAttention {
         let (reads, weights) = if input.weights || dropping || cache.padded.is_some() || input.mask_attn.is_some() {
             let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
             let (reads, weights) = self.weigh(query, key, value, causal, past, cache, input.mask_attn);
-            (reads, input.weights.then_some(weights))
+            (reads, input.weights.then(|| weights.cast(dtype)))
         } else {
             let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
             (softmax_attention(query, key, value, causal), None)
         };
-        // Without the column of those that fade.
-        let reads = reads.narrow(3, 0, d).reshape([batch, steps, d_model]);
+        let reads = match &self.decay {
+            Some(_) => reads.narrow(3, 0, d).cast(dtype),
+            None => reads,
+        };
+        let reads = reads.reshape([batch, steps, d_model]);
         let reads = match &self.gate {
             Some(gate) => gated_silu(reads, gate.forward(input.query)),
             None => reads,
@@ -380,7 +383,8 @@ impl SoftmaxAttention {
 
 /// Queries, keys and values whose scores are `q·k/√d + Σ log a` over the steps from the key's next to the query's, padded ones
 /// left out. With c the sum from the first step on this is `q·k/√d − c_k` but for c_q, which is the same for all keys of a
-/// query; a column more holds it. Values get one of zeros.
+/// query; a column more holds it, in f32 or wider. Values get one of zeros. In f32 c is good to 1e-3 up to some 10,000, which
+/// decays as they begin reach after 100,000 steps and more.
 fn fade([query, key, value]: [Tensor<4>; 3], log_decay: Tensor<3>, cache: &KeyValueCache) -> [Tensor<4>; 3] {
     let [batch, _, _, d] = query.dims();
     let [_, key_heads, key_steps, _] = key.dims();

@@ -4,9 +4,9 @@ mod common;
 
 use astrocytic_attention::ops::{self, Writes};
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput, Form, Normalizer, Plasticity};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Gradients, Tensor};
-use common::{D_MODEL, OTHER_PRECISIONS, device, input, layer, relative_error, variants};
+use common::{D_MODEL, OTHER_PRECISIONS, To, device, input, layer, relative_error, variants};
 
 /// Holds every parameter's gradient to be finite.
 struct Finite<'a> {
@@ -103,14 +103,6 @@ fn repeated_keys_do_not_blow_up_the_delta_rule() {
     // With β = 1 and one key of length 1, each write replaces the last: the read is the last value.
     let (reads, _) = ops::causal(key, writes.clone(), writes.empty_memory(), Plasticity::Delta, Form::Chunkwise(64));
     assert!(relative_error(reads, value) < 1e-5);
-}
-
-struct To(DType);
-
-impl ModuleMapper for To {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.cast(self.0))
-    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 mod common;
 
 use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionInput, SoftmaxAttention, SoftmaxAttentionConfig};
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
-use common::{D_MODEL, device, input, relative_error};
+use common::{D_MODEL, OTHER_PRECISIONS, To, device, input, relative_error};
 
 const HEADS: usize = 4;
 
@@ -15,9 +15,9 @@ fn layer(device: &Device) -> SoftmaxAttention {
     let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_kv_heads(Some(2));
     let mut layer = config.with_rotary_theta(Some(100.0)).init_forgetting(device);
     let decay = layer.decay.as_mut().unwrap();
-    decay.rate = Some(Param::from_data([0.5, -1.0], device));
+    decay.rate = Some(Param::from_tensor(Tensor::from_data([0.5, -1.0], device)));
     let gate = decay.gate.as_mut().unwrap();
-    gate.weight = gate.weight.clone().map(|weight| weight.mul_scalar(4.0));
+    gate.weight = Param::from_tensor(gate.weight.val().mul_scalar(4.0).detach());
     layer
 }
 
@@ -76,6 +76,72 @@ fn cached_it_is_the_whole_and_its_cache_is_as_stated() {
     let floats: usize = cache.steps().iter().flatten().map(|x| x.shape().num_elements()).sum();
     let config = AttentionConfig::Forgetting(layer.config().clone());
     assert_eq!(4 * floats, 2 * config.state_bytes(9) as usize);
+}
+
+/// A key that is gone is a key that is hidden: what the others fade by does not change.
+#[test]
+fn a_cache_that_was_cut_short_goes_on() {
+    let device = device();
+    let layer = layer(&device);
+    let x = input(2, 9, 15, &device);
+    let mut cache = layer.empty_cache(2);
+    layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 0, 5)), &mut cache);
+    let mut cache = cache.truncate(3);
+    let last = AttentionInput::self_attn(x.clone().narrow(1, 5, 4));
+    let found = layer.forward_cache(last, &mut cache).context;
+    let hidden: Vec<bool> = (0..2 * 9 * 9).map(|at| at % 9 < 2).collect();
+    let hidden = Tensor::<3, Bool>::from_data(TensorData::new(hidden, [2, 9, 9]), &device);
+    let whole = layer.forward(AttentionInput::self_attn(x).mask_attn(hidden)).context;
+    assert!(relative_error(found, whole.narrow(1, 5, 4)) < 1e-5);
+}
+
+#[test]
+fn half_precision_sums_decays_in_single() {
+    if !OTHER_PRECISIONS {
+        return;
+    }
+    let device = device();
+    let layer = layer(&device);
+    let x = input(1, 600, 18, &device);
+    let expected = layer.forward(AttentionInput::self_attn(x.clone())).context;
+    for (dtype, bound) in [(DType::F16, 2e-2), (DType::BF16, 2e-1)] {
+        let half = layer.clone().map(&mut To(dtype));
+        let x = x.clone().cast(dtype);
+        let whole = half.forward(AttentionInput::self_attn(x.clone())).context;
+        let mut cache = half.empty_cache(1);
+        let part = |start: usize| AttentionInput::self_attn(x.clone().narrow(1, start, 300));
+        let parts = [0, 300].map(|start| half.forward_cache(part(start), &mut cache).context);
+        assert_eq!((whole.dtype(), parts[0].dtype()), (dtype, dtype));
+        for found in [whole, Tensor::cat(parts.to_vec(), 1)] {
+            let error = relative_error(found, expected.clone());
+            assert!(error < bound, "{dtype:?}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_matrix_of_weights() {
+    let device = device().autodiff();
+    let layer = layer(&device);
+    let x = input(2, 7, 16, &device);
+    let along = input(2, 7, 17, &device);
+    let gradients = |input: AttentionInput| {
+        let grads = (layer.forward(input).context * along.clone()).sum().backward();
+        let decay = layer.decay.as_ref().unwrap();
+        let rate = decay.rate.as_ref().unwrap().val().grad(&grads).unwrap();
+        let gate = decay.gate.as_ref().unwrap().weight.val().grad(&grads).unwrap();
+        (rate, gate, layer.key.weight.val().grad(&grads).unwrap(), layer.query.weight.val().grad(&grads).unwrap())
+    };
+    let kernel = gradients(AttentionInput::self_attn(x.clone()));
+    let matrix = gradients(AttentionInput::self_attn(x).with_weights());
+    assert!(numbers(kernel.0.clone()).iter().all(|x| x.abs() > 1e-4));
+    let errors = [
+        relative_error(kernel.0, matrix.0),
+        relative_error(kernel.1, matrix.1),
+        relative_error(kernel.2, matrix.2),
+        relative_error(kernel.3, matrix.3),
+    ];
+    assert!(errors.iter().all(|error| *error < 1e-4), "{errors:?}");
 }
 
 #[test]

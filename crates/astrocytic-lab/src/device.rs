@@ -11,12 +11,16 @@ pub const NAMES: &[&str] = if cfg!(feature = "wgpu") { &["flex", "ndarray", "wgp
 /// The devices of those names.
 ///
 /// # Errors
-/// As [`parse`], and for a name that is there twice: a device has one stream of random numbers.
+/// As [`parse`], and for a device that is there twice, or might be: "wgpu" is one of those that have numbers.
 pub fn parse_all(names: &[String]) -> Result<Vec<Device>> {
-    if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
-        bail!("device \"{}\" is named twice", twice.1);
+    let devices: Vec<Device> = names.iter().map(|name| parse(name)).collect::<Result<_>>()?;
+    if let Some(twice) = (0..devices.len()).find(|&place| devices[..place].contains(&devices[place])) {
+        bail!("device \"{}\" is named twice", names[twice]);
     }
-    names.iter().map(|name| parse(name)).collect()
+    if names.iter().any(|name| name == "wgpu") && names.iter().any(|name| name.starts_with("wgpu:")) {
+        bail!("device \"wgpu\" is one of those with numbers; give its number too");
+    }
+    Ok(devices)
 }
 
 /// The device of that name; "wgpu:N" is the one of that number, from 0, of those that wgpu finds.

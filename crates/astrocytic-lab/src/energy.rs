@@ -22,16 +22,17 @@ struct Zone {
 }
 
 impl Meter {
-    /// A meter of the processor and, with the device "wgpu", of the graphics processors; `None` where no counter that is
+    /// A meter of the processor and, with a device of wgpu, of the graphics processors; `None` where no counter that is
     /// needed can be read.
     pub(crate) fn new(device: &str) -> Option<Self> {
         let zones = zones(Path::new(POWERCAP));
+        let graphics = device.starts_with("wgpu");
         #[cfg(feature = "wgpu")]
-        let gpu = (device == "wgpu").then(gpu::Gpu::new).flatten();
+        let gpu = graphics.then(gpu::Gpu::new).flatten();
         #[cfg(feature = "wgpu")]
-        let counted = !zones.is_empty() && (device != "wgpu" || gpu.is_some());
+        let counted = !zones.is_empty() && (!graphics || gpu.is_some());
         #[cfg(not(feature = "wgpu"))]
-        let counted = !zones.is_empty() && device != "wgpu";
+        let counted = !zones.is_empty() && !graphics;
         counted.then_some(Self {
             zones,
             #[cfg(feature = "wgpu")]

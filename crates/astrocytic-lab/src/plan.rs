@@ -223,7 +223,7 @@ impl Study {
         for name in &config.arms {
             let arm = arm(name)?;
             let training = (arm.model(data.sizes(&config))?, arm.is_carried(), arm.given(config.sizes[0], 0));
-            // Tuning runs of arms that train alike are the same; the runs that are chosen may be others.
+            // Tuning runs of arms that train alike are the same; the final runs may be others.
             let is_shared = tuned.contains(&training);
             tuned.push(training);
             let step = step_cost(&config, &data, name, device, Duration::ZERO)?.seconds;
@@ -243,7 +243,9 @@ impl Study {
             let of_tuning = |&steps: &u64| learn + if is_shared { 0.0 } else { train(steps) };
             let tuning: f64 = config.schedules.iter().map(of_tuning).sum();
             let longest = config.schedules.iter().copied().max().unwrap_or(0);
-            let last = learn + train(longest) + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
+            // Where nothing is chosen, so are the final runs.
+            let last = if is_shared && config.trials().len() == 1 { 0.0 } else { train(longest) };
+            let last = learn + last + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
             seconds += each * (tuning * points * config.seeds_of_tuning().count() as f64 + last * config.seeds as f64);
         }
         let cells = config.arms.len() * config.sizes.len();

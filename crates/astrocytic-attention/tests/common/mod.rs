@@ -5,7 +5,7 @@ use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig as Config, DecayConfig, FeatureMapConfig as Map, Normalizer,
     Plasticity, PositionConfig,
 };
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 /// Burn's random numbers belong to the process: one test draws at a time.
@@ -92,6 +92,15 @@ pub fn layer(config: &Config, device: &Device) -> AstrocyticAttention {
         layer.visit(&mut Materialize);
         layer
     })
+}
+
+/// Casts every parameter.
+pub struct To(pub DType);
+
+impl ModuleMapper for To {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.cast(self.0))
+    }
 }
 
 /// Burn draws a parameter when it is first used.

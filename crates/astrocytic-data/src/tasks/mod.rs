@@ -79,9 +79,9 @@ pub enum Task {
     Labelled(PathBuf),
     /// "scan:simple", "scan:length" or "scan:add-jump": commands to actions (arXiv 1711.00350).
     Scan(ScanSplit),
-    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927); "mqar:LENGTHxPAIRS:blocks" for training
-    /// sequences of which most ask for some pairs before they give the next, as mixtures of settings are trained on in
-    /// arXiv 2402.18668.
+    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927); with ":blocks" behind it some training
+    /// sequences ask for some pairs before they give the next (mixtures of settings are trained on in the code of
+    /// arXiv 2402.18668 too); tuning and test are the same as without.
     Mqar {
         /// Tokens of a sequence.
         length: usize,
@@ -174,6 +174,9 @@ impl FromStr for Task {
                 let Some((Ok(length), Ok(pairs))) = numbers else {
                     return wrong("write mqar:LENGTHxPAIRS, as mqar:64x4, or mqar:LENGTHxPAIRS:blocks");
                 };
+                if blocks && !mqar::has_blocks(pairs) {
+                    return wrong("pairs come in blocks where there are at least 8, an even number");
+                }
                 match mqar::fits(length, pairs) {
                     true => Ok(Self::Mqar { length, pairs, blocks }),
                     false => wrong("needs a pair, four tokens for each pair, and at most 65536 tokens and 2048 pairs"),
@@ -183,7 +186,9 @@ impl FromStr for Task {
                 Ok(length) if list_ops::LENGTHS.contains(&length) => Ok(Self::ListOps { length }),
                 _ => wrong("write listops:LENGTH with a length from 32 to 2000 tokens"),
             },
-            _ => wrong("no such task; there are labelled:PATH, scan:SPLIT, mqar:LENGTHxPAIRS and listops:LENGTH"),
+            _ => wrong(
+                "no such task; there are labelled:PATH, scan:SPLIT, mqar:LENGTHxPAIRS[:blocks] and listops:LENGTH",
+            ),
         }
     }
 }
@@ -259,7 +264,8 @@ pub(crate) mod tests {
             "mqar:64",
             "mqar:8x4",
             "mqar:64x4:",
-            "mqar:64x4:b",
+            "mqar:64x8:b",
+            "mqar:64x4:blocks",
             "mqar:64x0",
             "listops:31",
             "listops:x",

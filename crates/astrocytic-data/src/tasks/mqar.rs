@@ -26,7 +26,13 @@ pub(super) fn fits(length: usize, pairs: usize) -> bool {
     (1..=HALF / 2).contains(&pairs) && (4 * pairs..=1 << 16).contains(&length)
 }
 
-/// In `blocks` those to learn from deal their pairs in blocks of fewer, from all at once down to [`FEWEST`].
+/// Whether so many pairs can be dealt in more blocks than one.
+pub(super) fn has_blocks(pairs: usize) -> bool {
+    pairs >= 2 * FEWEST && pairs.is_multiple_of(2)
+}
+
+/// In `blocks` half of those to learn from deal their pairs in blocks, of all of them (as the rest do), a half, and so on down to
+/// [`FEWEST`]: of 64 pairs two fifths are in more blocks than one.
 pub(super) fn examples(length: usize, pairs: usize, blocks: bool, wanted: &Wanted) -> Splits<Example> {
     let held_out = Wanted { train: if blocks { 0 } else { wanted.train }, ..*wanted };
     let splits = generate(&held_out, |random| example(length, pairs, 1, random));
@@ -38,7 +44,6 @@ pub(super) fn examples(length: usize, pairs: usize, blocks: bool, wanted: &Wante
         dealt.take_while(|&blocks| pairs.is_multiple_of(blocks) && pairs / blocks >= FEWEST).collect();
     let to_learn_from = Wanted { tuning: 0, test: 0, ..*wanted };
     let deal = |random: &mut ChaCha8Rng| {
-        // Half of them are as those of the test.
         let blocks = dealt.choose(random).copied().filter(|_| random.random()).unwrap_or(1);
         example(length, pairs, blocks, random)
     };

@@ -535,7 +535,10 @@ impl Display for Summary {
         if let Some(entropy) = self.corpus.entropy {
             writeln!(f, "entropy of the source: {entropy:.3}; what is above it is excess")?;
         }
-        writeln!(f, "\nchosen on the tuning split: learning rate, weight decay, steps")?;
+        match self.tuning_runs[1] {
+            0 => writeln!(f, "\nthe same for all arms, not tuned: learning rate, weight decay, steps")?,
+            _ => writeln!(f, "\nchosen on the tuning split: learning rate, weight decay, steps")?,
+        }
         for arm in &self.arms {
             write!(f, "{:width$}", arm.name)?;
             for trial in arm.sizes.iter().filter_map(|size| size.trial) {
