@@ -1,4 +1,4 @@
-//! Softmax attention whose scores fade: its formula, its forms, its padding.
+//! Softmax attention whose scores fade: its formula, its forms. Padding is tested with the other baselines'.
 
 mod common;
 
@@ -142,25 +142,6 @@ fn gradients_are_those_of_the_matrix_of_weights() {
         relative_error(kernel.3, matrix.3),
     ];
     assert!(errors.iter().all(|error| *error < 1e-4), "{errors:?}");
-}
-
-#[test]
-fn padded_rows_are_what_they_are_alone() {
-    let device = device();
-    let layer = layer(&device);
-    let x = input(3, 6, 52, &device);
-    let padded = [[true, true, false, false, false, false], [false, false, true, false, true, false], [false; 6]];
-    let mask = Tensor::<2, Bool>::from_data(TensorData::new(padded.concat(), [3, 6]), &device);
-    let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask)).context;
-    for (row, padded) in padded.iter().enumerate() {
-        let pick = |x: Tensor<3>| {
-            let kept = (0..6).filter(|&t| !padded[t]).map(|t| x.clone().narrow(0, row, 1).narrow(1, t, 1));
-            Tensor::cat(kept.collect::<Vec<_>>(), 1)
-        };
-        let alone = layer.forward(AttentionInput::self_attn(pick(x.clone()))).context;
-        let error = relative_error(pick(context.clone()), alone);
-        assert!(error < 1e-5, "row {row}: {error:e}");
-    }
 }
 
 #[test]

@@ -231,9 +231,10 @@ fn the_baseline_cached_is_the_baseline_whole() {
     assert!(relative_error(Tensor::cat(parts.to_vec(), 1), whole) < 1e-5);
 }
 
-fn softmax(device: &Device) -> SoftmaxAttention {
+fn softmax(device: &Device, forgets: bool) -> SoftmaxAttention {
     let config = SoftmaxAttentionConfig::new(D_MODEL, 4).with_kv_heads(Some(2)).with_rotary_theta(Some(100.0));
-    let mut layer = config.with_causal(true).with_convolution(3).with_output_gate(true).init(device);
+    let config = config.with_causal(true).with_convolution(3).with_output_gate(true);
+    let mut layer = if forgets { config.init_forgetting(device) } else { config.init(device) };
     for filter in layer.convolution.iter_mut().flatten() {
         let [channels, width] = filter.kernel.dims();
         let kernel = input(1, width, 51, device).reshape([width, D_MODEL]).narrow(1, 0, channels).transpose();
@@ -245,30 +246,32 @@ fn softmax(device: &Device) -> SoftmaxAttention {
 #[test]
 fn the_padded_baseline_is_its_rows_one_by_one() {
     let device = device();
-    let layer = softmax(&device);
     let x = input(5, 6, 52, &device);
-    let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device))).context;
-    for (row, padded) in PADDED.iter().enumerate().filter(|(_, padded)| padded.contains(&false)) {
-        let pick = |x: Tensor<3>| {
-            let kept = (0..6).filter(|&t| !padded[t]).map(|t| x.clone().narrow(0, row, 1).narrow(1, t, 1));
-            Tensor::cat(kept.collect::<Vec<_>>(), 1)
-        };
-        let alone = layer.forward(AttentionInput::self_attn(pick(x.clone()))).context;
-        let error = relative_error(pick(context.clone()), alone);
-        assert!(error < 1e-5, "row {row}: {error:e}");
+    for layer in [softmax(&device, false), softmax(&device, true)] {
+        let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device))).context;
+        for (row, padded) in PADDED.iter().enumerate().filter(|(_, padded)| padded.contains(&false)) {
+            let pick = |x: Tensor<3>| {
+                let kept = (0..6).filter(|&t| !padded[t]).map(|t| x.clone().narrow(0, row, 1).narrow(1, t, 1));
+                Tensor::cat(kept.collect::<Vec<_>>(), 1)
+            };
+            let alone = layer.forward(AttentionInput::self_attn(pick(x.clone()))).context;
+            let error = relative_error(pick(context.clone()), alone);
+            assert!(error < 1e-5, "row {row}: {error:e}");
+        }
     }
 }
 
 #[test]
 fn a_padded_beginning_stays_hidden_in_the_baselines_cache() {
     let device = device();
-    let layer = softmax(&device);
     let x = input(1, 7, 53, &device);
-    let padded = Tensor::<2, Bool>::from_data([[true, true, false, false]], &device);
-    let mut cache = layer.empty_cache(1);
-    layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 0, 4)).mask_pad(padded), &mut cache);
-    let found = layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 4, 3)), &mut cache).context;
-    let expected = layer.forward(AttentionInput::self_attn(x.narrow(1, 2, 5))).context.narrow(1, 2, 3);
-    let error = relative_error(found, expected);
-    assert!(error < 1e-5, "{error:e}");
+    for layer in [softmax(&device, false), softmax(&device, true)] {
+        let padded = Tensor::<2, Bool>::from_data([[true, true, false, false]], &device);
+        let mut cache = layer.empty_cache(1);
+        layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 0, 4)).mask_pad(padded), &mut cache);
+        let found = layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 4, 3)), &mut cache).context;
+        let expected = layer.forward(AttentionInput::self_attn(x.clone().narrow(1, 2, 5))).context.narrow(1, 2, 3);
+        let error = relative_error(found, expected);
+        assert!(error < 1e-5, "{error:e}");
+    }
 }
