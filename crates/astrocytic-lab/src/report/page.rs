@@ -100,7 +100,7 @@ fn facts(page: &mut String, experiment: &Experiment) -> Result<()> {
     writeln!(
         page,
         "<p class=\"facts\">{} · tokenizer: {}, {} entries · train {}, tuning {}, test {} {test} · context {}, batch {} · {} \
-         seeds</p>",
+         seed{}</p>",
         escape(&corpus.name),
         escape(&corpus.tokenizer),
         corpus.vocabulary,
@@ -109,7 +109,8 @@ fn facts(page: &mut String, experiment: &Experiment) -> Result<()> {
         tokens(corpus.test_tokens as f64),
         experiment.context,
         experiment.batch,
-        experiment.seeds.len()
+        experiment.seeds.len(),
+        if experiment.seeds.len() == 1 { "" } else { "s" }
     )?;
     Ok(())
 }
