@@ -5,10 +5,10 @@
 
 mod program;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use program::{astrocytic, succeed, text};
@@ -101,6 +101,7 @@ fn cell_process(out: &Path) -> Option<String> {
 struct Packaged {
     folder: tempfile::TempDir,
     serving: Child,
+    said: BufReader<ChildStdout>,
 }
 
 impl Drop for Packaged {
@@ -126,25 +127,16 @@ impl Packaged {
         std::fs::set_permissions(bin.join("hq"), PermissionsExt::from_mode(0o755)).unwrap();
         let mut command = Command::new("python3");
         command.arg(&script).arg("server").arg(folder.path().join("server"));
-        let serving = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut packaged = Self { folder, serving };
+        let mut serving = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(serving.stdout.take().unwrap());
+        let mut packaged = Self { folder, serving, said };
         packaged.wait_for("ready");
         Some(packaged)
     }
 
     fn wait_for(&mut self, word: &str) {
-        // Unbuffered by a reader of one line: what comes after it is not lost.
-        let said = self.serving.stdout.as_mut().unwrap();
-        let mut line = Vec::new();
-        while line != word.as_bytes() {
-            let mut byte = [0];
-            said.read_exact(&mut byte).expect("the server goes on");
-            if byte == *b"\n" {
-                line.clear();
-            } else {
-                line.push(byte[0]);
-            }
-        }
+        let mut lines = self.said.by_ref().lines().map_while(Result::ok);
+        assert!(lines.any(|line| line == word), "the server ended before \"{word}\"");
     }
 
     /// As if the machine of one of the two workers had died.

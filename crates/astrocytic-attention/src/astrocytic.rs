@@ -153,7 +153,7 @@ impl AstrocyticAttention {
     /// Where the config's sizes are not the layer's, and where the layer forgets and the config has no gated decay.
     pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         let old = layer.config();
-        let sizes = [old.d_model, old.n_heads, old.kv_heads.unwrap_or(old.n_heads)];
+        let sizes = [old.d_model, old.n_heads, old.key_heads()];
         let mut new = Self::from_projections([&layer.query, &layer.key, &layer.value, &layer.output], sizes, config)?;
         if let (Some(gate), true) = (&layer.gate, config.output_gate) {
             new.gate = Some(gate.clone());

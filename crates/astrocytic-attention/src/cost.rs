@@ -18,7 +18,7 @@ impl AttentionConfig {
             Self::Astrocytic(config) => config.flops_per_token(steps),
             Self::Softmax(config) => config.flops_per_token(steps),
             Self::Forgetting(config) => {
-                let gate = 2.0 * (config.d_model * config.kv_heads.unwrap_or(config.n_heads)) as f64;
+                let gate = 2.0 * (config.d_model * config.key_heads()) as f64;
                 // A column more of scores and reads.
                 config.flops_per_token(steps) + gate + (4 * config.n_heads * steps) as f64
             }
@@ -31,9 +31,7 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.state_bytes(),
             Self::Softmax(config) => config.state_bytes(steps),
-            Self::Forgetting(config) => {
-                config.state_bytes(steps) + 2 * FLOAT * (steps * config.kv_heads.unwrap_or(config.n_heads)) as u64
-            }
+            Self::Forgetting(config) => config.state_bytes(steps) + 2 * FLOAT * (steps * config.key_heads()) as u64,
             Self::Off => 0,
         }
     }
@@ -104,14 +102,14 @@ impl AstrocyticAttentionConfig {
 impl SoftmaxAttentionConfig {
     /// See [`AttentionConfig::flops_per_token`]; the whole T×T matrix, as it is executed.
     pub fn flops_per_token(&self, steps: usize) -> f64 {
-        let key_width = self.d_model / self.n_heads * self.kv_heads.unwrap_or(self.n_heads);
+        let key_width = self.d_model / self.n_heads * self.key_heads();
         let mixing = 4.0 * self.d_model as f64 * steps as f64 + 5.0 * self.n_heads as f64 * steps as f64;
         surroundings(self.d_model, key_width, self.convolution, self.output_gate) + mixing
     }
 
     /// See [`AttentionConfig::state_bytes`].
     pub fn state_bytes(&self, steps: usize) -> u64 {
-        let key_width = self.d_model / self.n_heads * self.kv_heads.unwrap_or(self.n_heads);
+        let key_width = self.d_model / self.n_heads * self.key_heads();
         FLOAT * (2 * steps * key_width) as u64 + history_bytes(self.d_model, key_width, self.convolution)
     }
 }

@@ -74,8 +74,8 @@ pub struct SoftmaxAttention {
 /// Keys and values of the steps seen so far: grows with them.
 #[derive(Debug, Clone)]
 pub struct KeyValueCache {
-    /// Keys and values, `[batch, key heads, room, d]` each, a column more where they fade; `None` before the first step. The room doubles when it is
-    /// full, so that a step need not copy those before it.
+    /// Keys and values, `[batch, key heads, room, d]` each, a column more where they fade; `None` before the first step. The
+    /// room doubles when it is full, so that a step need not copy those before it.
     room: Option<[Tensor<4>; 2]>,
     /// Steps in it.
     length: usize,
@@ -135,6 +135,11 @@ impl KeyValueCache {
 const LEAST_ROOM: usize = 64;
 
 impl SoftmaxAttentionConfig {
+    /// Number of key and value heads.
+    pub fn key_heads(&self) -> usize {
+        self.kv_heads.unwrap_or(self.n_heads)
+    }
+
     /// Refuses what makes no sense.
     ///
     /// # Errors
@@ -145,7 +150,7 @@ impl SoftmaxAttentionConfig {
         if n_heads == 0 || d_model == 0 || d_model % n_heads != 0 {
             return fault(format!("n_heads = {n_heads} must divide d_model = {d_model}, both above 0"));
         }
-        let kv_heads = self.kv_heads.unwrap_or(n_heads);
+        let kv_heads = self.key_heads();
         if kv_heads == 0 || n_heads % kv_heads != 0 {
             return fault(format!("kv_heads = {kv_heads} must divide n_heads = {n_heads}"));
         }
@@ -170,7 +175,7 @@ impl SoftmaxAttentionConfig {
     /// As [`init`](Self::init), and unless it is causal.
     pub fn init_forgetting(&self, device: &Device) -> SoftmaxAttention {
         assert!(self.causal, "scores fade in causal attention only");
-        let decay = DecayConfig::Gated.init(self.d_model, self.kv_heads.unwrap_or(self.n_heads), device);
+        let decay = DecayConfig::Gated.init(self.d_model, self.key_heads(), device);
         SoftmaxAttention { decay: Some(decay), ..self.init(device) }
     }
 
@@ -181,7 +186,7 @@ impl SoftmaxAttentionConfig {
     pub fn init(&self, device: &Device) -> SoftmaxAttention {
         self.validate().unwrap_or_else(|fault| panic!("{fault}"));
         let d = self.d_model / self.n_heads;
-        let key_width = self.kv_heads.unwrap_or(self.n_heads) * d;
+        let key_width = self.key_heads() * d;
         let linear = |d_output: usize| {
             let config = LinearConfig::new(self.d_model, d_output).with_initializer(self.initializer.clone());
             config.with_bias(self.bias).init(device)

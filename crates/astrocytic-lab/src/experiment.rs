@@ -20,7 +20,6 @@ use crate::worker::Training;
 
 /// More seeds would meet those of the tuning runs.
 const MOST_SEEDS: u64 = 1_000;
-
 /// First seed of the tuning runs; those of final runs are below it.
 const TUNING_SEED: u64 = MOST_SEEDS;
 /// More tokens than a text that this machinery is for.

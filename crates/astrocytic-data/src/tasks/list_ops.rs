@@ -24,7 +24,7 @@ const DIGITS: f64 = 0.75;
 
 /// Expressions of a quarter to the whole of `length` tokens, the sign that asks among them.
 pub(super) fn examples(length: usize, wanted: &Wanted) -> Splits<Example> {
-    generate(wanted, |random| {
+    generate(wanted, |_, random| {
         loop {
             let mut tokens = Vec::new();
             let value = operation(1, length, &mut tokens, random);

@@ -206,15 +206,17 @@ fn deal<T>(mut all: Vec<T>) -> Vec<T> {
     all
 }
 
-/// Examples that a generator makes, no two of them alike, each split from a stream of random numbers of its own.
-fn generate(wanted: &Wanted, example: impl Fn(&mut ChaCha8Rng) -> Example) -> Splits<Example> {
+/// Examples that a generator makes, told whether they are to learn from; no two of them alike, each split from a stream of random
+/// numbers of its own.
+fn generate(wanted: &Wanted, example: impl Fn(bool, &mut ChaCha8Rng) -> Example) -> Splits<Example> {
+    const TRAINING: u64 = 0;
     let mut seen = HashSet::new();
     let mut split = |stream, count| {
         let mut random = ChaCha8Rng::seed_from_u64(wanted.seed);
         random.set_stream(stream);
         let mut examples = Vec::new();
         while examples.len() < count {
-            let example = example(&mut random);
+            let example = example(stream == TRAINING, &mut random);
             let mut hasher = DefaultHasher::new();
             example.tokens.hash(&mut hasher);
             if seen.insert(hasher.finish()) {
@@ -225,7 +227,7 @@ fn generate(wanted: &Wanted, example: impl Fn(&mut ChaCha8Rng) -> Example) -> Sp
     };
     // What is held out first, so that it does not depend on how much is trained on.
     let (test, tuning) = (split(2, wanted.test), split(1, wanted.tuning));
-    Splits { train: split(0, wanted.train), tuning, test }
+    Splits { train: split(TRAINING, wanted.train), tuning, test }
 }
 
 #[cfg(test)]

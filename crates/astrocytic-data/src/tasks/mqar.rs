@@ -34,20 +34,13 @@ pub(super) fn has_blocks(pairs: usize) -> bool {
 /// In `blocks` half of those to learn from deal their pairs in blocks, of all of them (as the rest do), a half, and so on down to
 /// [`FEWEST`]: of 64 pairs two fifths are in more blocks than one.
 pub(super) fn examples(length: usize, pairs: usize, blocks: bool, wanted: &Wanted) -> Splits<Example> {
-    let held_out = Wanted { train: if blocks { 0 } else { wanted.train }, ..*wanted };
-    let splits = generate(&held_out, |random| example(length, pairs, 1, random));
-    if !blocks {
-        return splits;
-    }
     let dealt = (0..=pairs.ilog2()).map(|power| 1 << power);
     let dealt: Vec<usize> =
         dealt.take_while(|&blocks| pairs.is_multiple_of(blocks) && pairs / blocks >= FEWEST).collect();
-    let to_learn_from = Wanted { tuning: 0, test: 0, ..*wanted };
-    let deal = |random: &mut ChaCha8Rng| {
-        let blocks = dealt.choose(random).copied().filter(|_| random.random()).unwrap_or(1);
-        example(length, pairs, blocks, random)
-    };
-    Splits { train: generate(&to_learn_from, deal).train, ..splits }
+    generate(wanted, |training, random| {
+        let drawn = if blocks && training { dealt.choose(random).copied().filter(|_| random.random()) } else { None };
+        example(length, pairs, drawn.unwrap_or(1), random)
+    })
 }
 
 fn example(length: usize, pairs: usize, blocks: usize, random: &mut ChaCha8Rng) -> Example {
