@@ -268,14 +268,15 @@ impl PlanSummary {
         for study in &self.studies {
             let [width, layers, heads] = study.model;
             page += &format!(
-                "<h2><a href=\"{0}\">{1}</a></h2>\n<p class=\"facts\">{2}, {width} wide, {layers} layers, {heads} heads; \
+                "<h2><a href=\"{0}\">{1}</a></h2>\n<p class=\"facts\">{2}, {width} wide, {layers} layers, {heads} head{6}; \
                  {3} of {4} final runs</p>\n<p class=\"headline\">{5}</p>\n",
                 escape(&study.summary.report),
                 escape(&study.study),
                 escape(&study.summary.corpus.name),
                 study.summary.final_runs[0],
                 study.summary.final_runs[1],
-                escape(&study.summary.headline)
+                escape(&study.summary.headline),
+                if heads == 1 { "" } else { "s" }
             );
             if study.summary.ratios.is_empty() {
                 page += &study.arms();
