@@ -127,7 +127,7 @@ struct Projected {
     distance: Option<Tensor<4>>,
 }
 
-/// The same after feature maps, as many heads as queries.
+/// The same after feature maps.
 struct Mapped {
     query: Tensor<4>,
     /// Keys without the distance memory.
@@ -140,37 +140,53 @@ impl AstrocyticAttention {
     /// let everything through until they are trained. The layer's dropout of weights has no counterpart and is dropped.
     ///
     /// # Errors
-    /// Where the config's sizes are not the layer's, or its heads are grouped.
+    /// Where the config's sizes are not the layer's, its heads are grouped, the layer has a quiet softmax, or biases in some
+    /// projections only.
     pub fn from_mha(mha: &MultiHeadAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
+        if mha.quiet_softmax {
+            return Err(AttentionError::NotKept("quiet_softmax = true", "an astrocytic layer has no softmax"));
+        }
         let projections = [&mha.query, &mha.key, &mha.value, &mha.output];
         Self::from_projections(projections, [mha.d_model, mha.n_heads, mha.n_heads], config)
     }
 
-    /// The same from a softmax layer of this crate, whose convolution and gate are kept where `config` has them too; so is the
-    /// decay of a layer that forgets.
+    /// The same from a softmax layer of this crate. Its convolution, its gate and the decay of a layer that forgets are kept.
+    /// Dropout of its weights is dropped.
     ///
     /// # Errors
-    /// Where the config's sizes are not the layer's, and where the layer forgets and the config has no gated decay.
+    /// Where the config's sizes are not the layer's, and where it lacks what the layer has: causality, rotary positions of
+    /// the same base, a convolution of the same width, an output gate, a gated decay for a layer that forgets.
     pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         let old = layer.config();
-        let sizes = [old.d_model, old.n_heads, old.key_heads()];
-        let mut new = Self::from_projections([&layer.query, &layer.key, &layer.value, &layer.output], sizes, config)?;
-        if let (Some(gate), true) = (&layer.gate, config.output_gate) {
-            new.gate = Some(gate.clone());
-        }
-        if let (Some(filters), true) = (&layer.convolution, config.convolution == old.convolution) {
-            new.convolution = Some(filters.clone());
-        }
-        match (&layer.decay, config.decay) {
-            (Some(decay), DecayConfig::Gated) => new.decay = decay.clone(),
-            (Some(_), other) => {
-                return Err(AttentionError::Config(format!(
-                    "the layer forgets by a gated decay; decay = {other:?} does not"
-                )));
+        let rotary = match config.position {
+            PositionConfig::Rotary { theta } => Some(theta),
+            _ => None,
+        };
+        let lacks = |what, needed| Err(AttentionError::NotKept(what, needed));
+        match layer {
+            _ if old.causal && !config.causal => return lacks("causality", "set causal = true"),
+            _ if old.rotary_theta.is_some() && old.rotary_theta != rotary => {
+                return lacks("rotary positions", "set position to Rotary with the layer's theta");
             }
-            (None, _) => {}
+            _ if old.convolution > 0 && old.convolution != config.convolution => {
+                return lacks("short convolution", "set convolution to the layer's width");
+            }
+            SoftmaxAttention { gate: Some(_), .. } if !config.output_gate => {
+                return lacks("output gate", "set output_gate = true");
+            }
+            SoftmaxAttention { decay: Some(_), .. } if config.decay != DecayConfig::Gated => {
+                return lacks("gated decay", "set decay = Gated");
+            }
+            _ => {}
         }
-        Ok(new)
+        let sizes = [old.d_model, old.n_heads, old.key_heads()];
+        let new = Self::from_projections([&layer.query, &layer.key, &layer.value, &layer.output], sizes, config)?;
+        Ok(Self {
+            gate: layer.gate.clone().or(new.gate),
+            convolution: layer.convolution.clone().or(new.convolution),
+            decay: layer.decay.clone().unwrap_or(new.decay),
+            ..new
+        })
     }
 
     fn from_projections(
@@ -178,8 +194,13 @@ impl AstrocyticAttention {
         [d_model, n_heads, kv_heads]: [usize; 3],
         config: &AstrocyticAttentionConfig,
     ) -> Result<Self, AttentionError> {
+        let bias = query.bias.is_some();
+        if [key, value, output].iter().any(|projection| projection.bias.is_some() != bias) {
+            let needed = "an astrocytic layer has biases in all four projections or in none";
+            return Err(AttentionError::NotKept("biases in some projections", needed));
+        }
+        let config = &config.clone().with_bias(bias);
         config.validate()?;
-        let config = &config.clone().with_bias(query.bias.is_some());
         config.has_sizes([d_model, n_heads, kv_heads])?;
         let weight = query.weight.val();
         let mut layer = config.init(&weight.device());
@@ -229,7 +250,7 @@ impl AstrocyticAttention {
         let c = &self.config;
         let weight = self.query.weight.val();
         let options = (&weight.device(), full_dtype(weight.dtype()));
-        let (heads, m, d) = (c.n_heads, c.features(), c.head_size());
+        let (heads, m, d) = (c.key_heads(), c.features(), c.head_size());
         let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
         AttentionState {
             memory: Tensor::zeros([batch, heads, m, d], options),
@@ -270,21 +291,38 @@ impl AstrocyticAttention {
 
     /// Attends causally to what `state` remembers and to the given steps, and remembers them.
     ///
+    /// Weights, where asked for, are those of the given steps: `reads = weights · v + what is read of the state`, both over one
+    /// normaliser, so that a row's sum is short of 1 by the state's share.
+    ///
     /// # Shapes
     /// - query, key, value: `[batch, steps, d_model]`, any number of steps, the new ones only
     ///
     /// # Panics
-    /// For shapes that do not fit, a mask that cannot be honoured, or another batch size than the state's.
+    /// Where [`try_forward_state`](Self::try_forward_state) has an error.
     pub fn forward_state(&self, input: AttentionInput, state: &mut AttentionState) -> AttentionOutput {
-        let checked = input.check(self.config.d_model, true);
-        checked.unwrap_or_else(|fault| panic!("{fault}"));
+        self.try_forward_state(input, state).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`forward_state`](Self::forward_state). After an error the state is as it was.
+    ///
+    /// # Errors
+    /// For shapes that do not fit, a mask that cannot be honoured, and another batch size than the state's.
+    pub fn try_forward_state(
+        &self,
+        input: AttentionInput,
+        state: &mut AttentionState,
+    ) -> Result<AttentionOutput, AttentionError> {
+        input.check(self.config.d_model, true)?;
         let (batch, rows) = (input.query.dims()[0], state.memory.dims()[0]);
-        assert_eq!(batch, rows, "attention input: batch {batch} is not that of the state, {rows}");
-        self.run(input, true, state, true)
+        if batch != rows {
+            return Err(AttentionError::Shape(format!("batch {batch} is not that of the state, {rows}")));
+        }
+        Ok(self.run(input, true, state, true))
     }
 
     /// With `remember`, goes on from `state` and leaves there what is remembered; else `state` is empty and is used up.
     fn run(&self, input: AttentionInput, causal: bool, state: &mut AttentionState, remember: bool) -> AttentionOutput {
+        let input = input.without_padded_numbers(causal);
         let [batch, steps, d_model] = input.query.dims();
         let dtype = input.query.dtype();
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
@@ -318,6 +356,7 @@ impl AstrocyticAttention {
 
         let weights = weights.map(|weights| {
             let by_key = |w: Tensor<4>, c: &Compaction| c.restore_axis(w, 3);
+            let weights = weights.cast(dtype);
             let weights = compaction.iter().fold(weights, by_key);
             query_compaction.iter().fold(weights, |w, c| c.restore_axis(w, 2))
         });
@@ -390,10 +429,11 @@ impl AstrocyticAttention {
             Some(compaction) => compaction.silence(log_decay),
             None => log_decay,
         });
-        Projected { query, key, value, log_decay, strength: self.strength(x_key, compaction), distance }
+        let strength = self.strength(x_key, &key, compaction);
+        Projected { query, key, value, log_decay, strength, distance }
     }
 
-    /// Feature maps, and key heads shared among query heads.
+    /// Feature maps.
     fn map(&self, projected: Projected) -> Mapped {
         let Projected { query, key, value, log_decay, strength, distance } = projected;
         let map = |map: &FeatureMap, x: Tensor<4>, side: Side| {
@@ -405,13 +445,8 @@ impl AstrocyticAttention {
         };
         Mapped {
             query: map(&self.query_map, query, Side::Query),
-            writes: Writes {
-                key: self.share_heads(map(&self.key_map, key, Side::Key)),
-                value: self.share_heads(value),
-                log_decay: log_decay.map(|x| self.share_heads3(x)),
-                strength: strength.map(|x| self.share_heads3(x)),
-            },
-            distance: distance.map(|keys| self.share_heads(map(&self.key_map, keys, Side::Key))),
+            writes: Writes { key: map(&self.key_map, key, Side::Key), value, log_decay, strength },
+            distance: distance.map(|keys| map(&self.key_map, keys, Side::Key)),
         }
     }
 
@@ -441,26 +476,17 @@ impl AstrocyticAttention {
             causal,
             form,
         };
-        let heads_last = |x: Tensor<4>| x.swap_dims(1, 2);
-        let x = match feature {
-            Some(_) => Attended {
-                query: heads_last(projected.query),
-                key: heads_last(self.share_heads(projected.key)),
-                value: heads_last(self.share_heads(projected.value)),
-                log_decay: projected.log_decay.map(|x| self.share_heads3(x).swap_dims(1, 2)),
-                strength: projected.strength.map(|x| self.share_heads3(x).swap_dims(1, 2)),
-            },
+        let (query, writes) = match feature {
+            Some(_) => {
+                let Projected { query, key, value, log_decay, strength, .. } = projected;
+                (query, Writes { key, value, log_decay, strength })
+            }
             None => {
                 let Mapped { query, writes, .. } = self.map(projected);
-                Attended {
-                    query: heads_last(query),
-                    key: heads_last(writes.key),
-                    value: heads_last(writes.value),
-                    log_decay: writes.log_decay.map(|x| x.swap_dims(1, 2)),
-                    strength: writes.strength.map(|x| x.swap_dims(1, 2)),
-                }
+                (query, writes)
             }
         };
+        let x = Attended::heads_last(query, writes);
         let before = remember.then(|| Remembered { memory: state.memory.clone(), calcium: state.calcium.clone() });
         let (reads, after) = attend.run(x, before, remember);
         if let Some(Remembered { memory, calcium }) = after {
@@ -501,7 +527,7 @@ impl AstrocyticAttention {
             state.recent = Some([last(&keys), last(&values)]);
         }
         let counted = values.clone().narrow(3, 0, d + 1);
-        let shared = |x: Tensor<4>| self.share_heads(x);
+        let shared = |x: Tensor<4>| share_heads(x, self.config.n_heads);
         let Window { sums, largest } =
             window::attend(query.clone(), shared(keys.clone()), shared(counted.clone()), width);
         let scale = self.window_scale.as_ref().expect("init gives a window its scale").val().exp();
@@ -545,8 +571,7 @@ impl AstrocyticAttention {
                 // What is written at a step is what left the window then: `width` steps older.
                 let older =
                     ops::weights(mapped.query.clone(), &mapped.writes, Plasticity::Hebbian, true) * shrunk.clone();
-                let ones = mapped.writes.value.clone().narrow(3, d, 1).transpose();
-                let older = older * ones;
+                let older = older * shared(mapped.writes.value.clone().narrow(3, d, 1)).transpose();
                 if steps <= width {
                     return weights;
                 }
@@ -554,14 +579,7 @@ impl AstrocyticAttention {
                     Tensor::zeros([batch, self.config.n_heads, steps, width], (&older.device(), older.dtype()));
                 weights + Tensor::cat(vec![older.narrow(3, width, steps - width), newest], 3)
             });
-            let last = |x: Tensor<3>| x.swap_dims(1, 2);
-            let x = Attended {
-                query: mapped.query.swap_dims(1, 2),
-                key: mapped.writes.key.swap_dims(1, 2),
-                value: mapped.writes.value.swap_dims(1, 2),
-                log_decay: mapped.writes.log_decay.map(last),
-                strength: None,
-            };
+            let x = Attended::heads_last(mapped.query, mapped.writes);
             let before = remember.then_some(Remembered { memory: before, calcium: None });
             let (older, after) = attend.run(x, before, remember);
             if let Some(after) = after {
@@ -575,10 +593,11 @@ impl AstrocyticAttention {
         ((sums.narrow(3, 0, d) / n).swap_dims(1, 2), weights)
     }
 
-    /// β `[batch, key heads, steps]`, or `None` where it is 1 throughout.
-    fn strength(&self, x: &Tensor<3>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
-        let [batch, steps, _] = x.dims();
-        let ones = || Tensor::ones([batch, self.config.key_heads(), steps], (&x.device(), full_dtype(x.dtype())));
+    /// β `[batch, key heads, steps]` from the input, or `None` where it is 1 throughout. Of the keys only device and size count:
+    /// those of a layer in training are on an autodiff device, whatever the input is on.
+    fn strength(&self, x: &Tensor<3>, key: &Tensor<4>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
+        let [batch, heads, steps, _] = key.dims();
+        let ones = || Tensor::ones([batch, heads, steps], (&key.device(), key.dtype()));
         let graded = |gate: &Linear| {
             let strength = sigmoid(full_precision(gate.forward(x.clone()))).swap_dims(1, 2);
             let most = self.config.largest_write;
@@ -615,7 +634,7 @@ impl AstrocyticAttention {
                 ops::causal(query, writes, memory, plasticity, form)
             } else {
                 let memory = ops::write(writes, memory, plasticity, form);
-                (query.matmul(memory.clone()), memory)
+                (ops::read(query, memory.clone()), memory)
             }
         };
         let Normalizer::Calcium { alpha } = self.config.normalizer else {
@@ -634,7 +653,7 @@ impl AstrocyticAttention {
             let trace = if causal { trace } else { calcium.clone().unsqueeze_dim(2) };
             state.calcium = Some(calcium);
             let bent = trace.clamp_min(CALCIUM_FLOOR).powf_scalar(alpha);
-            let n = (query.clone() * bent).sum_dim(3);
+            let n = (query.clone() * share_heads(bent, self.config.n_heads)).sum_dim(3);
             writes.key = add(writes.key, distance);
             let (reads, memory) = run(query, writes, state.memory.clone());
             state.memory = memory;
@@ -648,14 +667,6 @@ impl AstrocyticAttention {
         let mut writes = mapped.writes.clone();
         writes.key = add(writes.key, mapped.distance.clone());
         ops::weights(mapped.query.clone(), &writes, self.config.plasticity, causal)
-    }
-
-    fn share_heads(&self, x: Tensor<4>) -> Tensor<4> {
-        share_heads(x, self.config.n_heads)
-    }
-
-    fn share_heads3(&self, x: Tensor<3>) -> Tensor<3> {
-        self.share_heads(x.unsqueeze_dim(3)).squeeze_dim(3)
     }
 }
 

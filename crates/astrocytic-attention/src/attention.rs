@@ -3,7 +3,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use crate::astrocytic::AstrocyticAttention;
 use crate::config::AstrocyticAttentionConfig;
@@ -155,12 +155,23 @@ impl Attention {
         }
     }
 
-    /// Attends; shapes and panics as in the layer itself.
+    /// Attends; shapes as in the layer itself.
+    ///
+    /// # Panics
+    /// Where [`try_forward`](Self::try_forward) has an error.
     pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
+        self.try_forward(input).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// As the layer itself.
+    pub fn try_forward(&self, input: AttentionInput) -> Result<AttentionOutput, AttentionError> {
         match self {
-            Self::Astrocytic(layer) => layer.forward(input),
-            Self::Softmax(layer) => layer.forward(input),
-            Self::Off(_) => AttentionOutput { context: input.query.zeros_like(), weights: None },
+            Self::Astrocytic(layer) => layer.try_forward(input),
+            Self::Softmax(layer) => layer.try_forward(input),
+            Self::Off(_) => Ok(nothing(input)),
         }
     }
 
@@ -173,20 +184,34 @@ impl Attention {
         }
     }
 
-    /// Attends causally to what the cache holds and to the given new steps `[batch, steps, d_model]`, and keeps them.
+    /// Attends causally to what the cache holds and to the given new steps `[batch, steps, d_model]`, paddings included, and
+    /// keeps them.
     ///
     /// # Panics
-    /// For a cache of another kind of layer, and as the layer itself.
-    pub fn forward_cache(&self, x: Tensor<3>, cache: &mut AttentionCache) -> Tensor<3> {
+    /// Where [`try_forward_cache`](Self::try_forward_cache) has an error.
+    pub fn forward_cache(&self, input: AttentionInput, cache: &mut AttentionCache) -> AttentionOutput {
+        self.try_forward_cache(input, cache).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`forward_cache`](Self::forward_cache). After an error the cache is as it was.
+    ///
+    /// # Errors
+    /// As the layer itself, and for a cache that was made by another kind of layer.
+    pub fn try_forward_cache(
+        &self,
+        input: AttentionInput,
+        cache: &mut AttentionCache,
+    ) -> Result<AttentionOutput, AttentionError> {
         match (self, cache) {
-            (Self::Astrocytic(layer), AttentionCache::Memory(state)) => {
-                layer.forward_state(AttentionInput::self_attn(x), state).context
-            }
-            (Self::Softmax(layer), AttentionCache::KeyValue(cache)) => {
-                layer.forward_cache(AttentionInput::self_attn(x), cache).context
-            }
-            (Self::Off(_), AttentionCache::Empty) => x.zeros_like(),
-            (_, cache) => panic!("attention cache: {cache:?} was made by another kind of layer"),
+            (Self::Astrocytic(layer), AttentionCache::Memory(state)) => layer.try_forward_state(input, state),
+            (Self::Softmax(layer), AttentionCache::KeyValue(cache)) => layer.try_forward_cache(input, cache),
+            (Self::Off(_), AttentionCache::Empty) => Ok(nothing(input)),
+            _ => Err(AttentionError::Shape("the cache was made by another kind of layer".into())),
         }
     }
+}
+
+/// What a layer returns that returns 0. (Not 0 times the input, which may not be finite.)
+fn nothing(input: AttentionInput) -> AttentionOutput {
+    AttentionOutput { context: input.query.zeros_like(), weights: None }
 }

@@ -9,6 +9,9 @@ use crate::feature_map::FeatureMapConfig;
 use crate::ops::Plasticity;
 use crate::position::PositionConfig;
 
+/// Steps in the largest chunk.
+pub(crate) const LARGEST_CHUNK: usize = 128;
+
 /// What a read is divided by.
 #[derive(Config, Debug, Copy, PartialEq)]
 #[non_exhaustive]
@@ -53,7 +56,7 @@ pub struct AstrocyticAttentionConfig {
     /// Write strength from the input, `β = b_max sigmoid(x w + b)` for each head (graded release); off is β = 1.
     #[config(default = false)]
     pub write_gate: bool,
-    /// The largest strength b_max that the write gate gives. Above 1 the delta rule can turn a memory's sign, which tells
+    /// The largest strength b_max that the write gate gives; other than 1 only with it. Above 1 the delta rule can turn a memory's sign, which tells
     /// even from odd (negative eigenvalues, arXiv 2411.12537); above 2 the memory would grow.
     #[config(default = 1.0)]
     pub largest_write: f64,
@@ -75,7 +78,7 @@ pub struct AstrocyticAttentionConfig {
     /// Whether there is a memory: off leaves the window alone, the control of every hybrid.
     #[config(default = true)]
     pub memory: bool,
-    /// Steps in a chunk of the chunkwise form; kernels take no more than 128.
+    /// Steps in a chunk of the chunkwise form, 1 to 128: larger ones only cost time.
     #[config(default = 64)]
     pub chunk: usize,
     /// Biases in the four projections.
@@ -176,14 +179,20 @@ impl AstrocyticAttentionConfig {
         if self.convolution == 1 || self.convolution > 8 {
             return fault(format!("convolution = {} must be 0 (off) or 2 to 8", self.convolution));
         }
-        if self.chunk == 0 {
-            return fault("chunk = 0 must be at least 1".into());
+        if !(1..=LARGEST_CHUNK).contains(&self.chunk) {
+            return fault(format!("chunk = {} must be 1 to {LARGEST_CHUNK}", self.chunk));
         }
         if !(0.0..1.0).contains(&self.write_dropout) {
             return fault(format!("write_dropout = {} must be in [0, 1)", self.write_dropout));
         }
         if !(self.largest_write > 0.0 && self.largest_write <= 2.0) {
             return fault(format!("largest_write = {} must be above 0 and at most 2", self.largest_write));
+        }
+        if self.largest_write != 1.0 && !self.write_gate {
+            return fault(format!(
+                "largest_write = {} is what a write gate gives; set write_gate = true",
+                self.largest_write
+            ));
         }
         match self.feature_map {
             FeatureMapConfig::PositiveRandom { features: 0, .. } | FeatureMapConfig::Dpfp { nu: 0 } => {

@@ -57,19 +57,21 @@ impl AstrocyticAttentionConfig {
         let plain = matches!(self.normalizer, Normalizer::Calcium { alpha } if alpha == 1.0)
             && !matches!(self.position, PositionConfig::Distance { .. });
         let d_v = size as f64 + if plain { 1.0 } else { 0.0 };
-        // Scores and their product with the values inside a chunk; reading and writing the state.
-        let mut memory = 2.0 * c * (m + d_v) + 4.0 * m * d_v;
+        // Of a query head: scores and their product with the values inside a chunk, and reading the state. Of a key head:
+        // writing it.
+        let (mut read, mut write) = (2.0 * c * (m + d_v) + 2.0 * m * d_v, 2.0 * m * d_v);
         if !self.causal && self.plasticity == Plasticity::Hebbian && self.decay == DecayConfig::None {
-            memory = 4.0 * m * d_v; // one sum over all steps
+            read = 2.0 * m * d_v; // one sum over all steps
         } else if !self.causal {
-            memory += 2.0 * m * d_v; // what a causal pass reads is not used, and every query reads the end
+            read += 2.0 * m * d_v; // what a causal pass reads is not used, and every query reads the end
         }
         if self.plasticity == Plasticity::Delta {
             let inverse = (c.log2().ceil() - 1.0).max(0.0) * 4.0 * c * c;
-            memory += 2.0 * c * m + inverse + 2.0 * c * (m + d_v) + 2.0 * m * d_v;
+            write += 2.0 * c * m + inverse + 2.0 * c * (m + d_v) + 2.0 * m * d_v;
         }
         if !plain && matches!(self.normalizer, Normalizer::Calcium { .. }) {
-            memory += 2.0 * c * m + 4.0 * m;
+            write += 2.0 * c * m;
+            read += 4.0 * m;
         }
         let mut maps = (heads + key_heads) * self.feature_map.flops(size);
         if let PositionConfig::Distance { max_steps, .. } = self.position {
@@ -79,7 +81,7 @@ impl AstrocyticAttentionConfig {
             * self.d_model as f64
             * key_heads
             * (f64::from(u8::from(self.write_gate)) + f64::from(u8::from(self.decay == DecayConfig::Gated)));
-        let memory = if self.memory { heads * memory + maps } else { 0.0 };
+        let memory = if self.memory { heads * read + key_heads * write + maps } else { 0.0 };
         // Each block of queries meets its own steps and a window before them.
         let block = self.window.min(steps) as f64;
         let window = if self.window > 0 { (block + self.window as f64) * (4.0 * size as f64 + 2.0) } else { 0.0 };
@@ -93,7 +95,7 @@ impl AstrocyticAttentionConfig {
     pub fn state_bytes(&self) -> u64 {
         let d = self.head_size();
         let calcium = usize::from(matches!(self.normalizer, Normalizer::Calcium { .. }));
-        FLOAT * (self.n_heads * self.features() * (d + calcium)) as u64
+        FLOAT * (self.key_heads() * self.features() * (d + calcium)) as u64
             + FLOAT * (self.key_heads() * self.window * (2 * d + 2)) as u64
             + history_bytes(self.d_model, self.key_heads() * d, self.convolution)
     }

@@ -128,7 +128,12 @@ impl MultiHeadAttentionConfig {
             return fault(format!("dropout = {} must be in [0, 1)", self.dropout));
         }
         match &self.astrocytic {
-            Some(_) if self.quiet_softmax => Err(quiet_softmax_is_refused()),
+            Some(_) if self.quiet_softmax => {
+                fault("quiet_softmax = true has no counterpart in an astrocytic layer; set it to false".into())
+            }
+            Some(_) if [self.key_bias, self.value_bias, self.output_bias] != [self.query_bias; 3] => {
+                fault("an astrocytic layer has biases in all four projections or in none; set all four alike".into())
+            }
             Some(config) => config.validate().and_then(|()| config.has_sizes([d_model, n_heads, n_heads])),
             None => Ok(()),
         }
@@ -171,15 +176,12 @@ impl MultiHeadAttention {
     /// What is kept and what is dropped: the [module's page](self). The outputs change; brief training brings them back.
     ///
     /// # Errors
-    /// Where the sizes are not the layer's, heads are grouped, the layer has a quiet softmax, or it is swapped already;
-    /// it is then left as it was.
+    /// Where the sizes are not the layer's, heads are grouped, the layer has a quiet softmax or biases in some projections
+    /// only, or it is swapped already; it is then left as it was.
     pub fn swap(&mut self, config: &AstrocyticAttentionConfig) -> Result<(), AttentionError> {
         let Self::Vanilla(layer) = self else {
             return Err(AttentionError::Config("swap: the layer is astrocytic already".into()));
         };
-        if layer.quiet_softmax {
-            return Err(quiet_softmax_is_refused());
-        }
         *self = Self::Astrocytic(AstrocyticAttention::from_mha(layer, config)?);
         Ok(())
     }
@@ -238,10 +240,6 @@ impl MultiHeadAttention {
             (Self::Astrocytic(_), _) => panic!("attention cache: it is of a vanilla layer or of cross-attention"),
         }
     }
-}
-
-fn quiet_softmax_is_refused() -> AttentionError {
-    AttentionError::Config("quiet_softmax = true has no counterpart in an astrocytic layer; set it to false".into())
 }
 
 fn vanilla_input(input: MhaInput) -> vanilla::MhaInput {

@@ -13,6 +13,9 @@ pub enum AttentionError {
          memory cannot hide single steps from single queries; use `causal` in the config, or mask_pad for padding"
     )]
     UnsupportedMask,
+    /// A conversion that would lose what the layer to convert has, and what to do about it.
+    #[error("conversion: the layer's {0} would be lost; {1}")]
+    NotKept(&'static str, &'static str),
     /// Shapes that do not fit.
     #[error("attention input: {0}")]
     Shape(String),

@@ -51,7 +51,8 @@ impl AttentionInput {
         self
     }
 
-    /// Asks for the attention weights as well: `[batch, heads, steps_q, steps_k]`, quadratic in memory.
+    /// Asks for the attention weights as well: `[batch, heads, steps_q, steps_k]` in the precision of the input, quadratic in
+    /// memory.
     pub fn with_weights(mut self) -> Self {
         self.weights = true;
         self
@@ -102,6 +103,21 @@ impl AttentionInput {
         Ok(())
     }
 
+    /// Zeros at padded steps: whatever they hold, they reach nothing, where 0 times it might.
+    pub(crate) fn without_padded_numbers(self, causal: bool) -> Self {
+        let Some(mask) = self.mask_pad.clone() else { return self };
+        let clear = |x: Tensor<3>| {
+            let dims = x.dims();
+            x.mask_fill(mask.clone().unsqueeze_dim::<3>(2).expand(dims), 0.0)
+        };
+        if self.shared {
+            let x = clear(self.key);
+            return Self { query: x.clone(), key: x.clone(), value: x, ..self };
+        }
+        let query = if causal { clear(self.query) } else { self.query };
+        Self { query, key: clear(self.key), value: clear(self.value), ..self }
+    }
+
     /// Whether the mask is the causal one; none and an empty one are not, another is refused.
     fn mask_is_causal(&self) -> Result<bool, AttentionError> {
         let Some(mask) = &self.mask_attn else { return Ok(false) };
@@ -122,7 +138,8 @@ impl AttentionInput {
 pub struct AttentionOutput {
     /// `[batch, steps_q, d_model]`.
     pub context: Tensor<3>,
-    /// `[batch, heads, steps_q, steps_k]`, where asked for.
+    /// `[batch, heads, steps_q, steps_k]` in the precision of the input, where asked for. After a state or a cache of an
+    /// astrocytic layer the columns are the new steps; of a softmax layer all steps.
     pub weights: Option<Tensor<4>>,
 }
 

@@ -27,6 +27,7 @@ mod attention;
 mod config;
 mod convolution;
 mod cost;
+pub mod debug;
 pub mod decay;
 pub mod drop_in;
 mod error;

@@ -12,7 +12,7 @@ use crate::convolution::ShortConvolution;
 use crate::decay::{Decay, DecayConfig};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
-use crate::ops::{gated_silu, softmax_attention};
+use crate::ops::{gated_silu, softmax_attention, times_seen};
 use crate::position::rotate;
 use crate::state::{full_precision, own};
 
@@ -233,10 +233,19 @@ impl SoftmaxAttention {
     /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
     ///
     /// # Panics
-    /// For shapes that do not fit.
+    /// Where [`try_forward`](Self::try_forward) has an error.
     pub fn forward(&self, input: AttentionInput) -> AttentionOutput {
+        self.try_forward(input).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// For shapes that do not fit.
+    pub fn try_forward(&self, input: AttentionInput) -> Result<AttentionOutput, AttentionError> {
+        input.check_shapes(self.config.d_model, self.config.causal)?;
         let cache = &mut self.empty_cache(input.query.dims()[0]);
-        self.attend(input, cache, self.config.causal, true)
+        Ok(self.attend(input, cache, self.config.causal, true))
     }
 
     /// Queries, keys and values of each head as the scores see them, rotated where positions are, from the first step on; key heads
@@ -262,25 +271,45 @@ impl SoftmaxAttention {
     }
 
     /// Attends causally to what the cache holds and to the given steps, and keeps them. Padding stays hidden; a
-    /// `mask_attn` is of the given steps and needs an empty cache.
+    /// `mask_attn` is of the given steps and needs an empty cache. Weights, where asked for, are those of all steps.
+    ///
+    /// # Shapes
+    /// - query, key, value: `[batch, steps, d_model]`, any number of steps, the new ones only
     ///
     /// # Panics
-    /// For shapes that do not fit.
+    /// Where [`try_forward_cache`](Self::try_forward_cache) has an error.
     pub fn forward_cache(&self, input: AttentionInput, cache: &mut KeyValueCache) -> AttentionOutput {
+        self.try_forward_cache(input, cache).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// As [`forward_cache`](Self::forward_cache). After an error the cache is as it was.
+    ///
+    /// # Errors
+    /// For shapes that do not fit, another batch size than the cache's, and a `mask_attn` where it has seen steps.
+    pub fn try_forward_cache(
+        &self,
+        input: AttentionInput,
+        cache: &mut KeyValueCache,
+    ) -> Result<AttentionOutput, AttentionError> {
+        input.check_shapes(self.config.d_model, true)?;
         let (batch, rows) = (input.query.dims()[0], cache.position.dims()[0]);
-        assert_eq!(batch, rows, "attention input: batch {batch} is not that of the cache, {rows}");
-        self.attend(input, cache, true, false)
+        if batch != rows {
+            return Err(AttentionError::Shape(format!("batch {batch} is not that of the cache, {rows}")));
+        }
+        if cache.length > 0 && input.mask_attn.is_some() {
+            return Err(AttentionError::Shape("mask_attn needs an empty cache".into()));
+        }
+        Ok(self.attend(input, cache, true, false))
     }
 
     /// `fresh` says that the cache has seen nothing.
     fn attend(&self, input: AttentionInput, cache: &mut KeyValueCache, causal: bool, fresh: bool) -> AttentionOutput {
-        input.check_shapes(self.config.d_model, causal).unwrap_or_else(|fault| panic!("{fault}"));
+        let input = input.without_padded_numbers(causal);
         let [batch, steps, d_model] = input.query.dims();
         let key_steps = input.key.dims()[1];
         let (device, dtype) = (input.query.device(), input.query.dtype());
         let past = cache.length;
         let log_decay = self.decay.as_ref().and_then(|decay| decay.forward(&input.key));
-        assert!(past == 0 || input.mask_attn.is_none(), "attention input: mask_attn needs an empty cache");
 
         // Convolution and positions know no padding; keys and values stay where they are, and the padded are hidden.
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
@@ -334,7 +363,8 @@ impl SoftmaxAttention {
             cache.padded = Some(if past == 0 { now } else { Tensor::cat(vec![before, now], 1) });
         }
 
-        let dropping = self.dropout.prob > 0.0 && device.is_autodiff();
+        // The layer decides, not the input: its projections are on an autodiff device when it is in training.
+        let dropping = self.dropout.prob > 0.0 && query.device().is_autodiff();
         let (reads, weights) = if input.weights || dropping || cache.padded.is_some() || input.mask_attn.is_some() {
             let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
             let (reads, weights) = self.weigh(query, key, value, causal, past, cache, input.mask_attn);
@@ -382,7 +412,8 @@ impl SoftmaxAttention {
             None => softmax(scores, 3),
         };
         let weights = self.dropout.forward(weights);
-        (weights.clone().matmul(value).swap_dims(1, 2), weights)
+        let reads = if causal { times_seen(weights.clone(), value, past) } else { weights.clone().matmul(value) };
+        (reads.swap_dims(1, 2), weights)
     }
 }
 

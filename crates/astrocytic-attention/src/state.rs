@@ -26,9 +26,9 @@ pub(crate) fn own<const D: usize>(part: Tensor<D>) -> Tensor<D> {
 /// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its `empty_state`.
 #[derive(Debug, Clone)]
 pub struct AttentionState {
-    /// Synapses H, `[batch, heads, m, d_v]`.
+    /// Synapses H, `[batch, key heads, m, d_v]`.
     pub memory: Tensor<4>,
-    /// Calcium g, `[batch, heads, m]`, where the normaliser is calcium.
+    /// Calcium g, `[batch, key heads, m]`, where the normaliser is calcium.
     pub calcium: Option<Tensor<3>>,
     /// Last steps of q, k and v before the convolution, each `[batch, width − 1, channels]`.
     pub history: Option<[Tensor<3>; 3]>,

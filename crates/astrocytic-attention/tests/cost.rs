@@ -2,7 +2,7 @@
 
 mod common;
 
-use astrocytic_attention::{AttentionCache, AttentionConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionInput, SoftmaxAttentionConfig};
 use common::{D_MODEL, HEADS, device, input, variants};
 
 #[test]
@@ -13,7 +13,7 @@ fn state_bytes_are_those_of_the_state_and_do_not_grow() {
         let layer = config.init(&device);
         let mut cache = layer.empty_cache(1);
         for steps in [1, 9] {
-            layer.forward_cache(input(1, steps, 3, &device), &mut cache);
+            layer.forward_cache(AttentionInput::self_attn(input(1, steps, 3, &device)), &mut cache);
             let AttentionCache::Memory(state) = &cache else { panic!("{name}: another cache") };
             let position = state.position.dtype().size();
             assert_eq!(state.bytes() - position, config.state_bytes(steps) as usize, "{name}");
@@ -29,7 +29,7 @@ fn a_key_value_cache_grows_as_stated() {
     let layer = config.init(&device);
     let mut cache = layer.empty_cache(1);
     for seen in [4, 8, 12] {
-        layer.forward_cache(input(1, 4, 3, &device), &mut cache);
+        layer.forward_cache(AttentionInput::self_attn(input(1, 4, 3, &device)), &mut cache);
         let AttentionCache::KeyValue(cache) = &cache else { panic!("another cache") };
         let floats: usize = cache.steps().iter().flatten().map(|x| x.shape().num_elements()).sum();
         let history: usize = cache.history.iter().flatten().map(|x| x.shape().num_elements()).sum();

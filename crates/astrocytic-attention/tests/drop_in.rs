@@ -59,7 +59,9 @@ fn an_old_record_loads_and_gives_the_same_bits() {
 #[test]
 fn a_swap_keeps_the_projections_and_adds_what_the_memory_needs() {
     let device = Device::flex();
-    let mut layer = MultiHeadAttentionConfig::new(12, 3).with_value_bias(false).init(&device);
+    let plain = MultiHeadAttentionConfig::new(12, 3);
+    let plain = plain.with_query_bias(false).with_key_bias(false).with_value_bias(false).with_output_bias(false);
+    let mut layer = plain.init(&device);
     let MultiHeadAttention::Vanilla(old) = layer.clone() else { panic!("{layer}") };
     let config = AstrocyticAttentionConfig::linear(12, 3).with_decay(DecayConfig::Gated);
     layer.swap(&config).unwrap();
@@ -71,7 +73,7 @@ fn a_swap_keeps_the_projections_and_adds_what_the_memory_needs() {
         assert_eq!(old.bias.map(|bias| bits(bias.val())), new.bias.as_ref().map(|bias| bits(bias.val())));
     }
     // The same through the configuration, and back from a record.
-    let fresh = MultiHeadAttentionConfig::new(12, 3).with_value_bias(false).with_astrocytic(Some(config)).init(&device);
+    let fresh = plain.with_astrocytic(Some(config)).init(&device);
     let loaded = fresh.try_load_record(layer.clone().into_record()).unwrap();
     let x = random([2, 6, 12]);
     let forward = |layer: &MultiHeadAttention| bits(layer.forward(MhaInput::self_attn(x.clone())).context);
@@ -97,6 +99,7 @@ fn what_cannot_be_swapped_is_refused_and_left_alone() {
     let config = MultiHeadAttentionConfig::new(12, 3);
     for (layer, memory, part) in [
         (config.clone().with_quiet_softmax(true), linear(12, 3), "quiet_softmax"),
+        (config.clone().with_value_bias(false), linear(12, 3), "biases"),
         (config.clone(), linear(12, 2), "n_heads"),
         (config.clone(), linear(12, 3).with_kv_heads(Some(1)), "kv_heads"),
         (config.clone(), linear(12, 3).with_write_dropout(2.0), "write_dropout"),
@@ -112,7 +115,8 @@ fn what_cannot_be_swapped_is_refused_and_left_alone() {
         (MultiHeadAttentionConfig::new(12, 5), "n_heads = 5"),
         (MultiHeadAttentionConfig::new(12, 0), "n_heads = 0"),
         (config.clone().with_dropout(f64::NAN), "dropout"),
-        (config.with_quiet_softmax(true).with_astrocytic(Some(linear(12, 3))), "quiet_softmax"),
+        (config.clone().with_quiet_softmax(true).with_astrocytic(Some(linear(12, 3))), "quiet_softmax"),
+        (config.with_value_bias(false).with_astrocytic(Some(linear(12, 3))), "biases"),
     ] {
         let error = bad.validate().unwrap_err().to_string();
         assert!(error.contains(part), "\"{part}\" is not in \"{error}\"");

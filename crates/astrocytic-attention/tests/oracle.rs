@@ -117,15 +117,14 @@ fn compare(what: &str, found: &[f64], expected: &[f64]) {
     assert!(relative <= BOUND, "{what}: {relative:e}");
 }
 
-/// A state as the Burn layer keeps it: key heads that are shared are written down once for each query head.
+/// A state as the Burn layer keeps it.
 fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
-    let (d, m, group) = (spec.head_size(), spec.features(), spec.heads / spec.kv_heads);
-    let shared = |heads: &[Vec<f64>]| heads.iter().flat_map(|h| vec![h.as_slice(); group].concat()).collect::<Vec<_>>();
+    let (d, m) = (spec.head_size(), spec.features());
     let tensor = |values: Vec<f64>, shape: &[usize]| TensorData::new(values, shape.to_vec()).convert_dtype(DType::F32);
-    let calcium = tensor(shared(&state.calcium), &[1, spec.heads, state.calcium[0].len()]);
+    let calcium = tensor(state.calcium.concat(), &[1, spec.kv_heads, state.calcium[0].len()]);
     let history = [spec.heads, spec.kv_heads, spec.kv_heads].map(|heads| heads * d);
     AttentionState {
-        memory: Tensor::from_data(tensor(shared(&state.memory), &[1, spec.heads, m, d]), device),
+        memory: Tensor::from_data(tensor(state.memory.concat(), &[1, spec.kv_heads, m, d]), device),
         calcium: spec.normalizer.alpha().map(|_| Tensor::from_data(calcium, device)),
         history: (spec.convolution > 0).then(|| {
             [0, 1, 2].map(|i| {
@@ -213,12 +212,10 @@ fn hold(case: &Case) {
                 *value = place.sin();
             });
         }
-        let group = (spec.heads / spec.kv_heads) as f64;
         let c = tensors(&by_after, &spec, &autodiff);
-        // A shared key head's state stands in the Burn layer once for each query head.
-        loss = loss + (after.memory * c.memory).sum() / group;
+        loss = loss + (after.memory * c.memory).sum();
         if let (Some(calcium), Some(c)) = (after.calcium, c.calcium) {
-            loss = loss + (calcium * c).sum() / group;
+            loss = loss + (calcium * c).sum();
         }
         for (history, c) in after.history.into_iter().flatten().zip(c.history.into_iter().flatten()) {
             loss = loss + (history * c).sum();
@@ -240,16 +237,10 @@ fn hold(case: &Case) {
         compare(&format!("{}: gradient of {name}", case.name), found, expected);
     }
     if case.causal {
-        let sum_over_group = |grad: Vec<f64>, heads: usize| {
-            let size = grad.len() / spec.heads;
-            let group = spec.heads / heads;
-            let head = |h: usize, i: usize| (0..group).map(|g| grad[(h * group + g) * size + i]).sum::<f64>();
-            (0..heads).flat_map(|h| (0..size).map(move |i| (h, i))).map(|(h, i)| head(h, i)).collect::<Vec<_>>()
-        };
-        let memory = sum_over_group(numbers(leaves.memory.grad(&gradients).expect("a leaf")), spec.kv_heads);
+        let memory = numbers(leaves.memory.grad(&gradients).expect("a leaf"));
         compare(&format!("{}: gradient of memory", case.name), &memory, &expected.state.memory.concat());
         if let Some(calcium) = &leaves.calcium {
-            let calcium = sum_over_group(numbers(calcium.grad(&gradients).expect("a leaf")), spec.kv_heads);
+            let calcium = numbers(calcium.grad(&gradients).expect("a leaf"));
             compare(&format!("{}: gradient of calcium", case.name), &calcium, &expected.state.calcium.concat());
         }
         for (i, history) in leaves.history.iter().flatten().enumerate() {

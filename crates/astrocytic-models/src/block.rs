@@ -197,7 +197,12 @@ impl Block {
     }
 
     /// The same for new steps after those in the cache.
-    pub(crate) fn forward_cache(&self, x: Tensor<3>, cache: &mut AttentionCache) -> Tensor<3> {
-        self.forward_with(x, |x| self.attention.forward_cache(x, cache))
+    pub(crate) fn forward_cache(
+        &self,
+        x: Tensor<3>,
+        input: &impl Fn(Tensor<3>) -> AttentionInput,
+        cache: &mut AttentionCache,
+    ) -> Tensor<3> {
+        self.forward_with(x, |x| self.attention.forward_cache(input(x), cache).context)
     }
 }

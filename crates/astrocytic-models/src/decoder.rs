@@ -4,7 +4,7 @@ use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionError, Atte
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
 
@@ -54,13 +54,15 @@ pub struct SwappedLayer {
 pub struct DecoderCache {
     blocks: Vec<AttentionCache>,
     steps: usize,
+    /// How many of the steps of each row are not padded, `[batch]`; `None` is all.
+    unpadded: Option<Tensor<1, Int>>,
 }
 
 impl DecoderCache {
     /// What goes on to the next window in training, without the graph of gradients: memories whole, of keys and values
     /// those of the last `most` tokens.
     pub fn truncate(self, most: usize) -> Self {
-        Self { blocks: self.blocks.into_iter().map(|cache| cache.truncate(most)).collect(), steps: self.steps }
+        Self { blocks: self.blocks.into_iter().map(|cache| cache.truncate(most)).collect(), ..self }
     }
 }
 
@@ -261,7 +263,7 @@ impl Decoder {
     /// For a token that is not in the vocabulary, a place that is not there, and a cache of another model or batch size.
     pub fn features_at(&self, tokens: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {
         let x = match cache {
-            Some(cache) => self.hidden_cache(tokens, cache),
+            Some(cache) => self.hidden_cache(tokens, None, cache),
             None => self.hidden(tokens, AttentionInput::self_attn),
         };
         let ([batch, steps, d_model], count) = (x.dims(), places.len());
@@ -315,7 +317,8 @@ impl Decoder {
 
     /// A cache that has seen nothing.
     pub fn empty_cache(&self, batch: usize) -> DecoderCache {
-        DecoderCache { blocks: self.blocks.iter().map(|block| block.attention.empty_cache(batch)).collect(), steps: 0 }
+        let blocks = self.blocks.iter().map(|block| block.attention.empty_cache(batch)).collect();
+        DecoderCache { blocks, steps: 0, unpadded: None }
     }
 
     /// Logits for new tokens after those in the cache, which remembers them.
@@ -327,16 +330,68 @@ impl Decoder {
     /// # Panics
     /// For a cache of another model or batch size, and for more steps than the model has positions.
     pub fn forward_cache(&self, tokens: Tensor<2, Int>, cache: &mut DecoderCache) -> Tensor<3> {
-        self.logits(self.hidden_cache(tokens, cache))
+        self.logits(self.hidden_cache(tokens, None, cache))
     }
 
-    fn hidden_cache(&self, tokens: Tensor<2, Int>, cache: &mut DecoderCache) -> Tensor<3> {
+    /// The same for rows of different lengths: padded tokens, left, right or inside, are as if they were not there.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, new steps]`; padded: the same, true where padded
+    /// - returns `[batch, new steps, vocabulary]`; what stands at padded tokens means nothing
+    ///
+    /// # Panics
+    /// As [`forward_cache`](Self::forward_cache).
+    pub fn forward_cache_padded(
+        &self,
+        tokens: Tensor<2, Int>,
+        padded: Tensor<2, Bool>,
+        cache: &mut DecoderCache,
+    ) -> Tensor<3> {
+        self.logits(self.hidden_cache(tokens, Some(padded), cache))
+    }
+
+    fn hidden_cache(
+        &self,
+        tokens: Tensor<2, Int>,
+        padded: Option<Tensor<2, Bool>>,
+        cache: &mut DecoderCache,
+    ) -> Tensor<3> {
         assert_eq!(cache.blocks.len(), self.blocks.len(), "cache: one for each block");
         let steps = tokens.dims()[1];
-        let x = self.dropout.forward(self.embed(tokens, cache.steps));
+        let x = self.dropout.forward(self.embed_after(tokens, padded.as_ref(), cache));
         cache.steps += steps;
+        let input = |x: Tensor<3>| {
+            let input = AttentionInput::self_attn(x);
+            padded.iter().fold(input, |input, padded| input.mask_pad(padded.clone()))
+        };
         let blocks = self.blocks.iter().zip(&mut cache.blocks);
-        blocks.fold(x, |x, (block, cache)| block.forward_cache(x, cache))
+        blocks.fold(x, |x, (block, cache)| block.forward_cache(x, &input, cache))
+    }
+
+    /// As [`embed`](Self::embed) after the tokens of the cache, where padded tokens take no position.
+    fn embed_after(
+        &self,
+        tokens: Tensor<2, Int>,
+        padded: Option<&Tensor<2, Bool>>,
+        cache: &mut DecoderCache,
+    ) -> Tensor<3> {
+        let Some(positions) = self.positions.as_ref().filter(|_| padded.is_some() || cache.unpadded.is_some()) else {
+            return self.embed(tokens, cache.steps);
+        };
+        let [batch, steps] = tokens.dims();
+        let device = tokens.device();
+        let before = cache.unpadded.clone();
+        let before = before.unwrap_or_else(|| Tensor::full([batch], cache.steps as i64, &device)).unsqueeze_dim::<2>(1);
+        let counts = match padded {
+            Some(padded) => padded.clone().bool_not().int(),
+            None => Tensor::ones([batch, steps], &device),
+        };
+        let after = counts.cumsum(1) + before.expand([batch, steps]);
+        let most = self.config.positions.unwrap_or(usize::MAX);
+        let last = after.clone().max().into_scalar::<i64>() as usize;
+        assert!(last <= most, "{last} steps are more than the model's {most} positions");
+        cache.unpadded = Some(after.clone().narrow(1, steps - 1, 1).squeeze_dim(1));
+        self.embedding.forward(tokens) + positions.forward(after.sub_scalar(1).clamp_min(0))
     }
 
     /// From what leaves the last block to the logits of the next token.

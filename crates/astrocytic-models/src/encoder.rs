@@ -4,7 +4,7 @@ use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, Attention
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor};
 
 use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
 use crate::decoder::draw_parameters;
@@ -169,7 +169,7 @@ impl Encoder {
     pub fn forward(&self, tokens: Tensor<2, Int>, padded: Tensor<2, Bool>) -> Tensor<2> {
         let Some(memory) = self.initial_memory(tokens.dims()[0]) else {
             let x = self.normalised(self.embed(tokens), &padded);
-            let kept = padded.bool_not().float().cast(x.dtype()).unsqueeze_dim::<3>(2);
+            let kept = padded.bool_not().cast(FloatDType::from(x.dtype())).unsqueeze_dim::<3>(2);
             let sum = (x * kept.clone()).sum_dim(1).squeeze_dim::<2>(1);
             let count = kept.sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0);
             return self.read_out(sum / count);

@@ -5,7 +5,7 @@ use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor};
 
 use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
 use crate::decoder::{MOST_PARAMETERS, SwappedLayer};
@@ -169,7 +169,7 @@ impl TextEncoder {
 
 /// The mean over steps that are not padded, brought to length 1: `[batch, steps, d_model]` to `[batch, d_model]`.
 pub fn mean(x: Tensor<3>, padded: &Tensor<2, Bool>) -> Tensor<2> {
-    let kept = padded.clone().bool_not().float().cast(x.dtype()).unsqueeze_dim::<3>(2);
+    let kept = padded.clone().bool_not().cast(FloatDType::from(x.dtype())).unsqueeze_dim::<3>(2);
     // The mean's direction is the sum's.
     let sum = (x * kept).sum_dim(1).squeeze_dim::<2>(1);
     let length = sum.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);

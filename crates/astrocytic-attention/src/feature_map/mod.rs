@@ -6,15 +6,18 @@ mod dpfp;
 pub(crate) mod elu;
 mod hedgehog;
 mod positive_random;
+mod projection;
 mod random_matrix;
 mod taylor;
 mod trigonometric;
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::ops::Feature;
+
+pub use projection::Projection;
 
 /// Smallest squared length a vector is divided by.
 pub(crate) const NORM_FLOOR: f64 = 1e-6;
@@ -94,13 +97,13 @@ impl FeatureMapConfig {
         let projection = match *self {
             Self::Hedgehog => {
                 let eye = Tensor::<2>::eye(d, device).unsqueeze::<3>();
-                Some(Param::from_tensor(eye.repeat_dim(0, heads)))
+                Some(Projection::trained(eye.repeat_dim(0, heads)))
             }
             Self::PositiveRandom { features, seed } => {
-                Some(random_matrix::buffer(seed, heads, key_heads, features, d, device))
+                Some(Projection::buffer(random_matrix::directions(seed, heads, key_heads, features, d, device)))
             }
             Self::Trigonometric { features, seed } => {
-                Some(random_matrix::buffer(seed, heads, key_heads, features / 2, d, device))
+                Some(Projection::buffer(random_matrix::directions(seed, heads, key_heads, features / 2, d, device)))
             }
             _ => None,
         };
@@ -121,7 +124,7 @@ pub enum Side {
 #[derive(Module, Debug)]
 pub struct FeatureMap {
     /// Hedgehog's W `[heads, d, d]`, or the random directions Ω `[heads, directions, d]`, which are never trained.
-    pub projection: Option<Param<Tensor<3>>>,
+    pub projection: Option<Projection>,
     #[module(skip)]
     config: FeatureMapConfig,
 }

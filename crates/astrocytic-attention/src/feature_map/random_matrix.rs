@@ -1,31 +1,29 @@
 //! Random directions for random features: block-orthogonal, with the lengths of Gaussian vectors
 //! (arXiv 2009.14794, section 2.4). Seeded, kept in the checkpoint, never trained.
 
-use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Ω `[heads, directions, d]`; query heads that share a key head have its directions.
-pub(super) fn buffer(
+pub(super) fn directions(
     seed: u64,
     heads: usize,
     key_heads: usize,
-    directions: usize,
+    count: usize,
     d: usize,
     device: &Device,
-) -> Param<Tensor<3>> {
+) -> Tensor<3> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut values = Vec::with_capacity(heads * directions * d);
+    let mut values = Vec::with_capacity(heads * count * d);
     for _ in 0..key_heads {
-        let head = block_orthogonal(directions, d, &mut random);
+        let head = block_orthogonal(count, d, &mut random);
         for _ in 0..heads / key_heads {
             values.extend_from_slice(&head);
         }
     }
-    let data = TensorData::new(values, [heads, directions, d]);
-    Param::from_tensor(Tensor::from_data(data, device)).set_require_grad(false)
+    Tensor::from_data(TensorData::new(values, [heads, count, d]), device)
 }
 
 /// `rows × d`, row-major: blocks of d orthogonal rows, each with the length of a fresh Gaussian vector.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 use super::real::Real;
+use crate::debug::poisons;
 
 /// Room for numbers of which each is written once, by whichever thread. To clear it first would be a pass over memory, on
 /// one thread, for nothing: a tenth of the attention op's time at 4,096 steps.
@@ -13,7 +14,7 @@ impl<T: Real> Fresh<T> {
     /// Room for `count` numbers.
     pub fn new(count: usize) -> Self {
         let mut room = Self(Vec::with_capacity(count));
-        if cfg!(debug_assertions) || cfg!(test) {
+        if poisons() {
             // What nobody writes shows itself.
             room.places().fill(MaybeUninit::new(T::POISON));
         }
@@ -65,7 +66,7 @@ pub fn with_scratch<T: Real>(count: usize, work: impl FnOnce(&mut [T])) {
             scratch.resize(room, 0.0);
         }
         let scratch = &mut pulp::bytemuck::cast_slice_mut(scratch)[..count];
-        if cfg!(debug_assertions) || cfg!(test) {
+        if poisons() {
             scratch.fill(T::POISON);
         }
         work(scratch);

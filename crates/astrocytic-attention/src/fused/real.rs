@@ -275,6 +275,19 @@ pub fn times<T: Real>(x: &mut [T], y: &[T]) {
     }
 }
 
+/// Whether no number is infinite or none at all: 0 times it is 0.
+#[inline(always)]
+pub fn all_finite<T: Real>(numbers: &[T]) -> bool {
+    let mut sums = [T::ZERO; 16];
+    let (blocks, rest) = numbers.as_chunks::<16>();
+    for block in blocks {
+        for (sum, &x) in sums.iter_mut().zip(block) {
+            *sum += x * T::ZERO;
+        }
+    }
+    rest.iter().all(|&x| x * T::ZERO == T::ZERO) && sums.iter().all(|&sum| sum == T::ZERO)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use super::fresh::{Fresh, put, with_scratch};
 use super::host::{Output, View};
 use super::memory::{LITTLE, Scratch, load, rows_of_heads};
 use super::product::{BLOCK, Into, Left, product, transpose};
-use super::real::{Real, copy, dot, scale};
+use super::real::{Real, all_finite, copy, dot, scale};
 use super::{INPUTS, Kernel, Pass, Views};
 
 /// Queries and keys in a block.
@@ -142,34 +142,8 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
             let [q, row, y] = [(); 3].map(|()| scratch.take(d_pad));
             for i in 0..queries {
                 load(simd, query, own, [i, 1], q, d_pad);
-                scale(q, sizes.factor());
-                let seen = sizes.seen(i);
-                row.fill(T::ZERO);
-                for (j, score) in scores[..seen].iter_mut().enumerate() {
-                    let own = key.row(place[0], j, place[1]);
-                    *score = if d == d_pad {
-                        dot(simd, q, own)
-                    } else {
-                        copy::<T, S>(&mut row[..d], own);
-                        dot(simd, q, row)
-                    };
-                }
-                let weights = &mut scores[..seen.next_multiple_of(BLOCK)];
-                weights[seen..].fill(T::from_f64(-1e30));
-                let largest = highest(simd, weights);
-                for x in &mut *weights {
-                    *x = (*x - largest).exp::<S>();
-                }
-                let sum = total(simd, weights);
-                y.fill(T::ZERO);
-                for (j, &weight) in weights[..seen].iter().enumerate() {
-                    for (y, &v) in y.iter_mut().zip(value.row(place[0], j, place[1])) {
-                        *y += weight * v;
-                    }
-                }
-                scale(y, T::ONE / sum);
+                log_sums[i] = one_query(simd, &sizes, (key, value), place, i, q, (scores, row, y));
                 put(reads[i], &y[..d]);
-                log_sums[i] = largest + T::from_f64(sum.to_f64().ln());
             }
             return;
         }
@@ -210,14 +184,69 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
                 let left = Left::plain(scores, SIDE);
                 product(simd, [count, d_pad, SIDE], left, (block, d_pad), (y, d_pad), Into::Add);
             }
+            let sound = all_finite(&y[..count * d_pad]);
             for i in 0..count {
                 let row = &mut y[i * d_pad..][..d];
-                scale(row, T::ONE / sums[i]);
+                if sound {
+                    scale(row, T::ONE / sums[i]);
+                    log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
+                } else {
+                    // 0 times what is not finite: blocks reach beyond what a query sees.
+                    let q = &mut q[i * d_pad..][..d_pad];
+                    load(simd, query, own, [start + i, 1], q, d_pad);
+                    let room = &mut vec![T::ZERO; keys.next_multiple_of(BLOCK) + 2 * d_pad];
+                    let (scores, rest) = room.split_at_mut(keys.next_multiple_of(BLOCK));
+                    let (read, padded) = rest.split_at_mut(d_pad);
+                    let room = (scores, padded, &mut *read);
+                    log_sums[start + i] = one_query(simd, &sizes, (key, value), place, start + i, q, room);
+                    row.copy_from_slice(&read[..d]);
+                }
                 put(reads[start + i], row);
-                log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
             }
         }
     }
+}
+
+/// What query i reads of just the keys that it sees, into the last of `room` (scores, a padded key, the read): a query at a
+/// time. Returns ln Σ e^score.
+#[inline(always)]
+fn one_query<T: Real, S: Simd>(
+    simd: S,
+    sizes: &Sizes,
+    (key, value): (&View<T>, &View<T>),
+    place: [usize; 2],
+    i: usize,
+    q: &mut [T],
+    (scores, row, y): (&mut [T], &mut [T], &mut [T]),
+) -> T {
+    let Sizes { d, d_pad, .. } = *sizes;
+    scale(q, sizes.factor());
+    let seen = sizes.seen(i);
+    row.fill(T::ZERO);
+    for (j, score) in scores[..seen].iter_mut().enumerate() {
+        let own = key.row(place[0], j, place[1]);
+        *score = if d == d_pad {
+            dot(simd, q, own)
+        } else {
+            copy::<T, S>(&mut row[..d], own);
+            dot(simd, q, row)
+        };
+    }
+    let weights = &mut scores[..seen.next_multiple_of(BLOCK)];
+    weights[seen..].fill(T::from_f64(-1e30));
+    let largest = highest(simd, weights);
+    for x in &mut *weights {
+        *x = (*x - largest).exp::<S>();
+    }
+    let sum = total(simd, weights);
+    y.fill(T::ZERO);
+    for (j, &weight) in weights[..seen].iter().enumerate() {
+        for (y, &v) in y.iter_mut().zip(value.row(place[0], j, place[1])) {
+            *y += weight * v;
+        }
+    }
+    scale(y, T::ONE / sum);
+    largest + T::from_f64(sum.to_f64().ln())
 }
 
 #[inline(always)]

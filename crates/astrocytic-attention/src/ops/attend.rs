@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Form, Plasticity, Writes, causal, write};
+use super::{Form, Plasticity, Writes, causal, read, write};
 use crate::astrocytic::CALCIUM_FLOOR;
 use crate::feature_map::{NORM_FLOOR, elu, l2_normalize};
 use crate::fused::{self, memory};
@@ -31,25 +31,39 @@ pub struct Attend {
 /// What is attended to, and by what.
 #[derive(Debug, Clone)]
 pub struct Attended {
-    /// q before the feature map, `[batch, steps_q, heads, d]`.
+    /// q before the feature map, `[batch, steps_q, heads, d]`; each group of `heads / key heads` reads one key head.
     pub query: Tensor<4>,
-    /// k before the feature map, `[batch, steps, heads, d]`.
+    /// k before the feature map, `[batch, steps, key heads, d]`.
     pub key: Tensor<4>,
-    /// v, `[batch, steps, heads, d_v]`.
+    /// v, `[batch, steps, key heads, d_v]`.
     pub value: Tensor<4>,
-    /// log a ≤ 0, `[batch, steps, heads]`; `None` is no decay.
+    /// log a ≤ 0, `[batch, steps, key heads]`; `None` is no decay.
     pub log_decay: Option<Tensor<3>>,
-    /// Write strength β in [0, 1], `[batch, steps, heads]`; `None` is 1.
+    /// Write strength β in [0, 2], `[batch, steps, key heads]`; `None` is 1.
     pub strength: Option<Tensor<3>>,
 }
 
-/// A memory H `[batch, heads, m, d_v]` with, where reads are divided by it, calcium g `[batch, heads, m]`.
+/// A memory H `[batch, key heads, m, d_v]` with, where reads are divided by it, calcium g `[batch, key heads, m]`.
 #[derive(Debug, Clone)]
 pub struct Remembered {
     /// H.
     pub memory: Tensor<4>,
     /// g.
     pub calcium: Option<Tensor<3>>,
+}
+
+impl Attended {
+    /// From tensors `[batch, heads, steps, ·]`.
+    pub(crate) fn heads_last(query: Tensor<4>, writes: Writes) -> Self {
+        let numbers = |x: Option<Tensor<3>>| x.map(|x| x.swap_dims(1, 2));
+        Self {
+            query: query.swap_dims(1, 2),
+            key: writes.key.swap_dims(1, 2),
+            value: writes.value.swap_dims(1, 2),
+            log_decay: numbers(writes.log_decay),
+            strength: numbers(writes.strength),
+        }
+    }
 }
 
 impl Feature {
@@ -77,9 +91,12 @@ impl Attend {
     }
 
     fn check(&self, x: &Attended, before: Option<&Remembered>) {
-        let ([batch, steps, heads, m], [_, reads, ..], [.., d]) = (x.key.dims(), x.query.dims(), x.value.dims());
+        let ([batch, steps, heads, m], [.., d]) = (x.key.dims(), x.value.dims());
+        let [_, reads, query_heads, _] = x.query.dims();
         assert!(
-            x.query.dims() == [batch, reads, heads, m] && x.value.dims() == [batch, steps, heads, d],
+            x.query.dims() == [batch, reads, query_heads, m]
+                && x.value.dims() == [batch, steps, heads, d]
+                && (query_heads == heads || heads > 0 && query_heads % heads == 0),
             "attend: query {:?}, key {:?} and value {:?} do not fit",
             x.query.dims(),
             x.key.dims(),
@@ -108,8 +125,8 @@ impl Attend {
     ) -> Option<(Tensor<4>, Option<Remembered>)> {
         let Form::Chunkwise(chunk) = self.form else { return None };
         let [batch, steps, heads, m] = x.key.dims();
-        let (reads, d) = (x.query.dims()[1], x.value.dims()[3]);
-        if batch * steps * reads * heads * m * d == 0 {
+        let ([_, reads, query_heads, _], d) = (x.query.dims(), x.value.dims()[3]);
+        if batch * steps * reads * query_heads * m * d == 0 {
             return None;
         }
         let kernel = memory::Memory {
@@ -131,12 +148,12 @@ impl Attend {
             before.map(|before| before.memory.clone().into()),
             before.and_then(|before| numbers(&before.calcium)),
         ];
-        let shape = [batch, reads, heads, d];
+        let shape = [batch, reads, query_heads, d];
         if !remember {
             return Some((fused::run::<_, 4>(kernel, inputs)?, None));
         }
         let packed = fused::run::<_, 1>(kernel, inputs)?;
-        let ends = [batch * reads * heads * d, batch * heads * m * d, batch * heads * m];
+        let ends = [shape.iter().product(), batch * heads * m * d, batch * heads * m];
         let part = |start, count| own(packed.clone().narrow(0, start, count));
         let memory = part(ends[0], ends[1]).reshape([batch, heads, m, d]);
         let calcium = self.calcium.then(|| part(ends[0] + ends[1], ends[2]).reshape([batch, heads, m]));
@@ -163,7 +180,7 @@ impl Attend {
                 return causal(query, writes, memory, self.plasticity, self.form);
             }
             let memory = write(writes, memory, self.plasticity, self.form);
-            (query.matmul(memory.clone()), memory)
+            (read(query, memory.clone()), memory)
         };
         let (reads, memory, calcium) = if self.calcium {
             let calcium = before.and_then(|before| before.calcium);

@@ -16,16 +16,18 @@ pub(super) fn causal(
     plasticity: Plasticity,
     size: usize,
 ) -> (Tensor<4>, Tensor<4>) {
-    let [batch, heads, steps, m] = query.dims();
-    let d_v = writes.value.dims()[3];
+    let [batch, _, steps, m] = query.dims();
+    let [_, heads, _, d_v] = writes.value.dims();
+    let group = query.dims()[1] / heads;
     let size = size.min(steps);
     let chunks = Chunks::new(&writes, size);
 
-    let query = chunks.split(query);
+    // Queries of a group stand one after another in each chunk: [bh, n, group · size, m].
+    let query = chunks.split_groups(query);
     let kept = chunks.kept(); // D, [1 or bh, 1 or n, size, size]
     let state = memory.reshape([batch * heads, 1, m, d_v]);
-    let scores = query.clone().matmul(chunks.key.clone().transpose()) * kept.clone();
-    let query = chunks.times_since_start(query);
+    let scores = query.clone().matmul(chunks.key.clone().transpose()) * kept.clone().repeat_dim(2, group);
+    let query = chunks.times_since_start(query, group);
     // What is written in a chunk, decayed to the chunk's end.
     let key_to_end = chunks.times_to_end(chunks.key.clone()).transpose();
 
@@ -44,7 +46,7 @@ pub(super) fn causal(
         Plasticity::Delta => {
             let overlap = chunks.times_strength(chunks.key.clone()).matmul(chunks.key.clone().transpose());
             let solve = unit_lower_inverse((overlap * kept).tril(-1));
-            let from_start = chunks.times_since_start(chunks.key.clone());
+            let from_start = chunks.times_since_start(chunks.key.clone(), 1);
             let both = Tensor::cat(vec![from_start, chunks.value.clone()], 3);
             let both = solve.matmul(chunks.times_strength(both));
             let recall = both.clone().narrow(3, 0, m);
@@ -60,7 +62,7 @@ pub(super) fn causal(
         }
     };
     let reads = scores.matmul(novel) + query.matmul(Tensor::cat(before, 1));
-    let reads = chunks.join(reads, steps);
+    let reads = chunks.join_groups(reads, steps);
     (reads, state.reshape([batch, heads, m, d_v]))
 }
 
@@ -71,7 +73,8 @@ pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>, size: usize) ->
     let written = chunks.times_strength(chunks.key.clone());
     let [bh, n, size, _] = written.dims();
     let within = chunks.kept().expand([bh, n, size, size]).matmul(written);
-    let ones = chunks.times_since_start(Tensor::ones([bh, n, size, 1], (&within.device(), within.dtype())));
+    let ones = Tensor::ones([bh, n, size, 1], (&within.device(), within.dtype()));
+    let ones = chunks.times_since_start(ones, 1);
     let mut state = calcium.reshape([batch * heads, 1, 1, m]);
     let mut trace = Vec::with_capacity(n);
     for c in 0..n {
@@ -141,6 +144,30 @@ impl Chunks {
         if steps == self.count * self.size { tensor } else { tensor.narrow(2, 0, steps) }
     }
 
+    /// The same for queries of `group` heads to each key head: `[batch · key heads, chunks, group · size, ·]`.
+    fn split_groups(&self, query: Tensor<4>) -> Tensor<4> {
+        let [batch, heads, _, m] = query.dims();
+        let group = heads / self.heads;
+        let split = self.split(query);
+        if group == 1 {
+            return split;
+        }
+        let split = split.reshape([batch * self.heads, group, self.count, self.size, m]).swap_dims(1, 2);
+        split.reshape([batch * self.heads, self.count, group * self.size, m])
+    }
+
+    /// Back from there to `[batch, heads, steps, ·]`.
+    fn join_groups(&self, tensor: Tensor<4>, steps: usize) -> Tensor<4> {
+        let [of_keys, count, rows, width] = tensor.dims();
+        let group = rows / self.size;
+        if group == 1 {
+            return self.join(tensor, steps);
+        }
+        let tensor = tensor.reshape([of_keys, count, group, self.size, width]).swap_dims(1, 2);
+        let tensor = tensor.reshape([self.batch, self.heads * group, count * self.size, width]);
+        tensor.narrow(2, 0, steps)
+    }
+
     /// `e^{b_i − b_j}` for j ≤ i, else 0.
     fn kept(&self) -> Tensor<4> {
         match &self.log_kept {
@@ -159,9 +186,10 @@ impl Chunks {
         }
     }
 
-    fn times_since_start(&self, tensor: Tensor<4>) -> Tensor<4> {
+    /// Each row of a chunk, `group` times its steps, with what is left at it of what was before the chunk.
+    fn times_since_start(&self, tensor: Tensor<4>, group: usize) -> Tensor<4> {
         match &self.log_since_start {
-            Some(b) => tensor * b.clone().exp().unsqueeze_dim(3),
+            Some(b) => tensor * b.clone().exp().unsqueeze_dim::<4>(3).repeat_dim(2, group),
             None => tensor,
         }
     }

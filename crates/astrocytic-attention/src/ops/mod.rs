@@ -2,7 +2,10 @@
 //!
 //! Three forms of one recurrence (attention.md section 3), so that the slow, obvious one stands beside the fast one:
 //! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs.
-//! Every tensor of them is `[batch, heads, steps, size]`.
+//! Every tensor of them is `[batch, heads, steps, size]`; heads of queries may be a multiple of those of keys (grouped
+//! queries), and each key head is then written once and read by the query heads of its group, which lie side by side.
+//!
+//! No form lets a later step change an earlier read, not even where it is infinite or not a number.
 //!
 //! [`Attend`] is all of it as one operation, from queries, keys and values to normalised reads: on flex and ndarray a
 //! kernel of its own, elsewhere composed of the forms. Beside it stand the other operations of a transformer block that
@@ -11,6 +14,7 @@
 mod attend;
 mod chunkwise;
 mod cross_entropy;
+mod faults;
 mod gated_silu;
 mod kept;
 mod parallel;
@@ -22,13 +26,15 @@ mod triangular;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
+use crate::softmax::share_heads;
+
 pub(crate) use attend::with_calcium;
 pub use attend::{Attend, Attended, Feature, Remembered};
 pub use cross_entropy::cross_entropy;
 pub use gated_silu::gated_silu;
-pub use parallel::weights;
 pub use rms_norm::rms_norm;
 pub use softmax::softmax_attention;
+pub(crate) use softmax::times_seen;
 
 /// How a synapse changes when it is written.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -47,20 +53,20 @@ pub enum Form {
     Recurrent,
     /// The T×T matrix: the readable reference.
     Parallel,
-    /// Chunks of this many steps: linear in T, for training.
+    /// Chunks of this many steps: linear in T, for training. (Kernels make no more than 128 of it: the same answer.)
     Chunkwise(usize),
 }
 
 /// What is written at each step of a sequence.
 #[derive(Debug, Clone)]
 pub struct Writes {
-    /// φ(k), `[batch, heads, steps, m]`.
+    /// φ(k), `[batch, key heads, steps, m]`.
     pub key: Tensor<4>,
-    /// v, `[batch, heads, steps, d_v]`.
+    /// v, `[batch, key heads, steps, d_v]`.
     pub value: Tensor<4>,
-    /// log a ≤ 0, `[batch, heads, steps]`; `None` is no decay.
+    /// log a ≤ 0, `[batch, key heads, steps]`; `None` is no decay.
     pub log_decay: Option<Tensor<3>>,
-    /// Write strength β in [0, 1], `[batch, heads, steps]`; `None` is 1.
+    /// Write strength β in [0, 2], `[batch, key heads, steps]`; `None` is 1.
     pub strength: Option<Tensor<3>>,
 }
 
@@ -91,7 +97,7 @@ impl Writes {
         }
     }
 
-    /// H = 0, `[batch, heads, m, d_v]`.
+    /// H = 0, `[batch, key heads, m, d_v]`.
     pub fn empty_memory(&self) -> Tensor<4> {
         let [batch, heads, _, m] = self.key.dims();
         let d_v = self.value.dims()[3];
@@ -103,7 +109,7 @@ impl Writes {
 ///
 /// # Shapes
 /// - query φ(q): `[batch, heads, steps, m]`
-/// - memory H before the first step: `[batch, heads, m, d_v]`
+/// - memory H before the first step: `[batch, key heads, m, d_v]`
 /// - returns the reads `[batch, heads, steps, d_v]` and H after the last step.
 pub fn causal(
     query: Tensor<4>,
@@ -112,17 +118,22 @@ pub fn causal(
     plasticity: Plasticity,
     form: Form,
 ) -> (Tensor<4>, Tensor<4>) {
-    match form {
-        Form::Recurrent => recurrent::causal(query, writes, memory, plasticity),
-        Form::Parallel => parallel::causal(query, writes, memory, plasticity),
-        Form::Chunkwise(size) => chunkwise::causal(query, writes, memory, plasticity, size),
+    if form == Form::Recurrent {
+        return recurrent::causal(query, writes, memory, plasticity);
     }
+    let heads = query.dims()[1];
+    let (writes, faults) = faults::part(writes);
+    let (reads, memory) = match form {
+        Form::Chunkwise(size) => chunkwise::causal(query, writes, memory, plasticity, size),
+        _ => parallel::causal(query, writes, memory, plasticity),
+    };
+    (reads + share_heads(faults.clone().cumsum(2), heads), memory + faults.sum_dim(2))
 }
 
 /// The write phase alone: H after the last step. A bidirectional layer then reads every query from it.
 ///
 /// # Shapes
-/// - memory H before the first step: `[batch, heads, m, d_v]`, as the result.
+/// - memory H before the first step: `[batch, key heads, m, d_v]`, as the result.
 pub fn write(writes: Writes, memory: Tensor<4>, plasticity: Plasticity, form: Form) -> Tensor<4> {
     if plasticity == Plasticity::Hebbian && writes.log_decay.is_none() {
         return memory + writes.scaled_key().transpose().matmul(writes.value);
@@ -131,15 +142,46 @@ pub fn write(writes: Writes, memory: Tensor<4>, plasticity: Plasticity, form: Fo
     causal(query, writes, memory, plasticity, form).1
 }
 
+/// What every query reads from one memory: `[batch, heads, steps, m]` and `[batch, key heads, m, d_v]` to
+/// `[batch, heads, steps, d_v]`.
+pub fn read(query: Tensor<4>, memory: Tensor<4>) -> Tensor<4> {
+    let ([batch, heads, steps, _], [_, key_heads, _, d]) = (query.dims(), memory.dims());
+    fold(query, key_heads).matmul(memory).reshape([batch, heads, steps, d])
+}
+
 /// The calcium after every step, `g_t = a_t g_{t-1} + β_t φ(k_t)`, for normalisers that bend it.
 ///
 /// # Shapes
-/// - calcium before the first step: `[batch, heads, m]`
-/// - returns the trace `[batch, heads, steps, m]` and the calcium after the last step.
+/// - calcium before the first step: `[batch, key heads, m]`
+/// - returns the trace `[batch, key heads, steps, m]` and the calcium after the last step.
 pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, form: Form) -> (Tensor<4>, Tensor<3>) {
-    match form {
-        Form::Recurrent => recurrent::calcium_trace(writes, calcium),
-        Form::Parallel => parallel::calcium_trace(writes, calcium),
-        Form::Chunkwise(size) => chunkwise::calcium_trace(writes, calcium, size),
+    if form == Form::Recurrent {
+        return recurrent::calcium_trace(writes, calcium);
     }
+    let (writes, faults) = faults::part(writes.clone());
+    let (trace, calcium) = match form {
+        Form::Chunkwise(size) => chunkwise::calcium_trace(&writes, calcium, size),
+        _ => parallel::calcium_trace(&writes, calcium),
+    };
+    (trace + faults.clone().cumsum(2), calcium + faults.sum_dim(2).squeeze_dim(3))
+}
+
+/// The attention weights, `[batch, heads, queries, steps]`: `y = weights · v + what is read of the memory before`, read as the
+/// steps go (`causal`) or after the last.
+///
+/// # Shapes
+/// - query φ(q): `[batch, heads, queries, m]`, with `causal` one for each step
+pub fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal: bool) -> Tensor<4> {
+    if !causal {
+        return parallel::weights(query, writes, plasticity, false);
+    }
+    let heads = query.dims()[1];
+    let (writes, faults) = faults::part(writes.clone());
+    parallel::weights(query, &writes, plasticity, true) + share_heads(faults.cumsum(2), heads)
+}
+
+/// The queries of a group one after another: `[batch, heads, steps, m]` to `[batch, key heads, group · steps, m]`.
+fn fold(query: Tensor<4>, key_heads: usize) -> Tensor<4> {
+    let [batch, heads, steps, m] = query.dims();
+    query.reshape([batch, key_heads, heads / key_heads * steps, m])
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::kept::{kept, log_kept};
 use super::triangular::unit_lower_inverse;
-use super::{Plasticity, Writes};
+use super::{Plasticity, Writes, read};
 
 /// See [`super::causal`].
 pub(super) fn causal(
@@ -24,28 +24,45 @@ pub(super) fn causal(
             corrections(&writes, kept.clone()).matmul(corrected.scaled_value())
         }
     };
-    let scores = query.clone().matmul(writes.key.clone().transpose()) * kept.clone();
-    let reads = scores.matmul(novel.clone()) + query.matmul(memory.clone()) * since_start.clone();
+    let scores = scores(query.clone(), &writes, kept.clone());
+    let reads = of_groups(read(query, memory.clone()), since_start.clone(), |reads, kept| reads * kept);
+    let reads = read(scores, novel.clone()) + reads;
     let kept_to_end = kept.narrow(2, steps - 1, 1).swap_dims(2, 3);
     let memory = memory * since_start.narrow(2, steps - 1, 1) + (writes.key * kept_to_end).transpose().matmul(novel);
     (reads, memory)
 }
 
-/// The attention weights, `[batch, heads, queries, steps]`: `y = weights · v` for an empty memory, read as the steps go
-/// (`causal`) or after the last.
-pub fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal: bool) -> Tensor<4> {
+/// See [`super::weights`].
+pub(super) fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal: bool) -> Tensor<4> {
     let [_, _, steps, _] = writes.key.dims();
     let kept = kept_between(writes);
     let kept_for_read = if causal { kept.clone() } else { kept.clone().narrow(2, steps - 1, 1) };
-    let scores = query.matmul(writes.key.clone().transpose()) * kept_for_read;
+    let scores = scores(query, writes, kept_for_read);
     let scores = match plasticity {
         Plasticity::Hebbian => scores,
-        Plasticity::Delta => scores.matmul(corrections(writes, kept)),
+        Plasticity::Delta => read(scores, corrections(writes, kept)),
     };
     match &writes.strength {
-        Some(strength) => scores * strength.clone().unsqueeze_dim(2),
+        Some(strength) => of_groups(scores, strength.clone().unsqueeze_dim(2), |scores, by| scores * by),
         None => scores,
     }
+}
+
+/// `φq_i · φk_j` times what is kept between their steps, `[batch, heads, queries, steps]`.
+fn scores(query: Tensor<4>, writes: &Writes, kept: Tensor<4>) -> Tensor<4> {
+    let scores = read(query, writes.key.clone().transpose());
+    of_groups(scores, kept, |scores, kept| scores * kept)
+}
+
+/// An operation on what belongs to query heads and to key heads: `[batch, heads, ·, ·]` and `[batch, key heads, ·, ·]`.
+fn of_groups(
+    of_heads: Tensor<4>,
+    of_key_heads: Tensor<4>,
+    run: impl FnOnce(Tensor<5>, Tensor<5>) -> Tensor<5>,
+) -> Tensor<4> {
+    let ([batch, heads, rows, columns], key_heads) = (of_heads.dims(), of_key_heads.dims()[1]);
+    let grouped = of_heads.reshape([batch, key_heads, heads / key_heads, rows, columns]);
+    run(grouped, of_key_heads.unsqueeze_dim(2)).reshape([batch, heads, rows, columns])
 }
 
 /// `(I + A)⁻¹` with `A_ij = β_i (φk_i · φk_j) kept_ij`, j < i.

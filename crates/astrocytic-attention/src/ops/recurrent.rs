@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Plasticity, Writes};
+use super::{Plasticity, Writes, read};
 
 /// log a below which a − 1 would lose the digits of a.
 const STRONG: f64 = -0.7;
@@ -18,7 +18,7 @@ pub(super) fn causal(
     let mut reads = Vec::with_capacity(steps);
     for t in 0..steps {
         memory = step(writes.narrow(t, 1), memory, plasticity);
-        reads.push(query.clone().narrow(2, t, 1).matmul(memory.clone()));
+        reads.push(read(query.clone().narrow(2, t, 1), memory.clone()));
     }
     (Tensor::cat(reads, 2), memory)
 }

@@ -39,12 +39,25 @@ fn compose(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causal: bool) -> 
     let [key, value] = [key, value].map(|x| share_heads(x, heads));
     let all = key.dims()[2];
     let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(key.transpose());
-    let scores = if causal && steps > 1 {
-        let past = (all - steps) as i64;
-        let hidden = Tensor::<2, Bool>::tril_mask([steps, all], past, &scores.device()).unsqueeze::<4>();
-        scores.mask_fill(hidden.expand([batch, heads, steps, all]), f32::NEG_INFINITY)
+    let reads = if causal && steps > 1 {
+        let past = all - steps;
+        let hidden = Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &scores.device()).unsqueeze::<4>();
+        let scores = scores.mask_fill(hidden.expand([batch, heads, steps, all]), f32::NEG_INFINITY);
+        times_seen(softmax(scores, 3), value, past)
     } else {
-        scores
+        softmax(scores, 3).matmul(value)
     };
-    softmax(scores, 3).matmul(value).swap_dims(1, 2)
+    reads.swap_dims(1, 2)
+}
+
+/// Causal weights times values. A value that is not finite reaches its own step and those after it, where 0 times it would
+/// reach those before it too.
+///
+/// # Shapes
+/// - weights: `[batch, heads, steps, past + steps]`; value: `[batch, heads, past + steps, d]`
+pub(crate) fn times_seen(weights: Tensor<4>, value: Tensor<4>, past: usize) -> Tensor<4> {
+    let [_, _, steps, _] = weights.dims();
+    let faults = value.clone().detach().mul_scalar(0.0).sum_dim(3);
+    let faulty = faults.clone().is_nan().expand(value.dims());
+    weights.matmul(value.mask_fill(faulty, 0.0)) + faults.cumsum(2).narrow(2, past, steps)
 }

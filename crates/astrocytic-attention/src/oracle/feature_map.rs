@@ -5,6 +5,8 @@ use super::linear;
 
 /// Smallest squared length a vector is divided by.
 const NORM_FLOOR: f64 = 1e-6;
+/// Largest exponent of a positive random feature of a key.
+const LARGEST_EXPONENT: f64 = 60.0;
 
 /// Which feature map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,22 +182,27 @@ fn argmax(x: &[f64]) -> usize {
     (1..x.len()).fold(0, |best, i| if x[i] > x[best] { i } else { best })
 }
 
-/// `exp(e) / √m` with `e = Ωx' − ‖x'‖²/2`, for queries `exp(e − max e) / √m`; Ω `[m, d]` (FAVOR+, arXiv 2009.14794,
-/// lemma 1).
+/// `exp(min(e, 60)) / √m` with `e = Ωx' − ‖x'‖²/2`, for queries `exp(e − max e) / √m`; Ω `[m, d]` (FAVOR+, arXiv
+/// 2009.14794, lemma 1).
 pub fn positive_random(x: &[f64], omega: &[f64], side: Side) -> Vec<f64> {
     let x = scale(x, quarter(x.len()));
     let half = dot(&x, &x) / 2.0;
     let e: Vec<f64> = product(omega, &x).iter().map(|e| e - half).collect();
-    let largest = if side == Side::Query { e[argmax(&e)] } else { 0.0 };
-    e.iter().map(|e_i| (e_i - largest).exp() / (e.len() as f64).sqrt()).collect()
+    let bounded = |e_i: f64| if side == Side::Query { e_i - e[argmax(&e)] } else { e_i.min(LARGEST_EXPONENT) };
+    e.iter().map(|&e_i| bounded(e_i).exp() / (e.len() as f64).sqrt()).collect()
 }
 
 /// Gradients of [`positive_random`] by x and Ω.
 pub fn positive_random_vjp(x: &[f64], omega: &[f64], side: Side, d_y: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let y = positive_random(x, omega, side);
     let mut d_e = times(&y, d_y);
-    if side == Side::Query {
-        d_e[argmax(&y)] -= dot(&y, d_y);
+    match side {
+        Side::Query => d_e[argmax(&y)] -= dot(&y, d_y),
+        // At the bound nothing moves.
+        Side::Key => {
+            let most = LARGEST_EXPONENT.exp() / (y.len() as f64).sqrt();
+            d_e.iter_mut().zip(&y).filter(|(_, y_i)| **y_i >= most).for_each(|(d_e_i, _)| *d_e_i = 0.0);
+        }
     }
     let c = quarter(x.len());
     let scaled = scale(x, c);

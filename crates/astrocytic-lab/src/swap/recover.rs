@@ -8,8 +8,8 @@ use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::{Decoder, TextEncoder, mean};
 use burn::module::{Lora, ParamGroup, ParamId};
-use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::model::{Inputs, Swappable};
 use super::rows::RowBatch;
@@ -85,7 +85,7 @@ pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs:
     let cosine = (mean(found.clone(), &Tensor::from_inner(padded.clone()))
         * Tensor::from_inner(mean(expected.clone(), &padded)))
     .sum_dim(1);
-    let kept = padded.bool_not().float().unsqueeze_dim::<3>(2);
+    let kept = padded.bool_not().cast(FloatDType::from(expected.dtype())).unsqueeze_dim::<3>(2);
     let size = (expected.clone().square() * kept.clone()).sum();
     let error = ((found - Tensor::from_inner(expected)).square() * Tensor::from_inner(kept)).sum();
     cosine.mean().neg().add_scalar(1.0) + error / Tensor::from_inner(size)

@@ -24,9 +24,9 @@ use crate::ops::Plasticity;
 
 /// Numbers of scratch that a task takes.
 pub fn scratch(sizes: &Sizes) -> usize {
-    let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
+    let Sizes { c_pad: c, m_pad: m, d_pad: d, group, shared, .. } = *sizes;
     let state = m * d + m;
-    let of_heads = state + c * (4 * m + 3 * d);
+    let of_heads = state + c * (2 * (1 + shared) * m + (2 + shared) * d);
     let of_one = 2 * d * m + c * (4 * m + 3 * d + 3 * c + 7) + m;
     group * of_heads + of_one + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
 }
@@ -82,8 +82,10 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { memory, sizes, inputs, grad, after, kept, place, part, states, range, found, scratch } = self;
-        let Sizes { heads, steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
+        let Sizes { heads, shared, steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
+        // The first of the query heads.
+        let query_place = [place[0], place[1] * shared];
         let floor = memory.calcium_floor.map(T::from_f64);
         let delta = memory.plasticity == Plasticity::Delta;
         let decays = inputs[3].is_some();
@@ -91,8 +93,10 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let mut scratch = Scratch(scratch);
         let dh_all = scratch.take(group * m * d_pad);
         let dg_all = scratch.take(group * m_pad);
-        let [q_all, k_all, dq_all, dk_all] = [(); 4].map(|()| scratch.take(group * c_pad * m_pad));
-        let [x_all, dr_all, du_all] = [(); 3].map(|()| scratch.take(group * c_pad * d_pad));
+        let [q_all, dq_all] = [(); 2].map(|()| scratch.take(group * shared * c_pad * m_pad));
+        let [k_all, dk_all] = [(); 2].map(|()| scratch.take(group * c_pad * m_pad));
+        let dr_all = scratch.take(group * shared * c_pad * d_pad);
+        let [x_all, du_all] = [(); 2].map(|()| scratch.take(group * c_pad * d_pad));
         let [q_slopes, k_slopes] = [(); 2].map(|()| scratch.take(c_pad * m_pad));
         let [q_inverses, k_inverses] = [(); 2].map(|()| scratch.take(c_pad));
         let [h_transposed, dh_transposed] = [(); 2].map(|()| scratch.take(d * m_pad));
@@ -108,7 +112,10 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let mut correction = Correction::new(&sizes, &mut scratch);
         strength.fill(T::ONE);
         dn.fill(T::ZERO);
-        let (wide, tall) = ([group, c_pad, m_pad], [group, c_pad, d_pad]);
+        let [wide, read_wide] = [group, group * shared].map(|heads| [heads, c_pad, m_pad]);
+        let [tall, read_tall] = [group, group * shared].map(|heads| [heads, c_pad, d_pad]);
+        // All queries of a key head in one product: rows between those of two heads are 0.
+        let stacked = (shared - 1) * c_pad;
 
         dh_all.fill(T::ZERO);
         dg_all.fill(T::ZERO);
@@ -133,14 +140,13 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             for start in (first..end).step_by(chunk) {
                 let span = [start, chunk.min(sizes.reads - start)];
                 let count = span[1];
-                load_heads(simd, query, place, span, q_all, wide);
-                load_heads(simd, &grad, place, span, dr_all, tall);
+                load_heads(simd, query, query_place, span, q_all, read_wide);
+                load_heads(simd, &grad, query_place, span, dr_all, read_tall);
                 for head in 0..group {
                     let last = &kept[(head + 1) * sizes.kept() - sizes.state()..][..sizes.state()];
                     let (h, g) = last.split_at(m * d_pad);
-                    let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
-                    let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
-                    let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
+                    let q_heads = &mut q_all[head * shared * c_pad * m_pad..][..shared * c_pad * m_pad];
+                    let dr_heads = &mut dr_all[head * shared * c_pad * d_pad..][..shared * c_pad * d_pad];
                     let (dh, dg, into) = match part {
                         Part::Reads => {
                             let own = &mut states[(start - first) / chunk * sizes.state()..][..sizes.state()];
@@ -154,35 +160,41 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                     };
                     transpose_padded(m, d, (h, d_pad), (h_transposed, m_pad));
-                    map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
-                    if let Some(floor) = floor {
-                        for i in 0..count {
-                            n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
-                            scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
-                        }
-                    }
-                    let left = Left::plain(dr, d_pad);
-                    product(simd, [count, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
-                    if let Some(floor) = floor {
-                        for i in 0..count {
-                            let along = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
-                            dn[i] = slope_of_normalizer(along, n[i], floor);
-                        }
-                    }
-                    product(simd, [m, d_pad, count], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), into);
                     added.fill(T::ZERO);
-                    for i in 0..count {
-                        let row = &mut dq[i * m_pad..][..m_pad];
-                        if floor.is_some() {
-                            add_scaled(simd, row, dn[i], g);
-                            add_scaled(simd, added, dn[i], &q[i * m_pad..][..m_pad]);
+                    for reader in 0..shared {
+                        let q = &mut q_heads[reader * c_pad * m_pad..][..c_pad * m_pad];
+                        let dr = &mut dr_heads[reader * c_pad * d_pad..][..c_pad * d_pad];
+                        let dq = &mut dq_all[(head * shared + reader) * c_pad * m_pad..][..c_pad * m_pad];
+                        map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
+                        if let Some(floor) = floor {
+                            for i in 0..count {
+                                n[i] = dot(simd, &q[i * m_pad..][..m_pad], g);
+                                scale(&mut dr[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
+                            }
                         }
-                        let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
-                        map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
+                        let left = Left::plain(dr, d_pad);
+                        product(simd, [count, m_pad, d], left, (h_transposed, m_pad), (dq, m_pad), Into::Set);
+                        if let Some(floor) = floor {
+                            for i in 0..count {
+                                let along = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
+                                dn[i] = slope_of_normalizer(along, n[i], floor);
+                            }
+                        }
+                        for i in 0..count {
+                            let row = &mut dq[i * m_pad..][..m_pad];
+                            if floor.is_some() {
+                                add_scaled(simd, row, dn[i], g);
+                                add_scaled(simd, added, dn[i], &q[i * m_pad..][..m_pad]);
+                            }
+                            let (phi, slopes) = (&q[i * m_pad..][..m_pad], &q_slopes[i * m_pad..][..m_pad]);
+                            map_backward(simd, memory, phi, slopes, q_inverses[i], row, m);
+                        }
                     }
+                    let left = Left::transposed(q_heads, m_pad);
+                    product(simd, [m, d_pad, stacked + count], left, (dr_heads, d_pad), (dh, d_pad), into);
                     plus(simd, dg, added);
                 }
-                store_heads(dq_all, wide, &mut found.dq[start - first..][..count], m);
+                store_heads(dq_all, read_wide, &mut found.dq[start - first..][..count], m);
             }
         }
 
@@ -197,17 +209,16 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 load_heads(simd, value, place, span, x_all, tall);
             }
             if memory.causal {
-                load_heads(simd, query, place, span, q_all, wide);
-                load_heads(simd, &grad, place, span, dr_all, tall);
+                load_heads(simd, query, query_place, span, q_all, read_wide);
+                load_heads(simd, &grad, query_place, span, dr_all, read_tall);
             }
             for head in 0..group {
                 let place = [place[0], place[1] + head];
-                let q = &mut q_all[head * c_pad * m_pad..][..c_pad * m_pad];
+                let q_heads = &mut q_all[head * shared * c_pad * m_pad..][..shared * c_pad * m_pad];
+                let dr_heads = &mut dr_all[head * shared * c_pad * d_pad..][..shared * c_pad * d_pad];
                 let k = &mut k_all[head * c_pad * m_pad..][..c_pad * m_pad];
-                let dq = &mut dq_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let dk_written = &mut dk_all[head * c_pad * m_pad..][..c_pad * m_pad];
                 let x = &mut x_all[head * c_pad * d_pad..][..c_pad * d_pad];
-                let dr = &mut dr_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let du = &mut du_all[head * c_pad * d_pad..][..c_pad * d_pad];
                 let (dh, dg) = match part {
                     Part::Whole => {
@@ -293,7 +304,12 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 }
 
                 // Through the reads.
-                if memory.causal {
+                by_log.fill(T::ZERO);
+                added.fill(T::ZERO);
+                for reader in if memory.causal { 0..shared } else { 0..0 } {
+                    let q = &mut q_heads[reader * c_pad * m_pad..][..c_pad * m_pad];
+                    let dr = &mut dr_heads[reader * c_pad * d_pad..][..c_pad * d_pad];
+                    let dq = &mut dq_all[(head * shared + reader) * c_pad * m_pad..][..c_pad * m_pad];
                     map_with_slopes(simd, memory, q, q_slopes, q_inverses, m_pad, m, count);
                     if scored {
                         let left = Left::plain(q, m_pad);
@@ -341,7 +357,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                         if decays {
                             for i in 0..chunk {
-                                by_log[i] = dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
+                                by_log[i] += dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
                             }
                         }
                         for i in 0..count {
@@ -356,22 +372,22 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                                 scale(row, by);
                             }
                         }
-                        let into = if only_reads { Into::Set } else { Into::Add };
-                        product(simd, [m, d_pad, chunk], Left::transposed(q, m_pad), (dr, d_pad), (dh, d_pad), into);
-                        added.fill(T::ZERO);
                         if floor.is_some() {
                             for i in 0..chunk {
                                 add_scaled(simd, added, dn[i], &q[i * m_pad..][..m_pad]);
                             }
                         }
-                        if only_reads {
-                            copy::<T, S>(dg, added);
-                        } else {
-                            plus(simd, dg, added);
-                        }
                     }
-                } else {
-                    by_log.fill(T::ZERO);
+                }
+                if memory.causal && part != Part::Given {
+                    let (into, left) =
+                        (if only_reads { Into::Set } else { Into::Add }, Left::transposed(q_heads, m_pad));
+                    product(simd, [m, d_pad, stacked + chunk], left, (dr_heads, d_pad), (dh, d_pad), into);
+                    if only_reads {
+                        copy::<T, S>(dg, added);
+                    } else {
+                        plus(simd, dg, added);
+                    }
                 }
 
                 if only_reads {
@@ -453,7 +469,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 continue;
             }
             if memory.causal {
-                store_heads(dq_all, wide, &mut found.dq[start - first..][..count], m);
+                store_heads(dq_all, read_wide, &mut found.dq[start - first..][..count], m);
             }
             store_heads(dk_all, wide, &mut found.dk[start - first..][..count], m);
             store_heads(du_all, tall, &mut found.dv[start - first..][..count], d);

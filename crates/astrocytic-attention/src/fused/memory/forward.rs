@@ -7,15 +7,19 @@ use pulp::{Simd, WithSimd};
 
 use super::super::Views;
 use super::super::product::{BLOCK, Into, Left, lower_of_product, lower_times, product, transpose};
-use super::super::real::{Real, add_scaled, dot, plus, scale, times};
+use super::super::real::{Real, add_scaled, all_finite, dot, plus, scale, times};
 use super::chunk::{Correction, Decay, Scratch, leak, load_heads, load_numbers, map, store_heads};
 use super::{Memory, Sizes};
 use crate::ops::Plasticity;
 
 /// Numbers of scratch that a task takes.
 pub fn scratch(sizes: &Sizes) -> usize {
-    let Sizes { c_pad: c, m_pad: m, d_pad: d, group, .. } = *sizes;
-    group * c * 2 * (m + d) + c * (m + d + c + 2) + m + Decay::<f32>::scratch(sizes) + Correction::<f32>::scratch(sizes)
+    let Sizes { c_pad: c, m_pad: m, d_pad: d, group, shared, .. } = *sizes;
+    group * (1 + shared) * c * (m + d)
+        + c * (m + d + c + 2)
+        + m
+        + Decay::<f32>::scratch(sizes)
+        + Correction::<f32>::scratch(sizes)
 }
 
 /// Some heads of a row.
@@ -68,8 +72,10 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { memory, sizes, inputs, place, part, range, reads, states, scratch } = self;
-        let Sizes { steps, m, d, chunk, group, c_pad, m_pad, d_pad, .. } = sizes;
+        let Sizes { steps, m, d, chunk, group, shared, c_pad, m_pad, d_pad, .. } = sizes;
         let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
+        // The first of the query heads.
+        let query_place = [place[0], place[1] * shared];
         let calcium_floor = memory.calcium_floor.map(T::from_f64);
         let delta = memory.plasticity == Plasticity::Delta;
         let decays = inputs[3].is_some();
@@ -77,8 +83,8 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let reading = memory.causal && part != Part::Writes;
         let writing = part != Part::Reads;
         let mut scratch = Scratch(scratch);
-        let [q_all, k_all] = [(); 2].map(|()| scratch.take(group * c_pad * m_pad));
-        let [u_all, y_all] = [(); 2].map(|()| scratch.take(group * c_pad * d_pad));
+        let [q_all, k_all] = [group * shared, group].map(|heads| scratch.take(heads * c_pad * m_pad));
+        let [y_all, u_all] = [group * shared, group].map(|heads| scratch.take(heads * c_pad * d_pad));
         let k_transposed = scratch.take(m_pad * c_pad);
         let recalled = scratch.take(c_pad * d_pad);
         let scores = scratch.take(c_pad * c_pad);
@@ -89,7 +95,8 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
         let mut correction = Correction::new(&sizes, &mut scratch);
         strength.fill(T::ONE);
         added.fill(T::ZERO);
-        let (wide, tall) = ([group, c_pad, m_pad], [group, c_pad, d_pad]);
+        let [wide, read_wide] = [group, group * shared].map(|heads| [heads, c_pad, m_pad]);
+        let [tall, read_tall] = [group, group * shared].map(|heads| [heads, c_pad, d_pad]);
 
         if let Part::Whole { .. } = part {
             for (g, states) in states.chunks_exact_mut(own).enumerate() {
@@ -104,14 +111,12 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             load_heads(simd, key, place, span, k_all, wide);
             load_heads(simd, value, place, span, u_all, tall);
             if reading {
-                load_heads(simd, query, place, span, q_all, wide);
+                load_heads(simd, query, query_place, span, q_all, read_wide);
             }
             for g in 0..group {
                 let place = [place[0], place[1] + g];
-                let q = &mut q_all[g * c_pad * m_pad..][..c_pad * m_pad];
                 let k = &mut k_all[g * c_pad * m_pad..][..c_pad * m_pad];
                 let u = &mut u_all[g * c_pad * d_pad..][..c_pad * d_pad];
-                let y = &mut y_all[g * c_pad * d_pad..][..c_pad * d_pad];
                 let states = &mut states[g * own..][..own];
                 map(simd, memory, k, m_pad, m, count);
                 if let Some(view) = &inputs[3] {
@@ -152,7 +157,10 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     correction.solve(simd, &sizes, u);
                 }
 
-                if reading {
+                let readers = if reading { g * shared..(g + 1) * shared } else { 0..0 };
+                for reader in readers {
+                    let q = &mut q_all[reader * c_pad * m_pad..][..c_pad * m_pad];
+                    let y = &mut y_all[reader * c_pad * d_pad..][..c_pad * d_pad];
                     map(simd, memory, q, m_pad, m, count);
                     let left = Left::plain(q, m_pad);
                     lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
@@ -164,8 +172,23 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                     }
                     lower_times(simd, [chunk, d_pad], (scores, c_pad), (u, d_pad), (y, d_pad), Into::Add);
-                    if let Some(floor) = calcium_floor {
+                    if calcium_floor.is_some() {
                         normalizers(simd, &sizes, scores, strength, q, decay.from_start, g_next, n);
+                    }
+                    if !all_finite(&y[..count * d_pad]) || (calcium_floor.is_some() && !all_finite(&n[..count])) {
+                        // 0 times what is not finite: the blocks of products reach a few steps beyond each.
+                        product(simd, [chunk, d_pad, m], left, (h_next, d_pad), (y, d_pad), Into::Set);
+                        for i in 0..count {
+                            let row = &mut y[i * d_pad..][..d_pad];
+                            scale(row, decay.from_start[i]);
+                            n[i] = decay.from_start[i] * dot(simd, &q[i * m_pad..][..m_pad], g_next);
+                            for (j, &score) in scores[i * c_pad..][..=i].iter().enumerate() {
+                                add_scaled(simd, row, score, &u[j * d_pad..][..d_pad]);
+                                n[i] += score * strength[j];
+                            }
+                        }
+                    }
+                    if let Some(floor) = calcium_floor {
                         for i in 0..count {
                             scale(&mut y[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
                         }
@@ -201,7 +224,7 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 }
             }
             if reading {
-                store_heads(y_all, tall, &mut reads[start - first..][..count], d);
+                store_heads(y_all, read_tall, &mut reads[start - first..][..count], d);
             }
         }
 
@@ -209,11 +232,11 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
             let (first, end) = if part == Part::Reads { (first, range.end * chunk) } else { (0, sizes.reads) };
             for start in (first..end.min(sizes.reads)).step_by(chunk) {
                 let count = chunk.min(sizes.reads - start);
-                load_heads(simd, query, place, [start, count], q_all, wide);
-                for g in 0..group {
-                    let q = &mut q_all[g * c_pad * m_pad..][..c_pad * m_pad];
-                    let y = &mut y_all[g * c_pad * d_pad..][..c_pad * d_pad];
-                    let last = &states[(g + 1) * own - sizes.state()..][..sizes.state()];
+                load_heads(simd, query, query_place, [start, count], q_all, read_wide);
+                for reader in 0..group * shared {
+                    let q = &mut q_all[reader * c_pad * m_pad..][..c_pad * m_pad];
+                    let y = &mut y_all[reader * c_pad * d_pad..][..c_pad * d_pad];
+                    let last = &states[(reader / shared + 1) * own - sizes.state()..][..sizes.state()];
                     let (h_last, g_last) = last.split_at(m * d_pad);
                     map(simd, memory, q, m_pad, m, count);
                     product(simd, [count, d_pad, m], Left::plain(q, m_pad), (h_last, d_pad), (y, d_pad), Into::Set);
@@ -224,18 +247,21 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                         }
                     }
                 }
-                store_heads(y_all, tall, &mut reads[start - first..][..count], d);
+                store_heads(y_all, read_tall, &mut reads[start - first..][..count], d);
             }
         }
     }
 }
 
-/// Scores times what is left between their steps, which is 0 above the diagonal, up to the block that was computed.
+/// Scores times what is left between their steps; 0 above the diagonal, up to the block that was computed.
 #[inline(always)]
 pub fn times_lower<T: Real>(scores: &mut [T], between: &[T], chunk: usize, width: usize) {
     for i in 0..chunk {
         let end = (i / BLOCK + 1) * BLOCK;
-        times(&mut scores[i * width..][..end], &between[i * width..][..end]);
+        let row = &mut scores[i * width..][..end];
+        times(row, &between[i * width..][..end]);
+        // Not a product: 0 times what is not finite.
+        row[i + 1..].fill(T::ZERO);
     }
 }
 

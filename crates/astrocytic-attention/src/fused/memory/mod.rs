@@ -20,10 +20,8 @@ use super::host::{Output, View};
 use super::product::BLOCK;
 use super::real::Real;
 use super::{INPUTS, Kernel, Pass, Views};
+use crate::config::LARGEST_CHUNK;
 use crate::ops::Plasticity;
-
-/// More steps than this in a chunk only cost time.
-const LARGEST_CHUNK: usize = 128;
 
 /// A feature map φ that works element by element, so that a kernel applies it on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +38,16 @@ pub enum Feature {
 
 /// The operation. Inputs, all but the first three optional:
 ///
-/// 0. query `[batch, steps_q, heads, m]`, 1. key `[batch, steps, heads, m]`, 2. value `[batch, steps, heads, d]`
-/// 3. log decay and 4. write strength, `[batch, steps, heads]`
-/// 5. memory before the first step `[batch, heads, m, d]`, and 6. calcium before it `[batch, heads, m]`
+/// 0. query `[batch, steps_q, heads, m]`, 1. key `[batch, steps, key heads, m]`, 2. value `[batch, steps, key heads, d]`
+/// 3. log decay and 4. write strength, `[batch, steps, key heads]`
+/// 5. memory before the first step `[batch, key heads, m, d]`, and 6. calcium before it `[batch, key heads, m]`
+///
+/// Each key head is written once, and read by the query heads that share it, which lie side by side.
 ///
 /// The result is the reads `[batch, steps_q, heads, d]`, or with `state` one row of numbers: the reads, the memory after
 /// the last step and, with a floor, the calcium.
+///
+/// What is not finite reaches no read before its step. It may reach gradients of its chunk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     pub plasticity: Plasticity,
@@ -64,7 +66,10 @@ pub(crate) struct Memory {
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     batch: usize,
+    /// Key heads.
     heads: usize,
+    /// Query heads that share a key head.
+    shared: usize,
     steps: usize,
     reads: usize,
     m: usize,
@@ -72,7 +77,7 @@ struct Sizes {
     /// Steps in a chunk.
     chunk: usize,
     chunks: usize,
-    /// Heads in a task.
+    /// Key heads in a task.
     group: usize,
     /// Chunk, m and d in whole registers, whatever the machine's are.
     c_pad: usize,
@@ -89,20 +94,21 @@ impl Sizes {
         Self {
             batch,
             heads,
+            shared: query[2] / heads,
             steps,
             reads: query[1],
             m,
             d: value[3],
             chunk,
             chunks: steps.div_ceil(chunk),
-            group: group(batch, heads, steps.max(query[1]) * heads * m * value[3]),
+            group: group(batch, heads, steps.max(query[1]) * query[2] * m * value[3]),
             c_pad: pad(chunk),
             m_pad: pad(m),
             d_pad: pad(value[3]),
         }
     }
 
-    /// The row of a task, and the first of its heads.
+    /// The row of a task, and the first of its key heads.
     fn place(&self, task: usize) -> [usize; 2] {
         let head = task * self.group;
         [head / self.heads, head % self.heads]
@@ -146,9 +152,9 @@ impl Kernel for Memory {
     #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn forward<T: Real>(&self, inputs: &Views<T>, keep: bool) -> (Output<T>, Vec<T>) {
         let sizes = Sizes::new(self, inputs);
-        let Sizes { batch, heads, reads, m, d, group, .. } = sizes;
-        let shape = [batch, reads, heads, d];
-        let count = batch * reads * heads * d;
+        let Sizes { batch, heads, shared, reads, m, d, group, .. } = sizes;
+        let shape = [batch, reads, heads * shared, d];
+        let count = shape.iter().product();
         let last = if self.state { batch * heads * m * d } else { 0 };
         let last_calcium = if self.state && self.calcium_floor.is_some() { batch * heads * m } else { 0 };
         let mut data = Fresh::new(count + last + last_calcium);
@@ -158,7 +164,7 @@ impl Kernel for Memory {
         let mut kept = vec![T::ZERO; batch * heads * states];
 
         let (own, rest) = data.places().split_at_mut(count);
-        let mut rows = rows_of_heads(own, [batch, reads, heads / group, group * d]);
+        let mut rows = rows_of_heads(own, [batch, reads, heads / group, group * shared * d]);
         if split > 1 {
             split::forward(self, sizes, inputs, split, &mut rows, &mut kept);
         } else {
@@ -196,11 +202,11 @@ impl Kernel for Memory {
     #[expect(unsafe_code, reason = "results are written into memory that was not cleared")]
     fn backward<T: Real>(&self, pass: &Pass<T>, wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
         let sizes = Sizes::new(self, &pass.inputs);
-        let Sizes { batch, heads, steps, reads, m, d, group, .. } = sizes;
-        let read_shape = [batch, reads, heads, d];
+        let Sizes { batch, heads, shared, steps, reads, m, d, group, .. } = sizes;
+        let read_shape = [batch, reads, heads * shared, d];
         let zeros = |shape: &[usize]| vec![T::ZERO; shape.iter().product()];
         let shapes: [Vec<usize>; INPUTS] = [
-            vec![batch, reads, heads, m],
+            vec![batch, reads, heads * shared, m],
             vec![batch, steps, heads, m],
             vec![batch, steps, heads, d],
             vec![batch, heads, steps],
@@ -218,7 +224,7 @@ impl Kernel for Memory {
         let [d_decay, d_strength, d_memory, d_calcium] = &mut small;
         let groups = heads / group;
         let mut rows = [
-            rows_of_heads(dq, [batch, reads, groups, group * m]),
+            rows_of_heads(dq, [batch, reads, groups, group * shared * m]),
             rows_of_heads(dk, [batch, steps, groups, group * m]),
             rows_of_heads(dv, [batch, steps, groups, group * d]),
         ];
