@@ -46,13 +46,12 @@ impl Dtype {
         }
     }
 
-    /// Bytes of a tensor of `shape`, whose last dimension is contiguous; `None` where that is no whole number of blocks
-    /// or too large to say.
+    /// Bytes of a tensor of `shape`; `None` where that is no whole number of blocks or too large to say. A block may go
+    /// on from one row to the next.
     pub(super) fn bytes(self, shape: &[usize]) -> Option<usize> {
         let (numbers, bytes) = self.block();
-        let columns = shape.last().copied().unwrap_or(1);
         let count = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
-        (columns % numbers == 0).then_some(count / numbers)?.checked_mul(bytes)
+        (count % numbers == 0).then_some(count / numbers)?.checked_mul(bytes)
     }
 
     /// Appends the values of whole blocks.
@@ -315,7 +314,8 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(Dtype::Q4_0.bytes(&[3, 64]), Some(3 * 2 * 18));
-        assert_eq!(Dtype::Q4_0.bytes(&[32, 3]), None);
+        assert_eq!(Dtype::Q6_K.bytes(&[8, 32]), Some(210));
+        assert_eq!(Dtype::Q4_0.bytes(&[31, 3]), None);
         assert_eq!(Dtype::F32.bytes(&[]), Some(4));
         assert_eq!(Dtype::F32.bytes(&[usize::MAX, 2]), None);
         assert_eq!(Dtype::F64.bytes(&[usize::MAX / 4]), None);

@@ -80,7 +80,8 @@ fn folder(folder: &Path) -> Result<Files, PretrainedError> {
     // The oldest folders of Sentence Transformers keep the model in one of its own.
     if !folder.join("config.json").exists()
         && let Some(modules) = read_optional(&folder.join("modules.json"))?
-        && let Some(inside) = pooling::modules(&modules.bytes).ok().as_deref().and_then(|all| pooling::folder(all, "Transformer"))
+        && let Some(inside) =
+            pooling::modules(&modules.bytes).ok().as_deref().and_then(|all| pooling::folder(all, "Transformer"))
     {
         let mut files = find(&folder.join(inside))?;
         if let Files::HuggingFace { sentence: found, .. } = &mut files {
@@ -196,8 +197,8 @@ struct Index {
 
 /// The files of an index, each once.
 fn parts(index: &File) -> Result<Vec<PathBuf>, PretrainedError> {
-    let Index { weight_map } = serde_json::from_slice(without_mark(&index.bytes))
-        .map_err(|e| PretrainedError::format(&index.path, e))?;
+    let Index { weight_map } =
+        serde_json::from_slice(without_mark(&index.bytes)).map_err(|e| PretrainedError::format(&index.path, e))?;
     let parts: BTreeSet<String> = weight_map.into_values().collect();
     // A name with folders in it could be any file of the system.
     let is_plain = |part: &str| {
@@ -286,14 +287,16 @@ mod tests {
         let second = "a/m-00002-of-00003.GGUF";
         assert_eq!(found("a/m-00001-of-00003.GGUF"), Some((1, 3, second.into())));
         assert_eq!(found(second), Some((2, 3, second.into())));
-        for other in ["m.gguf", "m-1-of-3.gguf", "m-00004-of-00003.gguf", "m-00000-of-00003.gguf", "m-0000é-of-00003.g"] {
+        for other in ["m.gguf", "m-1-of-3.gguf", "m-00004-of-00003.gguf", "m-00000-of-00003.gguf", "m-0000é-of-00003.g"]
+        {
             assert_eq!(found(other), None);
         }
     }
 
     #[test]
     fn pickles_by_their_beginning() {
-        for pickle in [&b"PK\x03\x04x"[..], b"\x80\x02}q", b"\x80\x02\x8a\nl", b"\x80\x04\x95", b"\x80\x02ccollections"] {
+        for pickle in [&b"PK\x03\x04x"[..], b"\x80\x02}q", b"\x80\x02\x8a\nl", b"\x80\x04\x95", b"\x80\x02ccollections"]
+        {
             assert!(is_pickle(pickle));
         }
         // A width of 640 begins like one.

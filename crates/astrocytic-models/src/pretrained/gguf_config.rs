@@ -98,18 +98,12 @@ fn refuse_what_computes_more(
 }
 
 /// Rows of the embedding, which are the tokens whatever the metadata says.
-fn vocabulary<'a>(
-    fields: &Fields,
-    shape: &dyn Fn(&str) -> Option<&'a [usize]>,
-) -> Result<usize, PretrainedError> {
+fn vocabulary<'a>(fields: &Fields, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Result<usize, PretrainedError> {
     let rows = shape("token_embd.weight").and_then(|shape| shape.first()).copied();
     rows.ok_or_else(|| PretrainedError::tensor(fields.path, "token_embd.weight", "is missing"))
 }
 
-fn llama<'a>(
-    fields: &Fields,
-    shape: &dyn Fn(&str) -> Option<&'a [usize]>,
-) -> Result<LlamaConfig, PretrainedError> {
+fn llama<'a>(fields: &Fields, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Result<LlamaConfig, PretrainedError> {
     let (d_model, heads) = (fields.size("llama.embedding_length")?, fields.size("llama.attention.head_count")?);
     let key_heads = fields.size_or("llama.attention.head_count_kv", heads)?;
     if let Some(fault) = heads_fault(d_model, heads, key_heads, true) {
@@ -133,10 +127,7 @@ fn llama<'a>(
     })
 }
 
-fn gpt2<'a>(
-    fields: &Fields,
-    shape: &dyn Fn(&str) -> Option<&'a [usize]>,
-) -> Result<Gpt2Config, PretrainedError> {
+fn gpt2<'a>(fields: &Fields, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Result<Gpt2Config, PretrainedError> {
     let (d_model, heads) = (fields.size("gpt2.embedding_length")?, fields.size("gpt2.attention.head_count")?);
     if let Some(fault) = heads_fault(d_model, heads, heads, false) {
         return Err(fields.error(fault));
@@ -176,11 +167,7 @@ pub(super) fn computes_nothing(config: &PretrainedConfig, name: &str, bytes: Opt
 pub(super) fn plain_name(config: &PretrainedConfig, name: &str) -> Option<String> {
     let (ends, blocks, kinds): (&[_], _, &[_]) = match config {
         PretrainedConfig::Llama(_) => (
-            &[
-                ("token_embd", "model.embed_tokens"),
-                ("output_norm", "model.norm"),
-                ("output", "lm_head"),
-            ],
+            &[("token_embd", "model.embed_tokens"), ("output_norm", "model.norm"), ("output", "lm_head")],
             "model.layers",
             &[
                 ("attn_norm", "input_layernorm"),

@@ -16,11 +16,7 @@ const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 const PRE: &str = "tokenizer.ggml.pre";
 
-pub(super) fn read(
-    fields: &Fields,
-    arrays: &Arrays,
-    vocabulary: usize,
-) -> Result<Option<Tokenizer>, PretrainedError> {
+pub(super) fn read(fields: &Fields, arrays: &Arrays, vocabulary: usize) -> Result<Option<Tokenizer>, PretrainedError> {
     let fail = |reason: String| PretrainedError::tokenizer(fields.path, reason);
     let is_byte_level = match fields.text_or("tokenizer.ggml.model", "no_vocab")? {
         "no_vocab" | "none" => return Ok(None),
@@ -83,11 +79,15 @@ pub(super) fn read(
         Some(splitting) => splitting,
         None if name.is_empty() || name == "default" => {
             let what = if name.is_empty() { "is missing" } else { "= \"default\"" };
-            fields.note(format_args!("{PRE} {what}: texts are split as by GPT-2, which may not be as the model was trained"));
+            fields.note(format_args!(
+                "{PRE} {what}: texts are split as by GPT-2, which may not be as the model was trained"
+            ));
             Splitting::Gpt2
         }
         None => {
-            return Err(fail(format!("{PRE} = {name:?} is not supported; gpt-2, smollm, llama-bpe and their like are")));
+            return Err(fail(format!(
+                "{PRE} = {name:?} is not supported; gpt-2, smollm, llama-bpe and their like are"
+            )));
         }
     };
     let merges = match arrays.get(MERGES) {

@@ -197,8 +197,9 @@ fn rotary_theta(fields: &Fields) -> Result<f64, PretrainedError> {
                 Some(kind) => (within.spelled(&["rope_type", "type"]), kind),
                 None => scaled.map_or(("", value), |(key, value)| (key.as_str(), value)),
             };
-            return Err(fields
-                .error(format!("{name}.{key} = {value} is not supported; only plain rotary positions are")));
+            return Err(
+                fields.error(format!("{name}.{key} = {value} is not supported; only plain rotary positions are"))
+            );
         }
     }
     Ok(theta)
@@ -246,8 +247,7 @@ fn bert(fields: &Fields) -> Result<BertConfig, PretrainedError> {
         max_steps: size(&["max_position_embeddings", "n_positions", "max_seq_length"])?,
         token_types: fields.size_or("type_vocab_size", 2)?,
         norm_epsilon: fields.number_or(fields.spelled(&["layer_norm_eps", "layer_norm_epsilon"]), 1e-12)?,
-        activation: fields
-            .activation_or(fields.spelled(&["hidden_act", "activation_function"]), Activation::Gelu)?,
+        activation: fields.activation_or(fields.spelled(&["hidden_act", "activation_function"]), Activation::Gelu)?,
         pooling: Pooling::default(),
     })
 }
@@ -274,7 +274,8 @@ fn insert_all(tensors: &mut Tensors, config: &PretrainedConfig, fields: &Fields)
             let File { path, bytes } = tensors.file(file);
             // A Llama has no biases; one of zeros adds nothing.
             let has_biases = !matches!(config, PretrainedConfig::Llama(_));
-            if !has_biases && plain.ends_with(".bias") && bytes[start + from..start + to].iter().all(|&byte| byte == 0) {
+            if !has_biases && plain.ends_with(".bias") && bytes[start + from..start + to].iter().all(|&byte| byte == 0)
+            {
                 continue;
             }
             let dtype = match info.dtype {

@@ -117,15 +117,23 @@ pub fn read(files: Files) -> Result<Pretrained, PretrainedError> {
         Files::Llama2c { model, tokenizer } => llama2c::read(model, tokenizer),
     }?;
     read.tensors.check(read.config.shapes())?;
-    // A token beyond the vocabulary has no embedding.
-    let vocabulary = read.config.vocabulary();
-    let tokens = read.tokenizer.iter().flat_map(|tokenizer| tokenizer.get_vocab(true));
-    let beyond = tokens.filter(|&(_, token)| token as usize >= vocabulary);
-    if let Some((text, token)) = beyond.min_by_key(|&(_, token)| token) {
-        read.notes.push(error::one_line(format_args!(
-            "the tokenizer's token {token}, {text:?}, is beyond the model's {vocabulary}: texts that have such a token \
-             are refused"
-        )));
-    }
+    refuse_beyond(&mut read)?;
     Ok(read)
+}
+
+/// A token beyond the vocabulary has no embedding. Tokens that were added may be, with a note; with others it is another
+/// model's tokenizer.
+fn refuse_beyond(read: &mut Pretrained) -> Result<(), PretrainedError> {
+    let (Some(tokenizer), vocabulary) = (&read.tokenizer, read.config.vocabulary()) else { return Ok(()) };
+    let beyond = tokenizer.get_vocab(true).into_iter().filter(|&(_, token)| token as usize >= vocabulary);
+    let added = tokenizer.get_added_tokens_decoder();
+    let Some((text, token)) = beyond.min_by_key(|(_, token)| (added.contains_key(token), *token)) else {
+        return Ok(());
+    };
+    let reason = format!("its token {token}, {text:?}, is beyond the model's {vocabulary}");
+    if !added.contains_key(&token) {
+        return Err(PretrainedError::tokenizer(&read.path, format!("{reason}; get the model's own")));
+    }
+    read.notes.push(error::one_line(format_args!("the tokenizer: {reason}: texts that have it are refused")));
+    Ok(())
 }

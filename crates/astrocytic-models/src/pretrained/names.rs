@@ -43,17 +43,8 @@ const NOTHING: [&str; 8] = [
 ];
 
 /// First parts of the names of heads.
-const HEADS: [&str; 9] = [
-    "cls",
-    "pooler",
-    "classifier",
-    "score",
-    "qa_outputs",
-    "multiple_choice_head",
-    "summary",
-    "v_head",
-    "value_head",
-];
+const HEADS: [&str; 9] =
+    ["cls", "pooler", "classifier", "score", "qa_outputs", "multiple_choice_head", "summary", "v_head", "value_head"];
 
 impl Names {
     /// Of the names of all files.
@@ -66,9 +57,7 @@ impl Names {
         let (output, embedding, tied) = match config {
             PretrainedConfig::Llama(config) => ("lm_head.weight", "model.embed_tokens.weight", config.tied),
             PretrainedConfig::Gpt2(config) => ("lm_head.weight", "wte.weight", config.tied),
-            PretrainedConfig::Bert(_) => {
-                ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight", true)
-            }
+            PretrainedConfig::Bert(_) => ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight", true),
         };
         let mut names = Self {
             prefix,

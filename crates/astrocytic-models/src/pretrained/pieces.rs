@@ -71,7 +71,8 @@ impl<'a> Distinct<'a> {
         }
         repeated.reverse();
         let mut notes = Vec::new();
-        for (numbers, what) in [(&not_text, "not UTF-8: taken as bytes"), (&repeated, "there again: no text becomes this")]
+        for (numbers, what) in
+            [(&not_text, "not UTF-8: taken as bytes"), (&repeated, "there again: no text becomes this")]
         {
             if let [first, others @ ..] = &numbers[..] {
                 let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };

@@ -129,14 +129,18 @@ mod tests {
     fn pooling_is_as_the_files_say() {
         let modules = |last: &str| {
             let module = |class: &str, path: &str| {
-                format!("{{\"idx\": 0, \"name\": \"0\", \"path\": \"{path}\", \"type\": \"sentence_transformers.models.{class}\"}}")
+                format!(
+                    "{{\"idx\": 0, \"name\": \"0\", \"path\": \"{path}\", \"type\": \"sentence_transformers.models.{class}\"}}"
+                )
             };
             format!("[{}, {}, {}]", module("Transformer", ""), module("Pooling", "1_Pooling"), module(last, "2_X"))
         };
         let (first, mean) = (PooledSteps::First, PooledSteps::Mean);
-        let cls = r#"{"word_embedding_dimension": 4, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
+        let cls =
+            r#"{"word_embedding_dimension": 4, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
         let newer = r#"{"pooling_mode": "cls", "include_prompt": true}"#;
-        let found = |modules: Option<&str>, pooling| read_both(modules, pooling).map(|p| (p.steps, p.normalized));
+        let found =
+            |modules: Option<&str>, pooling: Option<&str>| read_both(modules, pooling).map(|p| (p.steps, p.normalized));
         assert_eq!(found(None, None), Ok((mean, true)));
         assert_eq!(found(None, Some(cls)), Ok((first, true)));
         assert_eq!(found(None, Some(&format!("\u{feff}{cls}"))), Ok((first, true)));
@@ -145,7 +149,11 @@ mod tests {
         for (modules, pooling, part) in [
             (modules("Dense"), cls, "Dense"),
             (modules("Normalize"), r#"{"pooling_mode_max_tokens": true}"#, "max_tokens"),
-            (modules("Normalize"), r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#, "cls_token"),
+            (
+                modules("Normalize"),
+                r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#,
+                "cls_token",
+            ),
             ("{".into(), cls, "modules.json"),
             (modules("Normalize"), "[", "1_Pooling"),
         ] {

@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
+use tokenizers::Tokenizer;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::strip::Strip;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
-use tokenizers::Tokenizer;
 
 use super::pieces::{Ends, Kind, MARK, Piece, add_special, numbers, owned, unmark};
 

@@ -183,26 +183,19 @@ impl Tensors {
     }
 
     fn decode(&self, stored: &Stored) -> Vec<f32> {
-        let (bytes, dtype) = (self.bytes(stored), stored.dtype);
         let mut values = Vec::with_capacity(stored.shape.iter().product());
+        stored.dtype.decode(self.bytes(stored), &mut values);
         match (stored.order, &stored.shape[..]) {
+            (Order::Interleaved(heads), &[rows, columns]) if heads > 0 && rows % (2 * heads) == 0 => {
+                let from = |row| interleaved_row(row, rows / heads) * columns;
+                (0..rows).flat_map(|row| &values[from(row)..][..columns]).copied().collect()
+            }
             (Order::Transposed, &[rows, columns]) => {
-                let mut by_column = Vec::with_capacity(rows * columns);
-                dtype.decode(bytes, &mut by_column);
-                for row in 0..rows {
-                    values.extend((0..columns).map(|column| by_column[column * rows + row]));
-                }
+                let values = &values;
+                (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
             }
-            (Order::Interleaved(heads), &[rows, _]) if heads > 0 && rows % (2 * heads) == 0 && rows > 0 => {
-                let row_bytes = bytes.len() / rows;
-                for row in 0..rows {
-                    let from = interleaved_row(row, rows / heads) * row_bytes;
-                    dtype.decode(&bytes[from..from + row_bytes], &mut values);
-                }
-            }
-            _ => dtype.decode(bytes, &mut values),
+            _ => values,
         }
-        values
     }
 }
 

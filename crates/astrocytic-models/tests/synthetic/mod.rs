@@ -20,6 +20,7 @@ pub fn models() -> Vec<(&'static str, Files)> {
         config: file("config.json", config.to_string().into_bytes()),
         weights: parts(tensors).into_iter().map(|bytes| file("model.safetensors", bytes)).collect(),
         tokenizer: tokenizer.map(|json| file("tokenizer.json", json.to_string().into_bytes())),
+        sentence: Vec::new(),
     };
     let llama2c = |tied| Files::Llama2c {
         model: file("model.bin", llama2c(tied)),
@@ -28,8 +29,8 @@ pub fn models() -> Vec<(&'static str, Files)> {
     vec![
         ("llama2.c", llama2c(true)),
         ("llama2.c, untied", llama2c(false)),
-        ("gguf, merges", Files::Gguf(file("model.gguf", gguf("gpt2")))),
-        ("gguf, scores", Files::Gguf(file("model.gguf", gguf("llama")))),
+        ("gguf, merges", Files::Gguf(vec![file("model.gguf", gguf("gpt2"))])),
+        ("gguf, scores", Files::Gguf(vec![file("model.gguf", gguf("llama"))])),
         ("llama", hugging_face(llama(), None)),
         ("gpt2", hugging_face(gpt2(), Some(byte_pairs()))),
         ("bert", hugging_face(bert(), Some(word_pieces()))),
