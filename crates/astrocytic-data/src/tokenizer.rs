@@ -351,4 +351,18 @@ mod tests {
         assert!("bpe:100".parse::<TokenizerKind>().unwrap_err().to_string().contains("257"));
         assert!("words".parse::<TokenizerKind>().is_err());
     }
+
+    #[test]
+    fn added_tokens_may_be_beyond_the_model_until_a_text_has_one() {
+        let tokenizer = || Tokenizer::train(TokenizerKind::BytePair { vocabulary: 257 }, &["a b c"]).unwrap();
+        let size = tokenizer().vocabulary_size();
+        let mut padded = tokenizer();
+        padded.inner.add_tokens([AddedToken::from("<pad>", false)]).unwrap();
+        let padded = padded.for_model(size).unwrap();
+        padded.encode("a b").unwrap();
+        let fault = padded.encode("a <pad>").unwrap_err().to_string();
+        assert!(fault.contains("<pad>") && fault.lines().count() == 1, "{fault}");
+        let fault = tokenizer().for_model(size - 1).err().unwrap().to_string();
+        assert!(fault.contains("do not belong together"), "{fault}");
+    }
 }

@@ -181,7 +181,7 @@ fn of_corpus(
                 break;
             }
             let encoded = tokenizer.encode(document.text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
-            refuse_beyond(&encoded, vocabulary)?;
+            refuse_beyond(encoded.get_ids(), &tokenizer, vocabulary)?;
             tokens.extend_from_slice(encoded.get_ids());
         }
         Rows::of_text(&tokens, [count, config.context])

@@ -243,7 +243,7 @@ impl Texts {
     fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
         let encode = |text: &String| {
             let tokens = self.tokenizer.encode_fast(text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
-            refuse_beyond(&tokens, self.vocabulary)?;
+            refuse_beyond(tokens.get_ids(), &self.tokenizer, self.vocabulary)?;
             Ok(tokens.get_ids().iter().map(|&id| id as i32).collect())
         };
         texts.iter().map(encode).collect()
@@ -412,12 +412,22 @@ mod tests {
         assert_eq!((report.probes[0].texts, report.probes[0].original), (20, 1.0));
         let page = std::fs::read_to_string(out.join("report.html")).unwrap();
         assert!(page.contains("Probes") && !page.contains("NaN"));
+        assert_eq!(report.pooling, "mean over tokens, brought to length 1");
+        assert!(page.contains(&report.pooling));
 
         let saved = TextEncoder::load(&out, &device).unwrap();
         assert_eq!(saved.config().swapped.len(), 2);
         // The tokenizer is saved as it came, not cut to the context of this conversion.
         let tokenizer = Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
         assert!(tokenizer.encode("the old fox ".repeat(20), true).unwrap().len() > 16);
+        // A token that was added beyond the model's is no fault until a text has it.
+        let mut tokenizer = tokenizer;
+        let vocabulary = tokenizer.get_vocab_size(true);
+        tokenizer.add_special_tokens([tokenizers::AddedToken::from("<pad>", true)]).unwrap();
+        let texts = Texts { tokenizer, vocabulary, device: device.clone() };
+        texts.encode(&["the old fox".into()]).unwrap();
+        let fault = texts.encode(&["the <pad> fox".into()]).unwrap_err().to_string();
+        assert!(fault.contains("<pad>"), "{fault}");
         std::fs::write(&probe, format!("{BYTE_ORDER_MARK}{}", "1 a bird\n".repeat(5))).unwrap();
         assert_eq!(labelled(&probe).unwrap().classes, [1; 5]);
         std::fs::write(&probe, "no class here\n").unwrap();

@@ -21,7 +21,7 @@ use astrocytic_data::write_atomically;
 use astrocytic_models::draw_parameters;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use tokenizers::{Encoding, Tokenizer, TruncationParams};
+use tokenizers::{Tokenizer, TruncationParams};
 
 pub use encoder::{EncoderReport, Probe};
 pub use layers::LayerChoice;
@@ -195,10 +195,11 @@ fn plain(mut tokenizer: Tokenizer, longest: Option<usize>) -> Result<Tokenizer> 
 }
 
 /// Refuses a text with a token that the model has no embedding of.
-fn refuse_beyond(tokens: &Encoding, vocabulary: usize) -> Result<()> {
-    match tokens.get_ids().iter().zip(tokens.get_tokens()).find(|(id, _)| **id as usize >= vocabulary) {
-        Some((id, token)) => bail!(
-            "a text has the token {token:?}, {id}, which is beyond the model's {vocabulary}; take it out of the text"
+fn refuse_beyond(tokens: &[u32], tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
+    match tokens.iter().find(|&&token| token as usize >= vocabulary) {
+        Some(&token) => bail!(
+            "a text has the token {:?}, {token}, which is beyond the model's {vocabulary}; take it out of the text",
+            tokenizer.id_to_token(token).unwrap_or_default()
         ),
         None => Ok(()),
     }
