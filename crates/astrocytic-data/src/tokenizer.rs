@@ -84,6 +84,8 @@ impl From<TokenizerKind> for String {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     end: u32,
+    /// Tokens of the model that it is for; a text with a token beyond is refused.
+    vocabulary: usize,
 }
 
 impl Tokenizer {
@@ -112,7 +114,22 @@ impl Tokenizer {
         if let Some((token, id)) = inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= size) {
             return Err(DataError::Tokenizer(format!("token \"{token}\" has the id {id} among {size} tokens")));
         }
-        Ok(Self { inner, end })
+        Ok(Self { inner, end, vocabulary: size })
+    }
+
+    /// For a model of so many tokens. Tokens that were added to it may be beyond; texts that have one are refused.
+    ///
+    /// # Errors
+    /// Where others are beyond, or the end token is: it is another model's.
+    pub fn for_model(self, vocabulary: usize) -> Result<Self, DataError> {
+        let added = self.inner.get_added_tokens_decoder();
+        let mut beyond = self.inner.get_vocab(true).into_iter().filter(|(_, id)| *id as usize >= vocabulary);
+        match beyond.find(|(_, id)| !added.contains_key(id) || *id == self.end) {
+            Some((token, id)) => Err(DataError::Tokenizer(format!(
+                "its token {id}, {token:?}, is beyond the model's {vocabulary}; they do not belong together"
+            ))),
+            None => Ok(Self { vocabulary, ..self }),
+        }
     }
 
     /// Reads a tokenizer.json.
@@ -155,7 +172,15 @@ impl Tokenizer {
     /// # Errors
     /// Where the library refuses.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        Ok(self.inner.encode_fast(text, false).map_err(wrong)?.get_ids().to_vec())
+        let ids = self.inner.encode_fast(text, false).map_err(wrong)?.get_ids().to_vec();
+        match ids.iter().find(|&&id| id as usize >= self.vocabulary) {
+            Some(&id) => Err(DataError::Tokenizer(format!(
+                "the text has the token {:?}, {id}, which is beyond the model's {}; take it out",
+                self.inner.id_to_token(id).unwrap_or_default(),
+                self.vocabulary
+            ))),
+            None => Ok(ids),
+        }
     }
 
     /// Tokens of documents, each with its end.
@@ -325,5 +350,19 @@ mod tests {
         }
         assert!("bpe:100".parse::<TokenizerKind>().unwrap_err().to_string().contains("257"));
         assert!("words".parse::<TokenizerKind>().is_err());
+    }
+
+    #[test]
+    fn added_tokens_may_be_beyond_the_model_until_a_text_has_one() {
+        let tokenizer = || Tokenizer::train(TokenizerKind::BytePair { vocabulary: 257 }, &["a b c"]).unwrap();
+        let size = tokenizer().vocabulary_size();
+        let mut padded = tokenizer();
+        padded.inner.add_tokens([AddedToken::from("<pad>", false)]).unwrap();
+        let padded = padded.for_model(size).unwrap();
+        padded.encode("a b").unwrap();
+        let fault = padded.encode("a <pad>").unwrap_err().to_string();
+        assert!(fault.contains("<pad>") && fault.lines().count() == 1, "{fault}");
+        let fault = tokenizer().for_model(size - 1).err().unwrap().to_string();
+        assert!(fault.contains("do not belong together"), "{fault}");
     }
 }

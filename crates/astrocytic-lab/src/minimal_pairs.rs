@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate;
 
+/// What some editors put before a text.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Sentences in a batch.
 const ROWS: usize = 64;
 
@@ -83,6 +85,7 @@ pub fn evaluate(
 
 fn read(path: &Path) -> Result<Vec<Pair>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let parse = |(place, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| anyhow!("{}, line {}: {error}", path.display(), place + 1))
@@ -163,7 +166,8 @@ mod tests {
         let line = |good: &str, bad: &str| serde_json::json!({"sentence_good": good, "sentence_bad": bad, "linguistics_term": "agreement", "UID": "x"});
         let lines = format!("{}\n{}\n", line(better, worse), line(worse, better));
         std::fs::write(folder.path().join("half.jsonl"), lines).unwrap();
-        std::fs::write(folder.path().join("all.jsonl"), line(better, worse).to_string()).unwrap();
+        let all = format!("{BYTE_ORDER_MARK}{}", line(better, worse));
+        std::fs::write(folder.path().join("all.jsonl"), all).unwrap();
         let found = evaluate(&model, &tokenizer, folder.path(), &device, &mut |_, _| {}).unwrap();
         assert_eq!((found.paradigms["half"], found.paradigms["all"], found.pairs), (0.5, 1.0, 3));
         assert_eq!((found.accuracy, found.phenomena["agreement"]), (0.75, 0.75));

@@ -223,13 +223,7 @@ fn lock(folder: &Path) -> Result<File> {
 pub fn load(folder: &Path, device: &Device) -> Result<(Decoder, Tokenizer)> {
     let model = astrocytic_models::load(folder, device).context("loading the model; `astrocytic train` makes one")?;
     let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
-    let (tokens, known) = (tokenizer.vocabulary_size(), model.config().vocabulary);
-    if tokens > known {
-        bail!(
-            "{}: the tokenizer knows {tokens} tokens, the model {known}; they do not belong together",
-            folder.display()
-        );
-    }
+    let tokenizer = tokenizer.for_model(model.config().vocabulary).with_context(|| folder.display().to_string())?;
     Ok((model, tokenizer))
 }
 

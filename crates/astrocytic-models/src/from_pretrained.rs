@@ -170,6 +170,7 @@ fn gpt2(config: &Gpt2Config, fill: &mut Fill) -> Result<Decoder, PretrainedError
     let mut model = DecoderConfig::new(vocabulary, d_model, layers, d_hidden, AttentionConfig::Softmax(attention))
         .with_block(block)
         .with_positions(Some(max_steps))
+        .with_tied(config.tied)
         .init(fill.device);
     model.embedding = fill.embedding("wte.weight", [vocabulary, d_model])?;
     model.positions = Some(fill.embedding("wpe.weight", [max_steps, d_model])?);
@@ -191,6 +192,9 @@ fn gpt2(config: &Gpt2Config, fill: &mut Fill) -> Result<Decoder, PretrainedError
         layer.down = fill.convolution(&name("mlp.c_proj"), [d_hidden, d_model])?;
     }
     fill.norm("ln_f", &mut model.norm)?;
+    if !config.tied {
+        model.read_out = Some(fill.linear("lm_head", [d_model, vocabulary], false)?);
+    }
     Ok(model)
 }
 
@@ -205,6 +209,7 @@ fn bert(config: &BertConfig, fill: &mut Fill) -> Result<TextEncoder, PretrainedE
     let attention = AttentionConfig::Softmax(SoftmaxAttentionConfig::new(d_model, heads));
     let mut model = TextEncoderConfig::new(vocabulary, d_model, layers, d_hidden, max_steps, token_types, attention)
         .with_block(block)
+        .with_pooling(Some(config.pooling))
         .init(fill.device);
     model.words = fill.embedding("embeddings.word_embeddings.weight", [vocabulary, d_model])?;
     model.positions = fill.embedding("embeddings.position_embeddings.weight", [max_steps, d_model])?;

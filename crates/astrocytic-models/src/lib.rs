@@ -30,7 +30,7 @@ pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};
 pub use segments::{Segment, SegmentsConfig};
 pub use store::{ModelError, Saved, load, save, saved};
-pub use text_encoder::{TextEncoder, TextEncoderConfig, mean};
+pub use text_encoder::{TextEncoder, TextEncoderConfig};
 pub use transformer_encoder::{
     TransformerEncoder, TransformerEncoderAutoregressiveCache, TransformerEncoderConfig, TransformerEncoderInput,
     TransformerEncoderLayer,

@@ -1,4 +1,4 @@
-//! An encoder of texts over any attention: BERT's (arXiv 1810.04805), whose mean over the steps is a sentence's embedding
+//! An encoder of texts over any attention: BERT's (arXiv 1810.04805), whose steps are pooled to a text's embedding
 //! (Sentence-BERT, arXiv 1908.10084).
 
 use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
@@ -9,6 +9,7 @@ use burn::tensor::{Bool, Device, FloatDType, Int, Tensor};
 
 use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
 use crate::decoder::{MOST_PARAMETERS, SwappedLayer};
+use crate::pretrained::{PooledSteps, Pooling};
 
 /// Configuration of a [`TextEncoder`].
 #[derive(Config, Debug, PartialEq)]
@@ -33,6 +34,9 @@ pub struct TextEncoderConfig {
     /// What surrounds the attention.
     #[config(default = "BlockConfig::new().with_layer_norm(true).with_norm_first(false)")]
     pub block: BlockConfig,
+    /// How the steps become a text's embedding; `None`, as in older files, is the mean brought to length 1.
+    #[config(default = "None")]
+    pub pooling: Option<Pooling>,
 }
 
 /// A post-norm encoder of texts.
@@ -158,20 +162,34 @@ impl TextEncoder {
         self.blocks.iter().fold(self.embed_tokens(tokens), |x, block| block.forward(x, input))
     }
 
-    /// A vector of length 1 for each text: the mean over its steps.
+    /// How the steps become a text's embedding.
+    pub fn pooling(&self) -> Pooling {
+        self.config.pooling.unwrap_or_default()
+    }
+
+    /// The embedding of each text: its steps pooled. The first step of a text is the row's first: padding follows.
     ///
     /// # Shapes
     /// - as [`forward`](Self::forward); returns `[batch, d_model]`
     pub fn embed(&self, tokens: Tensor<2, Int>, padded: &Tensor<2, Bool>) -> Tensor<2> {
-        mean(self.forward(tokens, padded), padded)
+        self.pool(self.forward(tokens, padded), padded)
     }
-}
 
-/// The mean over steps that are not padded, brought to length 1: `[batch, steps, d_model]` to `[batch, d_model]`.
-pub fn mean(x: Tensor<3>, padded: &Tensor<2, Bool>) -> Tensor<2> {
-    let kept = padded.clone().bool_not().cast(FloatDType::from(x.dtype())).unsqueeze_dim::<3>(2);
-    // The mean's direction is the sum's.
-    let sum = (x * kept).sum_dim(1).squeeze_dim::<2>(1);
-    let length = sum.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-    sum / length
+    /// The embeddings of texts from what their steps became: `[batch, steps, d_model]` to `[batch, d_model]`.
+    pub fn pool(&self, x: Tensor<3>, padded: &Tensor<2, Bool>) -> Tensor<2> {
+        let Pooling { steps, normalized } = self.pooling();
+        let pooled = match steps {
+            PooledSteps::First => x.narrow(1, 0, 1).squeeze_dim::<2>(1),
+            PooledSteps::Mean => {
+                let kept = padded.clone().bool_not().cast(FloatDType::from(x.dtype())).unsqueeze_dim::<3>(2);
+                let count = kept.clone().sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0);
+                (x * kept).sum_dim(1).squeeze_dim::<2>(1) / count
+            }
+        };
+        if !normalized {
+            return pooled;
+        }
+        let length = pooled.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+        pooled / length
+    }
 }

@@ -129,6 +129,7 @@ fn gpt2_computes_what_transformers_does() {
         config: file("config.json", config.to_string().into_bytes()),
         weights: vec![file("model.safetensors", weights)],
         tokenizer: None,
+        sentence: Vec::new(),
     };
     let model = Decoder::from_pretrained(pretrained::read(files).unwrap(), &Device::flex()).unwrap();
     let logits = model.forward(ids(&[3, 1, 10, 0, 7, 2, 2, 9]));

@@ -56,17 +56,15 @@ fn every_format_is_read() {
 #[test]
 fn an_output_that_is_not_tied_is_not_lost() {
     for (name, files) in synthetic::models() {
-        let Files::HuggingFace { mut config, weights, tokenizer } = files else { continue };
+        let Files::HuggingFace { mut config, weights, tokenizer, sentence } = files else { continue };
         let text = String::from_utf8(config.bytes).unwrap();
         config.bytes = text.replace("\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true").into();
         let changed = config.bytes != text.as_bytes();
-        let read = pretrained::read(Files::HuggingFace { config, weights, tokenizer });
-        match name {
-            "llama" => {
-                let error = read.unwrap_err().to_string();
-                assert!(changed && error.contains("lm_head.weight"), "{error}");
-            }
-            _ => assert!(!changed && read.is_ok()),
+        let mut model = pretrained::read(Files::HuggingFace { config, weights, tokenizer, sentence }).unwrap();
+        assert_eq!(changed, name == "llama");
+        if changed {
+            assert!(model.notes.len() == 1 && model.notes[0].contains("lm_head.weight"), "{:?}", model.notes);
+            model.tensors.take("lm_head.weight", &[300, 32]).unwrap();
         }
     }
 }
@@ -81,19 +79,47 @@ fn open_finds_the_files() {
         path
     };
     let fails = |path: &Path, part: &str| {
-        let error = pretrained::open(path).unwrap_err().to_string();
+        let error = pretrained::open(path).err().unwrap_or_else(|| panic!("{part}: it is read")).to_string();
         assert!(error.contains(part) && error.lines().count() == 1, "{error}");
     };
     fails(&folder.path().join("none.gguf"), "none.gguf");
     fails(folder.path(), "model.safetensors");
     for (name, files) in synthetic::models() {
         match files {
-            Files::Gguf(file) => {
-                let path = write("a.gguf", &file);
-                assert_eq!(pretrained::open(&path).unwrap().path, path);
-            }
+            Files::Gguf(parts) => match &parts[..] {
+                [file] => {
+                    let path = write("a.GGUF", file);
+                    assert_eq!(pretrained::open(&path).unwrap().path, path);
+                    // Beside other files, and several.
+                    let other = folder.path().join("pytorch_model.bin");
+                    std::fs::write(&other, b"PK\x03\x04 torch").unwrap();
+                    pretrained::open(folder.path()).unwrap();
+                    fails(&other, "PyTorch pickle");
+                    let more = ["b.gguf", "c.gguf", "d.gguf"].map(|name| write(name, file));
+                    fails(folder.path(), "a.GGUF, b.gguf, c.gguf, …");
+                    more.into_iter().chain([path]).for_each(|path| std::fs::remove_file(path).unwrap());
+                    fails(folder.path(), "PyTorch pickle");
+                    std::fs::remove_file(other).unwrap();
+                }
+                parts => {
+                    let paths: Vec<PathBuf> =
+                        parts.iter().map(|part| write(&part.path.display().to_string(), part)).collect();
+                    for path in [folder.path(), &paths[0], &paths[1]] {
+                        pretrained::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                    }
+                    std::fs::remove_file(&paths[1]).unwrap();
+                    fails(&paths[0], "model-00002-of-00002.gguf is not beside it");
+                    fails(folder.path(), "model-00002-of-00002.gguf is not beside it");
+                    // Under another name its metadata says so.
+                    let alone = folder.path().join("model.gguf");
+                    std::fs::rename(&paths[0], &alone).unwrap();
+                    fails(&alone, "part 2 is missing");
+                    std::fs::remove_file(alone).unwrap();
+                }
+            },
             Files::Llama2c { model, tokenizer } => {
                 let path = write("a.bin", &model);
+                assert_eq!(pretrained::open(folder.path()).unwrap().path, folder.path());
                 assert!(pretrained::open(&path).unwrap().tokenizer.is_none());
                 let tokenizer = write("tok300.bin", &tokenizer.unwrap());
                 assert!(pretrained::open(&path).unwrap().tokenizer.is_some());
@@ -103,6 +129,7 @@ fn open_finds_the_files() {
                 std::fs::write(&beside, [0; 4]).unwrap();
                 fails(&path, "tokenizer.bin");
                 std::fs::remove_file(beside).unwrap();
+                std::fs::remove_file(path).unwrap();
             }
             Files::HuggingFace { config, weights, .. } => {
                 let [first, second] = [write("1.safetensors", &weights[0]), write("2.safetensors", &weights[1])];
@@ -113,7 +140,10 @@ fn open_finds_the_files() {
                 let index = folder.path().join("model.safetensors.index.json");
                 let map = r#"{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}"#;
                 std::fs::write(&index, map).unwrap();
-                pretrained::open(folder.path()).unwrap_or_else(|e| panic!("{name}: {e}"));
+                // By folder, index, either part or the configuration.
+                for path in [folder.path(), &index, &first, &second, &config] {
+                    pretrained::open(path).unwrap_or_else(|e| panic!("{name}, {}: {e}", path.display()));
+                }
                 std::fs::remove_file(second).unwrap();
                 fails(folder.path(), "2.safetensors");
                 std::fs::remove_file(config).unwrap();
@@ -121,6 +151,10 @@ fn open_finds_the_files() {
             }
         }
     }
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    let pointer = folder.path().join("model.safetensors");
+    std::fs::write(&pointer, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    fails(&pointer, "git lfs pull");
     let other = folder.path().join("pytorch_model.pt");
     std::fs::write(&other, "x").unwrap();
     fails(&other, "not a known format");

@@ -127,9 +127,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             ))
         }
         Report::Encoder(report) => crate::say(format_args!(
-            "cosine with the original's embeddings: converted {:.4}, after transfer {:.4}, after recovery {:.4}\nmodel and \
-             report.html in {out}",
-            report.converted_cosine, report.after_transfer_cosine, report.after_recovery_cosine
+            "cosine with the original's embeddings ({}): converted {:.4}, after transfer {:.4}, after recovery {:.4}\nmodel \
+             and report.html in {out}",
+            report.pooling, report.converted_cosine, report.after_transfer_cosine, report.after_recovery_cosine
         )),
     }
 }

@@ -6,7 +6,7 @@ use astrocytic_fuzz::{join, synthetic};
 fn main() -> std::io::Result<()> {
     for (name, files) in synthetic::models() {
         let (target, bytes) = match files {
-            Files::Gguf(file) => ("gguf", file.bytes),
+            Files::Gguf(mut parts) => ("gguf", parts.remove(0).bytes),
             Files::Llama2c { model, tokenizer } => {
                 ("llama2c", join(&tokenizer.map(|file| file.bytes).unwrap_or_default(), &model.bytes))
             }

@@ -142,7 +142,7 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
             let study = Study { model: &*model, inputs, loss: &loss, causal: true, of: "nats per token" };
             study.run(config, &training, folder, started)
         }
-        Source::Encoder { model, tokenizer } => {
+        Source::Encoder { model, tokenizer, .. } => {
             let tokenizer = tokenizer.ok_or_else(|| anyhow!("the model comes without its tokenizer"))?;
             let ids = tokenizer.encode(TEXT, true).map_err(|error| anyhow!("the tokenizer: {error}"))?;
             let ids: Vec<i32> = ids.get_ids().iter().take(config.steps).map(|&id| id as i32).collect();
@@ -150,7 +150,7 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
             let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, steps]), device);
             let inputs = Inputs { tokens, padded: None };
             let none = Tensor::<2, Int>::zeros([1, steps], device).bool();
-            let embedding = astrocytic_models::mean(
+            let embedding = model.pool(
                 run(&*model, &inputs, &mut |layer, x| {
                     let attention = &model.blocks()[layer].attention;
                     attention.forward(inputs.attention(x)).context
@@ -158,7 +158,7 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
                 &none,
             );
             let loss = |x: Tensor<3>| {
-                let found = astrocytic_models::mean(x, &none);
+                let found = model.pool(x, &none);
                 let dot = |a: &Tensor<2>, b: &Tensor<2>| f64::from((a.clone() * b.clone()).sum().into_scalar::<f32>());
                 1.0 - dot(&found, &embedding) / (dot(&found, &found) * dot(&embedding, &embedding)).sqrt()
             };

@@ -13,7 +13,8 @@ use tokenizers::Tokenizer;
 
 use super::rows::Rows;
 use super::{
-    Speed, SwapConfig, SwapReport, attention_for, measure, page, plain, recover, save_report, save_tokenizer, transfer,
+    Speed, SwapConfig, SwapReport, attention_for, measure, page, plain, recover, refuse_beyond, save_report,
+    save_tokenizer, transfer,
 };
 use crate::machine;
 use crate::progress::Progress;
@@ -30,6 +31,7 @@ pub(super) fn run(
     original: Decoder,
     tokenizer: Option<Tokenizer>,
     begin: Option<u32>,
+    notes: Vec<String>,
     folder: &Path,
     device: &Device,
 ) -> Result<SwapReport> {
@@ -44,7 +46,7 @@ pub(super) fn run(
 
     let (training, held_out) = match &config.corpus {
         None => sampled(&original, begin, config)?,
-        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config)?,
+        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), original.config().vocabulary, config)?,
     };
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let rows = |step| training.of_step(step, config.batch, config.seed);
@@ -115,6 +117,7 @@ pub(super) fn run(
         converted: converted_errors,
         after_transfer,
         after_recovery,
+        notes,
         tokens_per_s: first(&speed),
         original_tokens_per_s: first(&original_speed),
         original_speed,
@@ -160,7 +163,12 @@ fn sampled(original: &Decoder, begin: Option<u32>, config: &SwapConfig) -> Resul
 }
 
 /// Rows of a corpus: of its training split, and of its test split.
-fn of_corpus(corpus: &str, tokenizer: Option<&Tokenizer>, config: &SwapConfig) -> Result<(Rows, Rows)> {
+fn of_corpus(
+    corpus: &str,
+    tokenizer: Option<&Tokenizer>,
+    vocabulary: usize,
+    config: &SwapConfig,
+) -> Result<(Rows, Rows)> {
     let Some(tokenizer) = tokenizer else {
         bail!("{}: the model has no tokenizer beside it, which a corpus needs", config.model.display());
     };
@@ -173,6 +181,7 @@ fn of_corpus(corpus: &str, tokenizer: Option<&Tokenizer>, config: &SwapConfig) -
                 break;
             }
             let encoded = tokenizer.encode(document.text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
+            refuse_beyond(encoded.get_ids(), &tokenizer, vocabulary)?;
             tokens.extend_from_slice(encoded.get_ids());
         }
         Rows::of_text(&tokens, [count, config.context])

@@ -22,9 +22,11 @@ use tokenizers::Tokenizer;
 use super::model::Inputs;
 use super::rows::of_step;
 use super::{
-    LayerError, SwapConfig, attention_for, measure, page, plain, recover, save_report, save_tokenizer, transfer,
+    LayerError, SwapConfig, attention_for, measure, page, plain, recover, refuse_beyond, save_report, save_tokenizer,
+    transfer,
 };
 use crate::machine;
+use crate::minimal_pairs::BYTE_ORDER_MARK;
 use crate::train::derive_seed;
 
 /// Fewest characters of a sentence: shorter pieces are headings and numbers.
@@ -57,6 +59,12 @@ pub struct EncoderReport {
     pub no_attention_cosine: f64,
     /// The same, recovered with the same budget.
     pub no_attention_recovered_cosine: Option<f64>,
+    /// How the steps of a text become its embedding.
+    #[serde(default)]
+    pub pooling: String,
+    /// What was guessed or left out in reading the model's files.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What is read from the embeddings.
     pub probes: Vec<Probe>,
     /// Errors of the swapped layers after conversion, transfer and recovery.
@@ -99,6 +107,7 @@ pub(super) fn run(
     config: &SwapConfig,
     original: TextEncoder,
     tokenizer: Option<Tokenizer>,
+    notes: Vec<String>,
     folder: &Path,
     device: &Device,
 ) -> Result<EncoderReport> {
@@ -112,7 +121,11 @@ pub(super) fn run(
     }
     let layers = config.layers.of(original.blocks.len())?;
     let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
-    let texts = Texts { tokenizer: plain(tokenizer.clone(), Some(config.context))?, device: device.clone() };
+    let texts = Texts {
+        tokenizer: plain(tokenizer.clone(), Some(config.context))?,
+        vocabulary: original.config().vocabulary,
+        device: device.clone(),
+    };
     let (training, held_out) = sentences(corpus, config)?;
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
     let labelled: Vec<Labelled> = config.probes.iter().map(labelled).collect::<Result<_>>()?;
@@ -128,7 +141,7 @@ pub(super) fn run(
     };
     let expected = texts.embed(&original, &held_out);
     let cosine = |model: &TextEncoder| {
-        f64::from((texts.embed(model, &held_out) * expected.clone()).sum_dim(1).mean().into_scalar::<f32>())
+        f64::from(cosines(texts.embed(model, &held_out), expected.clone()).mean().into_scalar::<f32>())
     };
     let some = texts.inputs(held_out.iter().take(BATCH).map(Vec::as_slice));
     let errors = |model: &TextEncoder| measure::layers(&original, model, &layers, &some);
@@ -182,6 +195,8 @@ pub(super) fn run(
         after_recovery_cosine,
         no_attention_cosine,
         no_attention_recovered_cosine,
+        pooling: original.pooling().to_string(),
+        notes,
         probes: probes.collect::<Result<_>>()?,
         converted: converted_errors,
         after_transfer,
@@ -220,6 +235,7 @@ fn sentences(corpus: &str, config: &SwapConfig) -> Result<(Vec<String>, Vec<Stri
 /// Texts as batches of tokens.
 struct Texts {
     tokenizer: Tokenizer,
+    vocabulary: usize,
     device: Device,
 }
 
@@ -227,6 +243,7 @@ impl Texts {
     fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
         let encode = |text: &String| {
             let tokens = self.tokenizer.encode_fast(text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
+            refuse_beyond(tokens.get_ids(), &self.tokenizer, self.vocabulary)?;
             Ok(tokens.get_ids().iter().map(|&id| id as i32).collect())
         };
         texts.iter().map(encode).collect()
@@ -264,6 +281,13 @@ impl Texts {
     }
 }
 
+/// The cosine of each row of `a` with that of `b`: `[texts, d_model]` to `[texts, 1]`.
+pub(super) fn cosines(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    let length = |x: &Tensor<2>| x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+    let lengths = length(&a) * length(&b);
+    (a * b).sum_dim(1) / lengths
+}
+
 /// Labelled texts, those to train a probe on first.
 struct Labelled {
     name: String,
@@ -278,6 +302,7 @@ fn labelled(path: &PathBuf) -> Result<Labelled> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     // Every byte is a character of Latin-1.
     let text = String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().iter().map(|&byte| byte as char).collect());
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let mut lines = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let parsed = line.split_once(' ').and_then(|(class, text)| Some((class.parse::<u8>().ok()?, text.to_string())));
@@ -387,12 +412,24 @@ mod tests {
         assert_eq!((report.probes[0].texts, report.probes[0].original), (20, 1.0));
         let page = std::fs::read_to_string(out.join("report.html")).unwrap();
         assert!(page.contains("Probes") && !page.contains("NaN"));
+        assert_eq!(report.pooling, "mean over tokens, brought to length 1");
+        assert!(page.contains(&report.pooling));
 
         let saved = TextEncoder::load(&out, &device).unwrap();
         assert_eq!(saved.config().swapped.len(), 2);
         // The tokenizer is saved as it came, not cut to the context of this conversion.
         let tokenizer = Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
         assert!(tokenizer.encode("the old fox ".repeat(20), true).unwrap().len() > 16);
+        // A token that was added beyond the model's is no fault until a text has it.
+        let mut tokenizer = tokenizer;
+        let vocabulary = tokenizer.get_vocab_size(true);
+        tokenizer.add_special_tokens([tokenizers::AddedToken::from("<pad>", true)]).unwrap();
+        let texts = Texts { tokenizer, vocabulary, device: device.clone() };
+        texts.encode(&["the old fox".into()]).unwrap();
+        let fault = texts.encode(&["the <pad> fox".into()]).unwrap_err().to_string();
+        assert!(fault.contains("<pad>"), "{fault}");
+        std::fs::write(&probe, format!("{BYTE_ORDER_MARK}{}", "1 a bird\n".repeat(5))).unwrap();
+        assert_eq!(labelled(&probe).unwrap().classes, [1; 5]);
         std::fs::write(&probe, "no class here\n").unwrap();
         let fault = labelled(&probe).err().unwrap().to_string();
         assert!(fault.contains("line 1"), "{fault}");

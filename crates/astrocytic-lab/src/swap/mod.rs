@@ -118,6 +118,9 @@ pub struct SwapReport {
     pub after_transfer: Vec<LayerError>,
     /// After recovery.
     pub after_recovery: Vec<LayerError>,
+    /// What was guessed or left out in reading the model's files.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Generation with the original.
     pub original_speed: Vec<Speed>,
     /// Generation with the converted model.
@@ -146,12 +149,12 @@ pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     keep_config(config, folder)?;
     match source {
-        Source::Decoder { model, tokenizer, begin } => {
-            let report = decoder::run(config, *model, tokenizer, begin, folder, device)?;
+        Source::Decoder { model, tokenizer, begin, notes } => {
+            let report = decoder::run(config, *model, tokenizer, begin, notes, folder, device)?;
             Ok(Report::Decoder(Box::new(report)))
         }
-        Source::Encoder { model, tokenizer } => {
-            Ok(Report::Encoder(Box::new(encoder::run(config, *model, tokenizer, folder, device)?)))
+        Source::Encoder { model, tokenizer, notes } => {
+            Ok(Report::Encoder(Box::new(encoder::run(config, *model, tokenizer, notes, folder, device)?)))
         }
     }
 }
@@ -189,6 +192,17 @@ fn plain(mut tokenizer: Tokenizer, longest: Option<usize>) -> Result<Tokenizer> 
     let cut = longest.map(|max_length| TruncationParams { max_length, ..Default::default() });
     tokenizer.with_padding(None).with_truncation(cut).map_err(|e| anyhow!("tokenizer: {e}"))?;
     Ok(tokenizer)
+}
+
+/// Refuses a text with a token that the model has no embedding of.
+fn refuse_beyond(tokens: &[u32], tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
+    match tokens.iter().find(|&&token| token as usize >= vocabulary) {
+        Some(&token) => bail!(
+            "a text has the token {:?}, {token}, which is beyond the model's {vocabulary}; take it out of the text",
+            tokenizer.id_to_token(token).unwrap_or_default()
+        ),
+        None => Ok(()),
+    }
 }
 
 fn save_tokenizer(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {

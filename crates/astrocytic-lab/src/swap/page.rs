@@ -41,6 +41,7 @@ pub(super) fn decoder(report: &SwapReport, maps: &[[Vec<f32>; 2]]) -> Result<Str
     row(&mut page, "control: original without attention there", Some(report.no_attention_loss))?;
     row(&mut page, "control: the same, recovered alike", report.no_attention_recovered_loss)?;
     writeln!(page, "</table>")?;
+    read_notes(&mut page, &report.notes)?;
     training(&mut page, config, report.parameters)?;
     layers(&mut page, config, [&report.converted, &report.after_transfer, &report.after_recovery])?;
 
@@ -99,7 +100,8 @@ pub(super) fn encoder(report: &EncoderReport, maps: &[[Vec<f32>; 2]]) -> Result<
             writeln!(page, "<tr><td>{name}</td><td>{cosine:.4}</td></tr>")?;
         }
     }
-    writeln!(page, "</table>")?;
+    writeln!(page, "</table><p class=\"note\">Embedding of a text: {}.</p>", escape(&report.pooling))?;
+    read_notes(&mut page, &report.notes)?;
     training(&mut page, config, report.parameters)?;
     if !report.probes.is_empty() {
         writeln!(
@@ -257,6 +259,14 @@ fn pictures(page: &mut String, layers: &[usize], maps: &[[Vec<f32>; 2]]) -> Resu
 fn map(weights: &[f32]) -> Result<String> {
     let values: Vec<f64> = weights.iter().copied().map(f64::from).collect();
     picture(&values, weights.len().isqrt(), CELL, Shade::Rows, "attention weights")
+}
+
+/// What was guessed or left out in reading the model's files.
+fn read_notes(page: &mut String, notes: &[String]) -> Result<()> {
+    for note in notes {
+        writeln!(page, "<p class=\"note\">Note on the model's files: {}.</p>", escape(note))?;
+    }
+    Ok(())
 }
 
 fn headline(report: &SwapReport) -> String {

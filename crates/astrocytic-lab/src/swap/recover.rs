@@ -6,11 +6,12 @@ use std::path::Path;
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
-use astrocytic_models::{Decoder, TextEncoder, mean};
+use astrocytic_models::{Decoder, TextEncoder};
 use burn::module::{Lora, ParamGroup, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{FloatDType, Tensor};
 
+use super::encoder::cosines;
 use super::model::{Inputs, Swappable};
 use super::rows::RowBatch;
 use super::stage::{self, StageConfig};
@@ -82,9 +83,10 @@ pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs:
     let padded = inputs.padded.clone().expect("encoders are given their padding");
     let expected = original.forward(inputs.tokens.clone(), &padded);
     let found = model.forward(Tensor::from_inner(inputs.tokens.clone()), &Tensor::from_inner(padded.clone()));
-    let cosine = (mean(found.clone(), &Tensor::from_inner(padded.clone()))
-        * Tensor::from_inner(mean(expected.clone(), &padded)))
-    .sum_dim(1);
+    let cosine = cosines(
+        model.pool(found.clone(), &Tensor::from_inner(padded.clone())),
+        Tensor::from_inner(original.pool(expected.clone(), &padded)),
+    );
     let kept = padded.bool_not().cast(FloatDType::from(expected.dtype())).unsqueeze_dim::<3>(2);
     let size = (expected.clone().square() * kept.clone()).sum();
     let error = ((found - Tensor::from_inner(expected)).square() * Tensor::from_inner(kept)).sum();

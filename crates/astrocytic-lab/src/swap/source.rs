@@ -17,9 +17,11 @@ pub(crate) enum Source {
         tokenizer: Option<Tokenizer>,
         /// The token that texts begin with.
         begin: Option<u32>,
+        /// What was guessed or left out in reading it.
+        notes: Vec<String>,
     },
     /// It embeds texts.
-    Encoder { model: Box<TextEncoder>, tokenizer: Option<Tokenizer> },
+    Encoder { model: Box<TextEncoder>, tokenizer: Option<Tokenizer>, notes: Vec<String> },
 }
 
 /// Opens it: a file or folder, or the name of a model that is fetched.
@@ -38,19 +40,25 @@ pub(crate) fn open(path: &Path, device: &Device) -> Result<Source> {
         let begin = Some(tokenizer.end_id());
         let tokenizer = Some(tokenizer.into_inner());
         return Ok(match kind {
-            Saved::Decoder => Source::Decoder { model: Box::new(load(path, device)?), tokenizer, begin },
-            Saved::Encoder => Source::Encoder { model: Box::new(TextEncoder::load(path, device)?), tokenizer },
+            Saved::Decoder => {
+                Source::Decoder { model: Box::new(load(path, device)?), tokenizer, begin, notes: Vec::new() }
+            }
+            Saved::Encoder => {
+                Source::Encoder { model: Box::new(TextEncoder::load(path, device)?), tokenizer, notes: Vec::new() }
+            }
         });
     }
     let source = pretrained::open(path)?;
+    let notes = source.notes.clone();
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
     let tokenizer = source.tokenizer.clone();
     let begin = match &source.config {
         PretrainedConfig::Llama(config) => config.bos,
         PretrainedConfig::Gpt2(config) => config.bos,
         _ => {
             let model = Box::new(TextEncoder::from_pretrained(source, device)?);
-            return Ok(Source::Encoder { model, tokenizer });
+            return Ok(Source::Encoder { model, tokenizer, notes });
         }
     };
-    Ok(Source::Decoder { model: Box::new(Decoder::from_pretrained(source, device)?), tokenizer, begin })
+    Ok(Source::Decoder { model: Box::new(Decoder::from_pretrained(source, device)?), tokenizer, begin, notes })
 }

@@ -1,5 +1,8 @@
 //! Byte-pair encoding over bytes, as GPT-2's: tokens, and merges in their order.
 
+use std::collections::HashMap;
+
+use tokenizers::decoders;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -7,7 +10,8 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
-use super::pieces::{Ends, Piece, add_special, numbers, owned};
+use super::pieces::{Ends, Piece, add_special, numbers, owned, unmark};
+use super::scored;
 
 /// How Llama 3 splits a text.
 const LLAMA_3: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|\
@@ -25,9 +29,9 @@ pub(super) enum Splitting {
 impl Splitting {
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {
-            "gpt-2" | "gpt2" => Some(Self::Gpt2),
-            "smollm" => Some(Self::Digits),
-            "llama-bpe" | "llama3" | "llama-v3" => Some(Self::Llama3),
+            "gpt-2" | "gpt2" | "phi-2" | "olmo" | "mpt" | "jina-en" | "jina-es" | "jina-de" => Some(Self::Gpt2),
+            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => Some(Self::Digits),
+            "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" | "dbrx" | "falcon3" => Some(Self::Llama3),
             _ => None,
         }
     }
@@ -47,14 +51,42 @@ impl Splitting {
     }
 }
 
-/// The tokenizer of `pieces` and of `merges`, each two tokens with a space between.
+/// The text of a token that is not UTF-8: a character for each byte.
+pub(super) fn text_of(bytes: &[u8], _: usize) -> String {
+    let printed = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..);
+    let character = |&byte: &u8| match printed(byte) {
+        true => char::from(byte),
+        // The others follow from 256 on.
+        false => char::from_u32(256 + (0..byte).filter(|&other| !printed(other)).count() as u32).unwrap_or_default(),
+    };
+    bytes.iter().map(character).collect()
+}
+
+/// The tokenizer of `pieces` and of `merges`, each two tokens with a space between; without them by the pieces' scores.
 pub(super) fn tokenizer(
     pieces: &[Piece],
-    merges: &[&str],
+    merges: Option<&[&str]>,
     splitting: Splitting,
     ends: Ends,
 ) -> Result<Tokenizer, String> {
     let numbers = numbers(pieces)?;
+    let pairs = match merges {
+        Some(merges) => pairs(merges, &numbers)?,
+        None => scored::merges(pieces, &numbers)?,
+    };
+    let model = BPE::builder().vocab_and_merges(owned(&numbers), pairs).ignore_merges(splitting == Splitting::Llama3);
+    let mut tokenizer = Tokenizer::new(model.build().map_err(|e| e.to_string())?);
+    tokenizer.with_pre_tokenizer(Some(splitting.pre_tokenizer().map_err(|e| e.to_string())?));
+    let bytes = ByteLevel::new(false, true, true);
+    match unmark(pieces)? {
+        None => tokenizer.with_decoder(Some(bytes)),
+        Some(unmark) => tokenizer.with_decoder(Some(decoders::sequence::Sequence::new(vec![unmark, bytes.into()]))),
+    };
+    add_special(&mut tokenizer, pieces, ends)?;
+    Ok(tokenizer)
+}
+
+fn pairs(merges: &[&str], numbers: &HashMap<&str, u32>) -> Result<Vec<(String, String)>, String> {
     let mut union = String::new();
     let mut pairs = Vec::with_capacity(merges.len());
     for &merge in merges {
@@ -68,12 +100,7 @@ pub(super) fn tokenizer(
         }
         pairs.push((left.to_owned(), right.to_owned()));
     }
-    let model = BPE::builder().vocab_and_merges(owned(&numbers), pairs).ignore_merges(splitting == Splitting::Llama3);
-    let mut tokenizer = Tokenizer::new(model.build().map_err(|e| e.to_string())?);
-    tokenizer.with_pre_tokenizer(Some(splitting.pre_tokenizer().map_err(|e| e.to_string())?));
-    tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
-    add_special(&mut tokenizer, pieces, ends)?;
-    Ok(tokenizer)
+    Ok(pairs)
 }
 
 #[cfg(test)]
@@ -93,7 +120,7 @@ mod tests {
         for (name, digits) in [("gpt-2", vec!["11", "1"]), ("smollm", vec!["1"; 3]), ("llama-bpe", vec!["11", "1"])] {
             let splitting = Splitting::from_name(name).unwrap();
             let ends = Ends { begin: None, end: Some(260) };
-            let tokenizer = tokenizer(&pieces, &merges, splitting, ends).unwrap();
+            let tokenizer = tokenizer(&pieces, Some(&merges), splitting, ends).unwrap();
             let tokens = |text: &str| tokenizer.encode(text, false).unwrap().get_tokens().to_vec();
             assert_eq!(tokens("111"), digits, "{name}");
             assert_eq!(tokens("ab ab<|end|>"), ["ab", "Ġab", "<|end|>"], "{name}");
@@ -108,11 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_are_decoded_as_bytes() {
+        let all: Vec<u8> = (0..=255).collect();
+        let alphabet: std::collections::HashSet<char> = text_of(&all, 0).chars().collect();
+        assert_eq!(alphabet, ByteLevel::alphabet().into_iter().collect());
+        assert_eq!(text_of(b" a\xFF\xAD", 0), "Ġa\u{FF}\u{143}");
+    }
+
+    #[test]
     fn merges_that_are_none_are_refused() {
         let pieces = ["a", "b", "ab"].map(|text| Piece { text, score: 0.0, kind: Kind::Normal });
         let none = Ends { begin: None, end: None };
         for merge in ["ab", "a c", "ab ab", "", " ", "a  b"] {
-            let error = tokenizer(&pieces, &[merge], Splitting::Gpt2, none).unwrap_err();
+            let error = tokenizer(&pieces, Some(&[merge]), Splitting::Gpt2, none).unwrap_err();
             assert!(error.contains("merge"), "{error}");
         }
     }

@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 
+use super::pooling::Pooling;
+
 /// The configuration of a pretrained model, by family.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PretrainedConfig {
     /// A decoder as Llama's: RMS norm before, rotary positions, gated feed-forward layers, no biases.
     Llama(LlamaConfig),
-    /// A decoder as GPT-2: layer norm before, learned positions, tied output.
+    /// A decoder as GPT-2: layer norm before, learned positions.
     Gpt2(Gpt2Config),
     /// An encoder as BERT: layer norm after, learned positions, token types.
     Bert(BertConfig),
@@ -43,7 +45,7 @@ pub struct LlamaConfig {
     pub eos: Option<u32>,
 }
 
-/// Sizes of a GPT-2 decoder. Its output is tied to the token embedding.
+/// Sizes of a GPT-2 decoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gpt2Config {
     /// Number of tokens known.
@@ -62,6 +64,8 @@ pub struct Gpt2Config {
     pub norm_epsilon: f64,
     /// Activation of the feed-forward layers.
     pub activation: Activation,
+    /// Whether the output is the token embedding, transposed; then there is no `lm_head.weight`.
+    pub tied: bool,
     /// Token that begins a text.
     pub bos: Option<u32>,
     /// Token that ends a text.
@@ -89,6 +93,8 @@ pub struct BertConfig {
     pub norm_epsilon: f64,
     /// Activation of the feed-forward layers.
     pub activation: Activation,
+    /// How the steps of a text become its embedding.
+    pub pooling: Pooling,
 }
 
 /// What follows the first layer of a feed-forward pair.
@@ -176,7 +182,7 @@ impl LlamaConfig {
 
 impl Gpt2Config {
     fn shapes(&self) -> impl Iterator<Item = (String, Vec<usize>)> + use<> {
-        let Self { vocabulary, d_model, d_hidden, layers, max_steps, .. } = *self;
+        let Self { vocabulary, d_model, d_hidden, layers, max_steps, tied, .. } = *self;
         let block = move |i| {
             let shapes: [(&str, &[usize]); 6] = [
                 ("ln_1", &[d_model]),
@@ -188,9 +194,13 @@ impl Gpt2Config {
             ];
             biased(format_args!("h.{i}."), true, &shapes)
         };
-        let embeddings = named("", &[("wte.weight", &[vocabulary, d_model]), ("wpe.weight", &[max_steps, d_model])]);
+        let matrices: [(&str, &[usize]); 3] = [
+            ("wte.weight", &[vocabulary, d_model]),
+            ("wpe.weight", &[max_steps, d_model]),
+            ("lm_head.weight", &[vocabulary, d_model]),
+        ];
         let norm = biased("", true, &[("ln_f", &[d_model])]);
-        embeddings.into_iter().chain(norm).chain((0..layers).flat_map(block))
+        named("", &matrices[..if tied { 2 } else { 3 }]).into_iter().chain(norm).chain((0..layers).flat_map(block))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Fields of a configuration that anybody may have written, each refused by name where it makes no sense.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::config::Activation;
-use super::error::PretrainedError;
+use super::error::{PretrainedError, one_line};
 
 /// More than any size of a real model; products of a few still fit.
 const MOST: u64 = 1 << 28;
@@ -14,12 +15,39 @@ const MOST: u64 = 1 << 28;
 pub(super) struct Fields<'a> {
     pub(super) path: &'a Path,
     pub(super) map: Map<String, Value>,
+    /// What was guessed or left out, for the user to know.
+    notes: RefCell<Vec<String>>,
+}
+
+/// JSON without the byte-order mark that some editors put before it.
+pub(super) fn without_mark(json: &[u8]) -> &[u8] {
+    json.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(json)
 }
 
 impl<'a> Fields<'a> {
+    pub(super) fn new(path: &'a Path, map: Map<String, Value>) -> Self {
+        Self { path, map, notes: RefCell::default() }
+    }
+
     pub(super) fn from_json(path: &'a Path, bytes: &[u8]) -> Result<Self, PretrainedError> {
-        let map = serde_json::from_slice(bytes).map_err(|e| PretrainedError::config(path, e))?;
-        Ok(Self { path, map })
+        let map = serde_json::from_slice(without_mark(bytes)).map_err(|e| PretrainedError::config(path, e))?;
+        Ok(Self::new(path, map))
+    }
+
+    pub(super) fn note(&self, note: impl std::fmt::Display) {
+        let (note, mut notes) = (one_line(note), self.notes.borrow_mut());
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    pub(super) fn into_notes(self) -> Vec<String> {
+        self.notes.into_inner()
+    }
+
+    /// The first of the names that is there; `names[0]` where none is.
+    pub(super) fn spelled<'b>(&self, names: &[&'b str]) -> &'b str {
+        names.iter().find(|name| self.get(name).is_some()).unwrap_or(&names[0])
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
@@ -65,19 +93,28 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Ok(default), |value| self.must_be(name, value.as_str(), "text"))
     }
 
-    /// A token's number, the first where there is a list of them.
-    pub(super) fn token(&self, name: &str, vocabulary: usize) -> Result<Option<u32>, PretrainedError> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        let value = value.as_array().map_or(Some(value), |list| list.first());
-        let token = value.and_then(Value::as_u64).filter(|&token| token < vocabulary as u64);
-        self.must_be(name, token.map(|token| Some(token as u32)), &format!("a token below {vocabulary}"))
+    /// A token's number, the first that the model has where there is a list of them. Nothing is computed with it, and
+    /// libraries write numbers of other models by default: one that the model does not have is none.
+    pub(super) fn token(&self, name: &str, vocabulary: usize) -> Option<u32> {
+        let value = self.get(name)?;
+        let known = |value: &Value| value.as_u64().filter(|&token| token < vocabulary as u64);
+        let token = match value {
+            Value::Array(list) => list.iter().find_map(known),
+            value => known(value),
+        };
+        if token.is_none() {
+            self.note(format!("{name} = {value} is no token of the model's {vocabulary}: ignored"));
+        }
+        token.map(|token| token as u32)
     }
 
     pub(super) fn activation_or(&self, name: &str, default: Activation) -> Result<Activation, PretrainedError> {
         let activation = match self.text_or(name, "")? {
             "" => Some(default),
-            "gelu" => Some(Activation::Gelu),
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
+            "gelu" | "gelu_python" => Some(Activation::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate" => {
+                Some(Activation::GeluTanh)
+            }
             "relu" => Some(Activation::Relu),
             "silu" | "swish" => Some(Activation::Silu),
             _ => None,

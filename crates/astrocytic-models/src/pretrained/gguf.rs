@@ -1,60 +1,126 @@
-//! GGUF files: metadata, descriptions of the tensors, then their numbers, quantised or not.
+//! GGUF files: metadata, descriptions of the tensors, then their numbers, quantised or not; in one file or several parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tokenizers::Tokenizer;
 
-use super::config::{LlamaConfig, PretrainedConfig, heads_fault};
+use super::config::PretrainedConfig;
 use super::dtype::Dtype;
 use super::error::PretrainedError;
 use super::fields::Fields;
-use super::pieces::{Ends, Kind, Piece};
 use super::reader::Reader;
-use super::{File, Pretrained, Tensors, byte_level, scored};
+use super::{File, Pretrained, Tensors, gguf_config, gguf_tokenizer};
 
 /// Most dimensions of a tensor; the format says so.
 const MOST_DIMENSIONS: u32 = 4;
 
-pub(super) fn read(file: File) -> Result<Pretrained, PretrainedError> {
-    let path = file.path.clone();
-    let header = Header::read(&file)?;
-    let fields = Fields { path: &path, map: header.values };
-    let config = llama(&fields, &header.arrays, &header.tensors)?;
-    let tokenizer = read_tokenizer(&fields, &header.arrays, config.vocabulary)?;
-    let (described, start) = (header.tensors, header.start);
-    refuse_overlaps(&path, &described)?;
+pub(super) fn read(parts: Vec<File>) -> Result<Pretrained, PretrainedError> {
+    let mut headers = parts.iter().map(Header::read).collect::<Result<Vec<_>, _>>()?;
+    let first = first(&parts, &headers)?;
+    let path = parts[first].path.clone();
+    let mut values = std::mem::take(&mut headers[first].values);
+    let arrays = &headers[first].arrays;
+    // One value for each layer is one value where they are all the same.
+    let uniform = arrays.iter().filter(|(name, _)| !name.starts_with("tokenizer."));
+    values.extend(uniform.filter_map(|(name, array)| Some((name.to_string(), array.uniform()?))));
+    let fields = Fields::new(&path, values);
+    let all = || headers.iter().flat_map(|header| &header.tensors);
+    let shape = |name: &str| all().find(|tensor| tensor.name == name).map(|tensor| &tensor.shape[..]);
+    let mut config = gguf_config::read(&fields, arrays.keys().copied(), &shape)?;
+    let tokenizer = gguf_tokenizer::read(&fields, arrays, config.vocabulary())?;
 
-    let mut tensors = Tensors::new(vec![file]);
-    for Described { name, shape, dtype, offset } in described {
-        let Some(plain) = plain_name(&name) else {
-            let reason = "not known in a llama model; the computation it belongs to is not supported";
-            return Err(PretrainedError::tensor(&path, name, reason));
-        };
-        let at = start.checked_add(offset).ok_or_else(|| PretrainedError::tensor(&path, &name, "is beyond the end"))?;
-        tensors.insert(plain.clone(), 0, at, dtype, shape)?;
-        if plain.ends_with("q_proj.weight") {
-            tensors.set_interleaved(&plain, config.heads);
-        } else if plain.ends_with("k_proj.weight") {
-            tensors.set_interleaved(&plain, config.key_heads);
+    let described: Vec<_> = headers.into_iter().map(|header| (header.start, header.tensors)).collect();
+    let mut tensors = Tensors::new(parts);
+    for (file, (start, described)) in described.into_iter().enumerate() {
+        refuse_overlaps(&tensors.file(file).path, &described)?;
+        for tensor in described {
+            insert(&mut tensors, &config, file, start, tensor)?;
         }
     }
-    Ok(Pretrained { config: PretrainedConfig::Llama(config), tensors, tokenizer, path })
+    let (tied, embedding) = match &mut config {
+        PretrainedConfig::Llama(config) => (&mut config.tied, "model.embed_tokens.weight"),
+        PretrainedConfig::Gpt2(config) => (&mut config.tied, "wte.weight"),
+        PretrainedConfig::Bert(_) => unreachable!("no architecture of GGUF that is read is BERT's"),
+    };
+    *tied = *tied || tensors.remove_copy("lm_head.weight", embedding);
+    let notes = fields.into_notes();
+    Ok(Pretrained { config, tensors, tokenizer, path, notes })
+}
+
+/// The part that has the metadata, if none is missing.
+fn first(parts: &[File], headers: &[Header]) -> Result<usize, PretrainedError> {
+    let number = |header: &Header, name: &str| header.values.get(name).and_then(Value::as_u64);
+    let count = headers.iter().filter_map(|header| number(header, "split.count")).max().unwrap_or(1);
+    if count > headers.len() as u64 {
+        let there: BTreeSet<u64> = headers.iter().filter_map(|header| number(header, "split.no")).collect();
+        let missing = (0..count).find(|number| !there.contains(number)).unwrap_or(0) + 1;
+        let path = parts.first().map_or(Path::new(""), |part| &part.path);
+        let reason = format!(
+            "is of a model in {count} parts; part {missing} is missing: put them in one folder, their names ending with \
+             -00001-of-{count:05}.gguf and so on"
+        );
+        return Err(PretrainedError::format(path, reason));
+    }
+    Ok(headers.iter().position(|header| header.values.contains_key("general.architecture")).unwrap_or(0))
+}
+
+/// Adds a tensor under its name here; one that computes nothing is left out.
+fn insert(
+    tensors: &mut Tensors,
+    config: &PretrainedConfig,
+    file: usize,
+    start: usize,
+    Described { name, shape, kind, offset }: Described,
+) -> Result<(), PretrainedError> {
+    let File { path, bytes } = tensors.file(file);
+    let fail = |reason: &str| Err(PretrainedError::tensor(path, &name, reason));
+    let Some(at) = start.checked_add(offset) else { return fail("is beyond the end") };
+    let dtype = dtype(kind);
+    let stored = dtype.and_then(|dtype| bytes.get(at..at.checked_add(dtype.bytes(&shape)?)?));
+    if gguf_config::computes_nothing(config, &name, stored) {
+        return Ok(());
+    }
+    let Some(plain) = gguf_config::plain_name(config, &name) else {
+        return fail("not known in a model of this architecture; the computation it belongs to is not supported");
+    };
+    let Some(dtype) = dtype else {
+        let kind = type_name(kind).map_or_else(|| kind.to_string(), String::from);
+        return fail(&format!(
+            "its type, {kind}, is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL and \
+             IQ4_XS are"
+        ));
+    };
+    tensors.insert(plain.clone(), file, at, dtype, shape)?;
+    match config {
+        PretrainedConfig::Llama(config) if plain.ends_with("q_proj.weight") => {
+            tensors.set_interleaved(&plain, config.heads);
+        }
+        PretrainedConfig::Llama(config) if plain.ends_with("k_proj.weight") => {
+            tensors.set_interleaved(&plain, config.key_heads);
+        }
+        // Here the matrices of its blocks are [out, in].
+        PretrainedConfig::Gpt2(_) if plain.starts_with("h.") => tensors.set_transposed(&plain),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What stands before the numbers.
 struct Header<'a> {
     values: Map<String, Value>,
-    arrays: BTreeMap<&'a str, Array<'a>>,
+    arrays: Arrays<'a>,
     tensors: Vec<Described>,
     /// Byte at which the numbers start.
     start: usize,
 }
 
+/// Arrays by their names.
+pub(super) type Arrays<'a> = BTreeMap<&'a str, Array<'a>>;
+
 /// An array as it is stored.
 #[derive(Clone, Copy)]
-struct Array<'a> {
+pub(super) struct Array<'a> {
     kind: u32,
     count: usize,
     bytes: &'a [u8],
@@ -64,7 +130,8 @@ struct Array<'a> {
 struct Described {
     name: String,
     shape: Vec<usize>,
-    dtype: Dtype,
+    /// The number of its type.
+    kind: u32,
     /// From the start of the numbers.
     offset: usize,
 }
@@ -133,6 +200,7 @@ fn string<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     reader.bytes(length)
 }
 
+const UINT32: u32 = 4;
 const INT32: u32 = 5;
 const FLOAT32: u32 = 6;
 const STRING: u32 = 8;
@@ -191,16 +259,28 @@ impl<'a> Array<'a> {
         Ok(Self { kind, count, bytes })
     }
 
-    /// The strings; there is not one more than the bytes hold.
-    fn strings(&self) -> Option<Vec<&'a str>> {
+    /// The strings' bytes; there is not one more than the bytes hold.
+    pub(super) fn strings(&self) -> Option<Vec<&'a [u8]>> {
         let mut reader = Reader::new(self.bytes);
-        let mut next = || str::from_utf8(string(&mut reader)?).ok();
-        (self.kind == STRING).then(|| (0..self.count).map(|_| next()).collect())?
+        (self.kind == STRING).then(|| (0..self.count).map(|_| string(&mut reader)).collect())?
     }
 
-    /// Four bytes each, of the kind given.
-    fn words(&self, kind: u32) -> Option<Vec<[u8; 4]>> {
-        (self.kind == kind).then(|| self.bytes.as_chunks().0.to_vec())
+    pub(super) fn floats(&self) -> Option<Vec<f32>> {
+        let floats = self.bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        (self.kind == FLOAT32).then(|| floats.collect())
+    }
+
+    pub(super) fn integers(&self) -> Option<Vec<i32>> {
+        let integers = self.bytes.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes));
+        matches!(self.kind, INT32 | UINT32).then(|| integers.collect())
+    }
+
+    /// The number that all its numbers are.
+    fn uniform(&self) -> Option<Value> {
+        let width = width(self.kind)?;
+        let first = self.bytes.get(..width)?;
+        let same = self.bytes.chunks_exact(width).all(|number| number == first);
+        same.then(|| scalar(&mut Reader::new(first), self.kind).ok())?
     }
 }
 
@@ -218,42 +298,51 @@ impl Described {
         let shape: Option<Vec<usize>> = (0..dimensions).map(|_| reader.length()).collect();
         let Some((mut shape, (kind, offset))) = shape.zip(reader.u32().zip(reader.length())) else { return Ok(None) };
         shape.reverse();
-        let dtype = match kind {
-            0 => Dtype::F32,
-            1 => Dtype::F16,
-            2 => Dtype::Q4_0,
-            3 => Dtype::Q4_1,
-            8 => Dtype::Q8_0,
-            28 => Dtype::F64,
-            30 => Dtype::BF16,
-            _ => {
-                let kind = type_name(kind).map_or_else(|| kind.to_string(), String::from);
-                let reason = format!("its type, {kind}, is not supported; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are");
-                return Err(PretrainedError::tensor(path, name, reason));
-            }
-        };
-        Ok(Some(Self { name, shape, dtype, offset }))
+        Ok(Some(Self { name, shape, kind, offset }))
     }
 }
 
-/// Names of the commonest types that are not supported.
+fn dtype(kind: u32) -> Option<Dtype> {
+    Some(match kind {
+        0 => Dtype::F32,
+        1 => Dtype::F16,
+        2 => Dtype::Q4_0,
+        3 => Dtype::Q4_1,
+        6 => Dtype::Q5_0,
+        7 => Dtype::Q5_1,
+        8 => Dtype::Q8_0,
+        10 => Dtype::Q2_K,
+        11 => Dtype::Q3_K,
+        12 => Dtype::Q4_K,
+        13 => Dtype::Q5_K,
+        14 => Dtype::Q6_K,
+        20 => Dtype::IQ4_NL,
+        23 => Dtype::IQ4_XS,
+        28 => Dtype::F64,
+        30 => Dtype::BF16,
+        _ => return None,
+    })
+}
+
+/// Names of the types that are not supported.
 fn type_name(kind: u32) -> Option<&'static str> {
     Some(match kind {
-        6 => "Q5_0",
-        7 => "Q5_1",
         9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        12 => "Q4_K",
-        13 => "Q5_K",
-        14 => "Q6_K",
         15 => "Q8_K",
-        20 => "IQ4_NL",
-        23 => "IQ4_XS",
+        16 => "IQ2_XXS",
+        17 => "IQ2_XS",
+        18 => "IQ3_XXS",
+        19 => "IQ1_S",
+        21 => "IQ3_S",
+        22 => "IQ2_S",
         24 => "I8",
         25 => "I16",
         26 => "I32",
         27 => "I64",
+        29 => "IQ1_M",
+        34 => "TQ1_0",
+        35 => "TQ2_0",
+        39 => "MXFP4",
         _ => return None,
     })
 }
@@ -261,7 +350,9 @@ fn type_name(kind: u32) -> Option<&'static str> {
 /// Tensors that share bytes could ask for far more memory than the file has.
 fn refuse_overlaps(path: &Path, tensors: &[Described]) -> Result<(), PretrainedError> {
     let mut ranges: Vec<(usize, usize, &str)> = Vec::with_capacity(tensors.len());
-    for Described { name, shape, dtype, offset } in tensors {
+    for Described { name, shape, kind, offset } in tensors {
+        // What is of no type that is read is refused, or not read.
+        let Some(dtype) = dtype(*kind) else { continue };
         let end = dtype.bytes(shape).and_then(|size| offset.checked_add(size));
         let Some(end) = end else {
             let reason = format!("shape {shape:?} is no whole number of blocks of {dtype:?}, or too large");
@@ -274,181 +365,6 @@ fn refuse_overlaps(path: &Path, tensors: &[Described]) -> Result<(), PretrainedE
         Some(pair) => Err(PretrainedError::tensor(path, pair[1].2, format!("shares bytes with {}", pair[0].2))),
         None => Ok(()),
     }
-}
-
-/// Hugging Face's name of a tensor of a llama model.
-fn plain_name(name: &str) -> Option<String> {
-    let plain = match name {
-        "token_embd.weight" => "model.embed_tokens.weight",
-        "output_norm.weight" => "model.norm.weight",
-        "output.weight" => "lm_head.weight",
-        _ => {
-            let (layer, kind) = name.strip_prefix("blk.")?.split_once('.')?;
-            let layer: usize = layer.parse().ok()?;
-            let kind = match kind {
-                "attn_norm.weight" => "input_layernorm",
-                "attn_q.weight" => "self_attn.q_proj",
-                "attn_k.weight" => "self_attn.k_proj",
-                "attn_v.weight" => "self_attn.v_proj",
-                "attn_output.weight" => "self_attn.o_proj",
-                "ffn_norm.weight" => "post_attention_layernorm",
-                "ffn_gate.weight" => "mlp.gate_proj",
-                "ffn_up.weight" => "mlp.up_proj",
-                "ffn_down.weight" => "mlp.down_proj",
-                _ => return None,
-            };
-            return Some(format!("model.layers.{layer}.{kind}.weight"));
-        }
-    };
-    Some(plain.into())
-}
-
-fn llama(
-    fields: &Fields,
-    arrays: &BTreeMap<&str, Array>,
-    tensors: &[Described],
-) -> Result<LlamaConfig, PretrainedError> {
-    match fields.text_or("general.architecture", "")? {
-        "llama" => {}
-        other => {
-            let reason = format!("general.architecture = {other:?} is not supported; only \"llama\" is");
-            return Err(fields.error(reason));
-        }
-    }
-    let (d_model, heads) = (fields.size("llama.embedding_length")?, fields.size("llama.attention.head_count")?);
-    let key_heads = fields.size_or("llama.attention.head_count_kv", heads)?;
-    if let Some(fault) = heads_fault(d_model, heads, key_heads, true) {
-        return Err(fields.error(fault));
-    }
-    let d_head = d_model / heads;
-    // The tokens are as many as the embedding has rows, if the metadata does not say.
-    let embedding = tensors.iter().find(|tensor| tensor.name == "token_embd.weight");
-    let rows = embedding.and_then(|embedding| embedding.shape.first()).copied();
-    let rows = rows.ok_or_else(|| PretrainedError::tensor(fields.path, "token_embd.weight", "is missing"))?;
-    let vocabulary = fields.size_or("llama.vocab_size", rows)?;
-    let config = LlamaConfig {
-        vocabulary,
-        d_model,
-        d_hidden: fields.size("llama.feed_forward_length")?,
-        layers: fields.size("llama.block_count")?,
-        heads,
-        key_heads,
-        max_steps: fields.size("llama.context_length")?,
-        norm_epsilon: fields.number("llama.attention.layer_norm_rms_epsilon")?,
-        rotary_theta: fields.number_or("llama.rope.freq_base", 10_000.0)?,
-        tied: tensors.iter().all(|tensor| tensor.name != "output.weight"),
-        bos: fields.token("tokenizer.ggml.bos_token_id", vocabulary)?,
-        eos: fields.token("tokenizer.ggml.eos_token_id", vocabulary)?,
-    };
-    // What is left of the architecture's metadata must be known to change nothing.
-    let read = [
-        "embedding_length",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "vocab_size",
-        "feed_forward_length",
-        "block_count",
-        "context_length",
-        "attention.layer_norm_rms_epsilon",
-        "rope.freq_base",
-    ];
-    for name in fields.map.keys() {
-        let Some(short) = name.strip_prefix("llama.") else { continue };
-        match short {
-            _ if read.contains(&short) => {}
-            "rope.dimension_count" | "attention.key_length" | "attention.value_length" => fields.only(name, d_head)?,
-            "rope.scaling.type" => fields.only(name, "none")?,
-            "rope.scaling.factor" | "rope.scale_linear" => fields.only(name, 1)?,
-            "expert_count" | "expert_used_count" | "attention.sliding_window" => fields.only(name, 0)?,
-            "attention.causal" => fields.only(name, true)?,
-            "use_parallel_residual" => fields.only(name, false)?,
-            "tensor_data_layout" => fields.only(name, "Meta AI original pth")?,
-            _ => fields.absent(name)?,
-        }
-    }
-    match arrays.keys().find(|name| name.starts_with("llama.")) {
-        Some(name) => Err(fields.error(format!("{name} as an array is not supported; one value for all layers is"))),
-        None => Ok(config),
-    }
-}
-
-fn read_tokenizer(
-    fields: &Fields,
-    arrays: &BTreeMap<&str, Array>,
-    vocabulary: usize,
-) -> Result<Option<Tokenizer>, PretrainedError> {
-    let fail = |reason: String| PretrainedError::tokenizer(fields.path, reason);
-    let model = match fields.text_or("tokenizer.ggml.model", "no_vocab")? {
-        "no_vocab" | "none" => return Ok(None),
-        model => model,
-    };
-    let malformed = |name: &str| fail(format!("{name} is missing or not an array of what it should hold"));
-    let strings = |name: &str| arrays.get(name).and_then(Array::strings).ok_or_else(|| malformed(name));
-    let words = |name: &str, kind: u32| match arrays.get(name) {
-        Some(array) => array.words(kind).map(Some).ok_or_else(|| malformed(name)),
-        None => Ok(None),
-    };
-    let tokens = strings("tokenizer.ggml.tokens")?;
-    if tokens.len() != vocabulary {
-        return Err(fail(format!("has {} tokens, the model {vocabulary}", tokens.len())));
-    }
-    let scores = words("tokenizer.ggml.scores", FLOAT32)?;
-    let kinds = words("tokenizer.ggml.token_type", INT32)?;
-    for (name, list) in [("tokenizer.ggml.scores", &scores), ("tokenizer.ggml.token_type", &kinds)] {
-        if let Some(list) = list.as_ref().filter(|list| list.len() != tokens.len()) {
-            return Err(fail(format!("{name} has {} numbers for {} tokens", list.len(), tokens.len())));
-        }
-    }
-    let number = |name: &str| fields.token(name, vocabulary);
-    let (begin, end) = (number("tokenizer.ggml.bos_token_id")?, number("tokenizer.ggml.eos_token_id")?);
-    let unknown = number("tokenizer.ggml.unknown_token_id")?;
-    let piece = |at: usize| {
-        let kind = match kinds.as_ref().map(|kinds| i32::from_le_bytes(kinds[at])) {
-            Some(1) => Kind::Normal,
-            Some(2) => Kind::Unknown,
-            Some(3) => Kind::Control,
-            Some(4) => Kind::UserDefined,
-            Some(5) => Kind::Unused,
-            Some(6) => Kind::Byte,
-            Some(other) => return Err(fail(format!("token {at} is of kind {other}, which is not known"))),
-            None => Kind::Normal,
-        };
-        // Ends are special whatever the list says of them.
-        let at_number = Some(at as u32);
-        let kind = match kind {
-            _ if at_number == begin || at_number == end => Kind::Control,
-            Kind::Normal if at_number == unknown => Kind::Unknown,
-            kind => kind,
-        };
-        let score = scores.as_ref().map_or(0.0, |scores| f32::from_le_bytes(scores[at]));
-        Ok(Piece { text: tokens[at], score, kind })
-    };
-    let pieces: Vec<Piece> = (0..tokens.len()).map(piece).collect::<Result<_, _>>()?;
-    let ends = |begins: bool| -> Result<Ends, PretrainedError> {
-        let begins = fields.flag_or("tokenizer.ggml.add_bos_token", begins)?;
-        let ends = fields.flag_or("tokenizer.ggml.add_eos_token", false)?;
-        Ok(Ends { begin: begin.filter(|_| begins), end: end.filter(|_| ends) })
-    };
-    let built = match model {
-        "llama" => {
-            if scores.is_none() {
-                return Err(malformed("tokenizer.ggml.scores"));
-            }
-            let prefix = fields.flag_or("tokenizer.ggml.add_space_prefix", true)?;
-            scored::tokenizer(&pieces, "▁", prefix, ends(true)?)
-        }
-        "gpt2" => {
-            let name = fields.text_or("tokenizer.ggml.pre", "")?;
-            let Some(splitting) = byte_level::Splitting::from_name(name) else {
-                let reason = format!("tokenizer.ggml.pre = {name:?} is not supported; gpt-2, smollm and llama-bpe are");
-                return Err(fail(reason));
-            };
-            let merges = strings("tokenizer.ggml.merges")?;
-            byte_level::tokenizer(&pieces, &merges, splitting, ends(splitting == byte_level::Splitting::Llama3)?)
-        }
-        other => Err(format!("tokenizer.ggml.model = {other:?} is not supported; gpt2 and llama are")),
-    };
-    built.map(Some).map_err(fail)
 }
 
 #[cfg(test)]
@@ -487,10 +403,10 @@ mod tests {
     }
 
     #[test]
-    fn names() {
-        assert_eq!(plain_name("blk.12.ffn_gate.weight").unwrap(), "model.layers.12.mlp.gate_proj.weight");
-        for unknown in ["blk.0.attn_q.bias", "rope_freqs.weight", "blk..attn_q.weight", "blk.1", "output"] {
-            assert_eq!(plain_name(unknown), None);
-        }
+    fn an_array_of_one_number_is_that_number() {
+        let array = |bytes: &[u8]| Array { kind: UINT32, count: bytes.len() / 4, bytes }.uniform();
+        assert_eq!(array(&[[3, 0, 0, 0]; 4].concat()), Some(3.into()));
+        assert_eq!(array(&[3, 0, 0, 0, 4, 0, 0, 0]), None);
+        assert_eq!(array(&[]), None);
     }
 }

@@ -2,47 +2,72 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
 use super::dtype::Dtype;
 use super::error::PretrainedError;
-use super::fields::Fields;
+use super::fields::{Fields, without_mark};
+use super::names::{Names, Role};
+use super::pooling::{self, Pooling};
 use super::reader::Reader;
 use super::{File, Pretrained, Tensors};
 
-pub(super) fn read(config: File, weights: Vec<File>, tokenizer: Option<File>) -> Result<Pretrained, PretrainedError> {
+/// Unused tensors that a note names; there may be thousands.
+const MOST_NAMED: usize = 3;
+
+pub(super) fn read(
+    config: File,
+    weights: Vec<File>,
+    tokenizer: Option<File>,
+    sentence: Vec<File>,
+) -> Result<Pretrained, PretrainedError> {
     let path = weights.first().unwrap_or(&config).path.clone();
     let fields = Fields::from_json(&config.path, &config.bytes)?;
-    let config = family(&fields)?;
+    let mut config = family(&fields)?;
+    if let PretrainedConfig::Bert(config) = &mut config {
+        config.pooling = pooling::read(&sentence)?;
+    }
     let mut tensors = Tensors::new(weights);
-    for file in 0..tensors.files() {
-        insert_all(&mut tensors, file, &config)?;
-    }
-    // A tied output may be stored all the same.
-    let tied_to = match &config {
-        PretrainedConfig::Llama(config) => config.tied.then_some("model.embed_tokens.weight"),
-        PretrainedConfig::Gpt2(_) => Some("wte.weight"),
-        PretrainedConfig::Bert(_) => None,
-    };
-    if let Some(embedding) = tied_to
-        && tensors.contains("lm_head.weight")
-        && !tensors.remove_copy("lm_head.weight", embedding)
-    {
-        let reason = format!("is not {embedding}, to which the configuration ties it; no other output is supported");
-        return Err(PretrainedError::tensor(&path, "lm_head.weight", reason));
-    }
+    insert_all(&mut tensors, &config, &fields)?;
+    output(&mut config, &mut tensors, &fields)?;
     let tokenizer = tokenizer.map(|file| read_tokenizer(&file)).transpose()?;
-    Ok(Pretrained { config, tensors, tokenizer, path })
+    Ok(Pretrained { config, tensors, tokenizer, path, notes: fields.into_notes() })
+}
+
+/// Which tensor the output is. One that is tied may be stored all the same; the newest library uses it where it is another
+/// than the embedding.
+fn output(config: &mut PretrainedConfig, tensors: &mut Tensors, fields: &Fields) -> Result<(), PretrainedError> {
+    const OUTPUT: &str = "lm_head.weight";
+    let (tied, embedding) = match config {
+        PretrainedConfig::Llama(config) => (&mut config.tied, "model.embed_tokens.weight"),
+        PretrainedConfig::Gpt2(config) => (&mut config.tied, "wte.weight"),
+        PretrainedConfig::Bert(_) => return Ok(()),
+    };
+    match (*tied, tensors.contains(OUTPUT)) {
+        (true, true) if !tensors.remove_copy(OUTPUT, embedding) => {
+            *tied = false;
+            fields.note(format_args!(
+                "{OUTPUT} is not {embedding}, to which the configuration ties it: the output is {OUTPUT}"
+            ));
+        }
+        (false, false) => {
+            let reason = "is missing and not tied to the embedding: a model without an output cannot predict; save it \
+                          from its class for causal language modelling";
+            return Err(PretrainedError::tensor(fields.path, OUTPUT, reason));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn family(fields: &Fields) -> Result<PretrainedConfig, PretrainedError> {
     fields.absent("quantization_config")?;
     fields.only("add_cross_attention", false)?;
-    match fields.text_or("model_type", "")? {
-        "llama" | "mistral" => llama(fields).map(PretrainedConfig::Llama),
+    match &model_type(fields)?[..] {
+        kind @ ("llama" | "mistral") => llama(fields, kind).map(PretrainedConfig::Llama),
         "gpt2" => gpt2(fields).map(PretrainedConfig::Gpt2),
         "bert" => bert(fields).map(PretrainedConfig::Bert),
         "" => Err(fields.error("model_type is missing; it must be llama, mistral, gpt2 or bert")),
@@ -51,6 +76,25 @@ fn family(fields: &Fields) -> Result<PretrainedConfig, PretrainedError> {
                 .error(format!("model_type = {other:?} is not supported; only llama, mistral, gpt2 and bert are")))
         }
     }
+}
+
+/// The family: by its field, by the class that the model was saved from, or by a field that only one of them has.
+fn model_type(fields: &Fields) -> Result<String, PretrainedError> {
+    let named = fields.text_or("model_type", "")?;
+    if !named.is_empty() {
+        return Ok(named.into());
+    }
+    let class = fields.get("architectures").and_then(|classes| classes[0].as_str());
+    if let Some(class) = class {
+        let end = ["For", "Model", "LMHead", "DoubleHeads"].iter().filter_map(|part| class.find(part)).min();
+        return Ok(class[..end.unwrap_or(class.len())].to_lowercase());
+    }
+    let only = [("rms_norm_eps", "llama"), ("n_embd", "gpt2"), ("type_vocab_size", "bert")];
+    let Some((field, kind)) = only.into_iter().find(|(field, _)| fields.get(field).is_some()) else {
+        return Ok(String::new());
+    };
+    fields.note(format_args!("model_type is missing: taken for {kind}, because there is {field}"));
+    Ok(kind.into())
 }
 
 fn check_heads(
@@ -63,25 +107,24 @@ fn check_heads(
     heads_fault(d_model, heads, key_heads, rotary).map_or(Ok(()), |fault| Err(fields.error(fault)))
 }
 
-fn llama(fields: &Fields) -> Result<LlamaConfig, PretrainedError> {
+/// Names of the number of positions, the newest first.
+const POSITIONS: [&str; 6] =
+    ["max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length"];
+
+fn llama(fields: &Fields, kind: &str) -> Result<LlamaConfig, PretrainedError> {
     let (vocabulary, d_model) = (fields.size("vocab_size")?, fields.size("hidden_size")?);
     let heads = fields.size("num_attention_heads")?;
-    let key_heads = fields.size_or("num_key_value_heads", heads)?;
+    let key_heads = fields.size_or("num_key_value_heads", if kind == "mistral" { 8 } else { heads })?;
     check_heads(fields, d_model, heads, key_heads, true)?;
     fields.only("head_dim", d_model / heads)?;
     fields.only("attention_bias", false)?;
     fields.only("mlp_bias", false)?;
     fields.only("partial_rotary_factor", 1)?;
-    fields.only("use_sliding_window", false)?;
-    if fields.get("use_sliding_window").is_none() {
-        fields.absent("sliding_window")?;
-    }
-    if let Some(Value::Array(types)) = fields.get("layer_types")
-        && let Some(other) = types.iter().find(|&kind| kind != "full_attention")
+    // Rotary positions have no end; this is what the model was trained for.
+    let max_steps = fields.size(fields.spelled(&POSITIONS)).unwrap_or(2048);
+    window(fields, kind, max_steps)?;
+    if fields.activation_or(fields.spelled(&["hidden_act", "hidden_activation"]), Activation::Silu)? != Activation::Silu
     {
-        return Err(fields.error(format!("layer_types with {other} is not supported; only \"full_attention\" is")));
-    }
-    if fields.activation_or("hidden_act", Activation::Silu)? != Activation::Silu {
         return Err(fields.error("hidden_act must be silu; no other is supported"));
     }
     Ok(LlamaConfig {
@@ -91,59 +134,106 @@ fn llama(fields: &Fields) -> Result<LlamaConfig, PretrainedError> {
         layers: fields.size("num_hidden_layers")?,
         heads,
         key_heads,
-        max_steps: fields.size("max_position_embeddings")?,
-        norm_epsilon: fields.number_or("rms_norm_eps", 1e-6)?,
+        max_steps,
+        norm_epsilon: fields.number_or(fields.spelled(&["rms_norm_eps", "layer_norm_eps", "norm_eps"]), 1e-6)?,
         rotary_theta: rotary_theta(fields)?,
         tied: fields.flag_or("tie_word_embeddings", false)?,
-        bos: fields.token("bos_token_id", vocabulary)?,
-        eos: fields.token("eos_token_id", vocabulary)?,
+        bos: fields.token("bos_token_id", vocabulary),
+        eos: fields.token("eos_token_id", vocabulary),
     })
 }
 
-/// θ, which stands alone or, in newer files, among `rope_parameters`; no scaling of it is supported.
+/// Refuses a window of attention that is shorter than the texts.
+fn window(fields: &Fields, kind: &str, max_steps: usize) -> Result<(), PretrainedError> {
+    if fields.get("use_sliding_window") == Some(&Value::Bool(false)) {
+        return Ok(());
+    }
+    if let Some(Value::Array(types)) = fields.get("layer_types")
+        && let Some(other) = types.iter().find(|&kind| kind != "full_attention")
+    {
+        return Err(fields.error(format!("layer_types with {other} is not supported; only \"full_attention\" is")));
+    }
+    let Some(window) = fields.get("sliding_window") else { return Ok(()) };
+    if kind == "llama" && fields.get("use_sliding_window").is_none() {
+        fields.note(format_args!("sliding_window = {window} is no field of Llama: ignored"));
+        return Ok(());
+    }
+    if window.as_u64().is_some_and(|window| window >= max_steps as u64) {
+        return Ok(());
+    }
+    Err(fields.error(format!("sliding_window = {window} is not supported; attention to all {max_steps} steps is")))
+}
+
+/// θ, which stands alone or, in newer files, among `rope_parameters`; only a scaling that changes nothing is supported.
 fn rotary_theta(fields: &Fields) -> Result<f64, PretrainedError> {
     let mut theta = fields.number_or("rope_theta", 10_000.0)?;
     for name in ["rope_scaling", "rope_parameters"] {
         let Some(value) = fields.get(name) else { continue };
         let Value::Object(map) = value else { return Err(fields.error(format!("{name} = {value} must be an object"))) };
-        let within = Fields { path: fields.path, map: map.clone() };
-        for key in map.keys() {
-            match key.as_str() {
-                "rope_theta" => theta = within.number_or(key, theta)?,
-                "rope_type" | "type" if within.get(key).is_none_or(|kind| kind == "default") => {}
-                "partial_rotary_factor" => within.only(key, 1)?,
-                _ => {
-                    let reason =
-                        format!("{name}.{key} = {} is not supported; only plain rotary positions are", map[key]);
-                    return Err(fields.error(reason));
-                }
+        let within = Fields::new(fields.path, map.clone());
+        theta = within.number_or("rope_theta", theta)?;
+        within.only("partial_rotary_factor", 1)?;
+        let kind = within.get(within.spelled(&["rope_type", "type"]));
+        if kind.is_some_and(|kind| kind == "default") {
+            // Nothing else is read then.
+            continue;
+        }
+        let known = |key: &str| matches!(key, "rope_theta" | "rope_type" | "type" | "partial_rotary_factor");
+        let scaled = map.iter().find(|(key, value)| !known(key) && !value.is_null());
+        let neutral = match kind.map(Value::as_str) {
+            None => scaled.is_none() || is_one(within.get("factor")),
+            // A factor of 1 leaves every wavelength as it is.
+            Some(Some("linear" | "llama3")) => is_one(within.get("factor")),
+            // Here the factor is another where the original steps are given.
+            Some(Some("yarn")) => {
+                is_one(within.get("factor"))
+                    && within.get("attention_factor").is_none_or(|value| is_one(Some(value)))
+                    && within.get("original_max_position_embeddings").is_none()
             }
+            Some(_) => false,
+        };
+        if !neutral {
+            let (key, value) = match kind {
+                Some(kind) => (within.spelled(&["rope_type", "type"]), kind),
+                None => scaled.map_or(("", value), |(key, value)| (key.as_str(), value)),
+            };
+            return Err(
+                fields.error(format!("{name}.{key} = {value} is not supported; only plain rotary positions are"))
+            );
         }
     }
     Ok(theta)
 }
 
+fn is_one(value: Option<&Value>) -> bool {
+    value.and_then(Value::as_f64) == Some(1.0)
+}
+
 fn gpt2(fields: &Fields) -> Result<Gpt2Config, PretrainedError> {
-    let (vocabulary, d_model, heads) = (fields.size("vocab_size")?, fields.size("n_embd")?, fields.size("n_head")?);
+    let size = |names: &[&str]| fields.size(fields.spelled(names));
+    let (vocabulary, d_model) = (fields.size("vocab_size")?, size(&["n_embd", "hidden_size"])?);
+    let heads = size(&["n_head", "num_attention_heads"])?;
     check_heads(fields, d_model, heads, heads, false)?;
     fields.only("scale_attn_weights", true)?;
     fields.only("scale_attn_by_inverse_layer_idx", false)?;
-    fields.only("tie_word_embeddings", true)?;
     Ok(Gpt2Config {
         vocabulary,
         d_model,
-        d_hidden: fields.size_or("n_inner", 4 * d_model)?,
-        layers: fields.size("n_layer")?,
+        d_hidden: fields.size_or(fields.spelled(&["n_inner", "intermediate_size"]), 4 * d_model)?,
+        layers: size(&["n_layer", "num_hidden_layers"])?,
         heads,
-        max_steps: fields.size("n_positions")?,
-        norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
-        activation: fields.activation_or("activation_function", Activation::GeluTanh)?,
-        bos: fields.token("bos_token_id", vocabulary)?,
-        eos: fields.token("eos_token_id", vocabulary)?,
+        max_steps: size(&["n_positions", "max_position_embeddings", "n_ctx"])?,
+        norm_epsilon: fields.number_or(fields.spelled(&["layer_norm_epsilon", "layer_norm_eps"]), 1e-5)?,
+        activation: fields
+            .activation_or(fields.spelled(&["activation_function", "hidden_act"]), Activation::GeluTanh)?,
+        tied: fields.flag_or("tie_word_embeddings", true)?,
+        bos: fields.token("bos_token_id", vocabulary),
+        eos: fields.token("eos_token_id", vocabulary),
     })
 }
 
 fn bert(fields: &Fields) -> Result<BertConfig, PretrainedError> {
+    let size = |names: &[&str]| fields.size(fields.spelled(names));
     let (d_model, heads) = (fields.size("hidden_size")?, fields.size("num_attention_heads")?);
     check_heads(fields, d_model, heads, heads, false)?;
     fields.only("position_embedding_type", "absolute")?;
@@ -154,43 +244,64 @@ fn bert(fields: &Fields) -> Result<BertConfig, PretrainedError> {
         d_hidden: fields.size("intermediate_size")?,
         layers: fields.size("num_hidden_layers")?,
         heads,
-        max_steps: fields.size("max_position_embeddings")?,
+        max_steps: size(&["max_position_embeddings", "n_positions", "max_seq_length"])?,
         token_types: fields.size_or("type_vocab_size", 2)?,
-        norm_epsilon: fields.number_or("layer_norm_eps", 1e-12)?,
-        activation: fields.activation_or("hidden_act", Activation::Gelu)?,
+        norm_epsilon: fields.number_or(fields.spelled(&["layer_norm_eps", "layer_norm_epsilon"]), 1e-12)?,
+        activation: fields.activation_or(fields.spelled(&["hidden_act", "activation_function"]), Activation::Gelu)?,
+        pooling: Pooling::default(),
     })
 }
 
-/// The name of a tensor without the prefix of its family; `None` for what follows from the configuration or is no part
-/// of the model.
-fn plain_name(config: &PretrainedConfig, name: &str) -> Option<String> {
-    match config {
-        // A table of wavelengths.
-        PretrainedConfig::Llama(_) => (!name.ends_with(".self_attn.rotary_emb.inv_freq")).then(|| name.into()),
-        PretrainedConfig::Gpt2(_) => {
-            let name = name.strip_prefix("transformer.").unwrap_or(name);
-            // Masks: that attention is causal.
-            let mask =
-                name.starts_with("h.") && [".attn.bias", ".attn.masked_bias"].iter().any(|end| name.ends_with(end));
-            (!mask).then(|| name.into())
-        }
-        PretrainedConfig::Bert(_) => {
-            let name = name.strip_prefix("bert.").unwrap_or(name);
-            // The numbers from 0, and what was added to the encoder for its training.
-            let ignored = name == "embeddings.position_ids" || name.starts_with("pooler.") || name.starts_with("cls.");
-            // The oldest files have other names for the two parts of a norm.
-            (!ignored).then(|| {
-                name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-            })
+/// Adds the tensors of all files, under their names here. What computes nothing is left out, whatever it holds.
+fn insert_all(tensors: &mut Tensors, config: &PretrainedConfig, fields: &Fields) -> Result<(), PretrainedError> {
+    let headers = (0..tensors.files()).map(|file| header(tensors.file(file))).collect::<Result<Vec<_>, _>>()?;
+    let names = Names::new(config, headers.iter().flat_map(|(_, infos)| infos).map(|(name, _)| name.as_str()));
+    let (mut unused, mut count) = (Vec::new(), 0);
+    for (file, (start, infos)) in headers.iter().enumerate() {
+        for (name, info) in infos {
+            let plain = match names.role(name) {
+                Role::Weight(plain) => plain,
+                Role::Nothing => continue,
+                Role::Unused => {
+                    count += 1;
+                    if unused.len() < MOST_NAMED {
+                        unused.push(name.as_str());
+                    }
+                    continue;
+                }
+            };
+            let (from, to) = info.data_offsets;
+            let File { path, bytes } = tensors.file(file);
+            // A Llama has no biases; one of zeros adds nothing.
+            let has_biases = !matches!(config, PretrainedConfig::Llama(_));
+            if !has_biases && plain.ends_with(".bias") && bytes[start + from..start + to].iter().all(|&byte| byte == 0)
+            {
+                continue;
+            }
+            let dtype = match info.dtype {
+                safetensors::Dtype::F64 => Dtype::F64,
+                safetensors::Dtype::F32 => Dtype::F32,
+                safetensors::Dtype::F16 => Dtype::F16,
+                safetensors::Dtype::BF16 => Dtype::BF16,
+                other => {
+                    let reason = format!("its type, {other}, is not supported; F64, F32, F16 and BF16 are");
+                    return Err(PretrainedError::tensor(path, name, reason));
+                }
+            };
+            tensors.insert(plain, file, start + from, dtype, info.shape.clone())?;
         }
     }
+    if count > 0 {
+        let more = if count > unused.len() { format!(" and {} more", count - unused.len()) } else { String::new() };
+        fields.note(format_args!("tensors that the model does not use: {}{more}", unused.join(", ")));
+    }
+    Ok(())
 }
 
-/// Adds the tensors of a safetensors file.
-fn insert_all(tensors: &mut Tensors, file: usize, config: &PretrainedConfig) -> Result<(), PretrainedError> {
-    let File { path, bytes } = tensors.file(file);
-    let path = path.clone();
-    let fail = |reason: &dyn std::fmt::Display| PretrainedError::format(&path, reason);
+/// Where the numbers of a safetensors file start, and its tensors by name, in order.
+fn header(file: &File) -> Result<(usize, Vec<(String, TensorInfo)>), PretrainedError> {
+    let File { path, bytes } = file;
+    let fail = |reason: &dyn std::fmt::Display| PretrainedError::format(path, reason);
     let mut reader = Reader::new(bytes);
     let header = reader.length().and_then(|length| reader.bytes(length));
     let header = header.ok_or_else(|| fail(&"ends within its header; get the file again"))?;
@@ -203,29 +314,18 @@ fn insert_all(tensors: &mut Tensors, file: usize, config: &PretrainedConfig) -> 
             "has {left} bytes of numbers where its header asks for {length}; get it again"
         )));
     }
-    for (name, info) in metadata.tensors() {
-        let Some(plain) = plain_name(config, &name) else { continue };
-        let dtype = match info.dtype {
-            safetensors::Dtype::F64 => Dtype::F64,
-            safetensors::Dtype::F32 => Dtype::F32,
-            safetensors::Dtype::F16 => Dtype::F16,
-            safetensors::Dtype::BF16 => Dtype::BF16,
-            other => {
-                let reason = format!("its type, {other}, is not supported; F64, F32, F16 and BF16 are");
-                return Err(PretrainedError::tensor(&path, name, reason));
-            }
-        };
-        tensors.insert(plain, file, start + info.data_offsets.0, dtype, info.shape.clone())?;
-    }
-    Ok(())
+    let mut infos: Vec<_> = metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+    infos.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok((start, infos))
 }
 
 /// A tokenizer.json.
 fn read_tokenizer(file: &File) -> Result<Tokenizer, PretrainedError> {
     let fail = |reason: &dyn std::fmt::Display| PretrainedError::tokenizer(&file.path, reason);
-    check_merges(&file.bytes).map_err(|reason| fail(&reason))?;
+    let json = without_mark(&file.bytes);
+    check_merges(json).map_err(|reason| fail(&reason))?;
     // The library is written for files that its own tools made, and panics on some others.
-    match catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&file.bytes))) {
+    match catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(json))) {
         Ok(read) => read.map_err(|e| fail(&e)),
         Err(_) => Err(fail(&"malformed; make it again with the tokenizers library")),
     }
@@ -311,7 +411,10 @@ mod tests {
             (llama_json(), "rope_scaling", json!({"rope_type": "llama3", "factor": 8.0})),
             (llama_json(), "rope_parameters", json!({"rope_type": "yarn"})),
             (llama_json(), "rope_parameters", json!(3)),
-            (llama_json(), "sliding_window", json!(4096)),
+            (with(llama_json(), "model_type", json!("mistral")), "sliding_window", json!(32)),
+            (llama_json(), "rope_scaling", json!({"type": null, "factor": 2.0})),
+            (llama_json(), "rope_scaling", json!({"type": "yarn", "factor": 1, "original_max_position_embeddings": 8})),
+            (llama_json(), "rope_scaling", json!({"type": "dynamic", "factor": 1.0})),
             (llama_json(), "attention_bias", json!(true)),
             (llama_json(), "mlp_bias", json!(true)),
             (llama_json(), "head_dim", json!(8)),
@@ -321,19 +424,16 @@ mod tests {
             (llama_json(), "layer_types", json!(["full_attention", "sliding_attention"])),
             (llama_json(), "quantization_config", json!({"bits": 4})),
             (llama_json(), "model_type", json!("mamba")),
-            (llama_json(), "model_type", json!(null)),
             (llama_json(), "vocab_size", json!(null)),
             (llama_json(), "vocab_size", json!(1e300)),
             (llama_json(), "hidden_size", json!(-16)),
             (llama_json(), "num_hidden_layers", json!(u64::MAX)),
             (llama_json(), "rms_norm_eps", json!("small")),
             (llama_json(), "rope_theta", json!(0)),
-            (llama_json(), "bos_token_id", json!(100)),
-            (llama_json(), "eos_token_id", json!([])),
             (gpt2_json(), "scale_attn_weights", json!(false)),
             (gpt2_json(), "scale_attn_by_inverse_layer_idx", json!(true)),
             (gpt2_json(), "activation_function", json!("a\nb")),
-            (gpt2_json(), "tie_word_embeddings", json!(false)),
+            (with(gpt2_json(), "model_type", json!(null)), "model_type", json!("gptj")),
             (bert_json(), "position_embedding_type", json!("relative_key")),
             (bert_json(), "is_decoder", json!(true)),
             (bert_json(), "add_cross_attention", json!(true)),
@@ -347,18 +447,122 @@ mod tests {
         }
     }
 
+    /// Fields that compute nothing, neutral values of those that do, and every spelling of a name.
+    #[test]
+    fn what_computes_nothing_is_read_whatever_it_holds() {
+        let without = |mut config: Value, name: &str| {
+            config.as_object_mut().unwrap().remove(name);
+            config
+        };
+        let plain = family_of(llama_json()).unwrap();
+        for (name, value) in [
+            ("rope_scaling", json!({"type": null, "factor": null})),
+            ("rope_scaling", json!({"type": "linear", "factor": 1.0})),
+            ("rope_scaling", json!({"rope_type": "llama3", "factor": 1, "low_freq_factor": 1.0})),
+            ("rope_scaling", json!({})),
+            ("rope_parameters", json!({"rope_type": "default", "rope_theta": 500.0, "factor": 4.0})),
+            ("rope_parameters", json!({"rope_type": "default", "partial_rotary_factor": null})),
+            ("head_dim", json!(null)),
+            ("use_sliding_window", json!(false)),
+            ("sliding_window", json!(null)),
+            ("sliding_window", json!(4)),
+            ("layer_types", json!(["full_attention", "full_attention"])),
+            ("hidden_act", json!("swish")),
+            ("torch_dtype", json!(["float8"])),
+            ("pretraining_tp", json!("one")),
+            ("pad_token_id", json!(-1)),
+            ("model_type", json!(null)),
+        ] {
+            assert_eq!(family_of(with(llama_json(), name, value.clone())).as_ref(), Ok(&plain), "{name} = {value}");
+        }
+        for class in ["LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel", "MistralForCausalLM"] {
+            let config = with(without(llama_json(), "model_type"), "architectures", json!([class]));
+            assert_eq!(family_of(config).as_ref(), Ok(&plain), "{class}");
+        }
+        for class in ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"] {
+            let config = with(without(bert_json(), "model_type"), "architectures", json!([class]));
+            assert_eq!(family_of(config), family_of(bert_json()), "{class}");
+        }
+        for class in [json!(["GPT2LMHeadModel"]), json!(["GPT2Model"]), json!(null), json!([])] {
+            let config = with(without(gpt2_json(), "model_type"), "architectures", class.clone());
+            assert_eq!(family_of(config), family_of(gpt2_json()), "{class}");
+        }
+        for (name, value) in [("max_position_embeddings", json!(null)), ("max_position_embeddings", json!(1e300))] {
+            let PretrainedConfig::Llama(config) = family_of(with(llama_json(), name, value)).unwrap() else { panic!() };
+            assert_eq!(config.max_steps, 2048);
+        }
+        let older = with(without(llama_json(), "max_position_embeddings"), "max_sequence_length", json!(64));
+        assert_eq!(family_of(older).as_ref(), Ok(&plain));
+        let spelled = |mut config: Value, names: &[(&str, &str)]| {
+            for (one, other) in names {
+                let value = config.as_object_mut().unwrap().remove(*one).unwrap();
+                config[*other] = value;
+            }
+            family_of(config)
+        };
+        let names = [("n_embd", "hidden_size"), ("n_head", "num_attention_heads"), ("n_layer", "num_hidden_layers")];
+        assert_eq!(spelled(gpt2_json(), &names), family_of(gpt2_json()));
+        for name in ["n_ctx", "max_position_embeddings"] {
+            assert_eq!(spelled(gpt2_json(), &[("n_positions", name)]), family_of(gpt2_json()));
+        }
+        assert_eq!(spelled(bert_json(), &[("layer_norm_eps", "layer_norm_epsilon")]), family_of(bert_json()));
+        let path = "config.json".as_ref();
+        Fields::from_json(path, format!("\u{feff}{}", llama_json()).as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn ids_that_are_no_tokens_are_ignored_with_a_note() {
+        for (ids, expected, notes) in [
+            (json!(100), None, 1),
+            (json!(-1), None, 1),
+            (json!("</s>"), None, 1),
+            (json!([]), None, 1),
+            (json!([100, 3]), Some(3), 0),
+            (json!(null), None, 0),
+        ] {
+            let path = "config.json".as_ref();
+            let json = with(llama_json(), "eos_token_id", ids.clone()).to_string();
+            let fields = Fields::from_json(path, json.as_bytes()).unwrap();
+            let PretrainedConfig::Llama(config) = family(&fields).unwrap() else { panic!("llama") };
+            assert_eq!((config.eos, fields.into_notes().len()), (expected, notes), "{ids}");
+        }
+    }
+
     #[test]
     fn names() {
         let [llama, gpt2, bert] = [llama_json(), gpt2_json(), bert_json()].map(|json| family_of(json).unwrap());
-        let name = |config, name| plain_name(config, name);
-        assert_eq!(name(&llama, "model.layers.0.self_attn.rotary_emb.inv_freq"), None);
-        assert_eq!(name(&gpt2, "transformer.h.0.attn.bias"), None);
-        assert_eq!(name(&gpt2, "h.11.attn.masked_bias"), None);
-        assert_eq!(name(&gpt2, "transformer.h.0.attn.c_attn.bias").unwrap(), "h.0.attn.c_attn.bias");
-        assert_eq!(name(&bert, "bert.pooler.dense.weight"), None);
-        assert_eq!(name(&bert, "cls.predictions.bias"), None);
-        assert_eq!(name(&bert, "bert.embeddings.LayerNorm.gamma").unwrap(), "embeddings.LayerNorm.weight");
-        assert_eq!(name(&bert, "classifier.weight").unwrap(), "classifier.weight");
+        // With the prefix somewhere in the files, and without.
+        let role = |config: &PretrainedConfig, other: &'static str, name: &str| {
+            Names::new(config, [other, name].into_iter()).role(name)
+        };
+        let weight = |name: &str| Role::Weight(name.into());
+        for name in ["model.layers.0.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"] {
+            assert_eq!(role(&llama, "", name), Role::Nothing);
+        }
+        let query = "layers.1.self_attn.q_proj.weight";
+        assert_eq!(role(&llama, "", query), weight(&format!("model.{query}")));
+        assert_eq!(role(&llama, "", &format!("model.{query}")), weight(&format!("model.{query}")));
+        assert_eq!(role(&llama, "", "model.layers.2.input_layernorm.weight"), Role::Unused);
+        assert_eq!(role(&llama, "model.norm.weight", "score.weight"), Role::Unused);
+        assert_eq!(role(&llama, "norm.weight", "other.weight"), weight("other.weight"));
+        assert_eq!(role(&llama, "model.norm.weight", "model.other.weight"), weight("model.other.weight"));
+        // The output alone is the embedding where they are tied.
+        assert_eq!(role(&llama, "model.embed_tokens.weight", "lm_head.weight"), weight("lm_head.weight"));
+        assert_eq!(role(&llama, "embed_tokens.weight", "lm_head.weight"), weight("lm_head.weight"));
+        assert_eq!(role(&llama, "", "lm_head.weight"), weight("model.embed_tokens.weight"));
+        assert_eq!(role(&gpt2, "", "lm_head.weight"), weight("wte.weight"));
+        assert_eq!(role(&bert, "", "cls.predictions.decoder.weight"), weight("embeddings.word_embeddings.weight"));
+        let embedding = "bert.embeddings.word_embeddings.weight";
+        assert_eq!(role(&bert, embedding, "cls.predictions.decoder.weight"), Role::Unused);
+        assert_eq!(role(&gpt2, "", "transformer.h.0.attn.bias"), Role::Nothing);
+        assert_eq!(role(&gpt2, "", "h.1.attn.masked_bias"), Role::Nothing);
+        assert_eq!(role(&gpt2, "", "transformer.h.0.attn.c_attn.bias"), weight("h.0.attn.c_attn.bias"));
+        for head in ["bert.pooler.dense.weight", "pooler.dense.weight", "cls.predictions.bias", "classifier.weight"] {
+            assert_eq!(role(&bert, "", head), Role::Unused);
+        }
+        assert_eq!(role(&bert, embedding, "linear.weight"), Role::Unused);
+        assert_eq!(role(&bert, "", "embeddings.position_ids"), Role::Nothing);
+        assert_eq!(role(&bert, "", "bert.embeddings.LayerNorm.gamma"), weight("embeddings.LayerNorm.weight"));
     }
 
     #[test]

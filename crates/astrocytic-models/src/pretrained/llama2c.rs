@@ -3,7 +3,7 @@
 use super::config::{LlamaConfig, PretrainedConfig, heads_fault};
 use super::dtype::Dtype;
 use super::error::PretrainedError;
-use super::pieces::{Ends, Kind, Piece};
+use super::pieces::{Distinct, Ends, Kind, Piece, is_byte};
 use super::reader::Reader;
 use super::scored;
 use super::{File, Pretrained, Tensors};
@@ -64,8 +64,9 @@ pub(super) fn read(model: File, tokenizer: Option<File>) -> Result<Pretrained, P
         tensors.set_interleaved(&format!("model.layers.{layer}.self_attn.q_proj.weight"), heads);
         tensors.set_interleaved(&format!("model.layers.{layer}.self_attn.k_proj.weight"), key_heads);
     }
-    let tokenizer = tokenizer.map(|file| read_tokenizer(&file, vocabulary)).transpose()?;
-    Ok(Pretrained { config: PretrainedConfig::Llama(config), tensors, tokenizer, path })
+    let (tokenizer, notes) = tokenizer.map(|file| read_tokenizer(&file, vocabulary)).transpose()?.unzip();
+    let notes = notes.unwrap_or_default();
+    Ok(Pretrained { config: PretrainedConfig::Llama(config), tensors, tokenizer, path, notes })
 }
 
 /// The sizes, which together must be the file's.
@@ -115,38 +116,45 @@ fn config(model: &File) -> Result<LlamaConfig, PretrainedError> {
     })
 }
 
-/// Pieces with scores: the length of the longest, then score, length and bytes of each.
-fn read_tokenizer(file: &File, vocabulary: usize) -> Result<tokenizers::Tokenizer, PretrainedError> {
+/// Pieces with scores: the length of the longest, then score, length and bytes of each. Gives notes too.
+fn read_tokenizer(file: &File, vocabulary: usize) -> Result<(tokenizers::Tokenizer, Vec<String>), PretrainedError> {
     let fail = |reason: String| PretrainedError::tokenizer(&file.path, reason);
     let mut reader = Reader::new(&file.bytes);
     reader.u32().ok_or_else(|| fail("ends within its first number".into()))?;
-    let mut pieces = Vec::new();
+    let (mut scores, mut tokens) = (Vec::new(), Vec::new());
     while reader.left() > 0 {
-        let token = pieces.len();
         let mut piece = || {
             let score = reader.f32()?;
             let length = usize::try_from(reader.i32()?).ok()?;
             Some((score, reader.bytes(length)?))
         };
-        let (score, text) = piece().ok_or_else(|| fail(format!("ends within token {token}")))?;
-        let text = str::from_utf8(text).map_err(|_| fail(format!("token {token} is not UTF-8")))?;
+        let (score, bytes) = piece().ok_or_else(|| fail(format!("ends within token {}", tokens.len())))?;
         // The two ends are written with line breaks around, to be printed.
-        let (text, kind) = match token as u32 {
-            0 => (text, Kind::Unknown),
-            BOS | EOS => (text.trim_matches('\n'), Kind::Control),
-            _ if is_byte(text) => (text, Kind::Byte),
-            _ => (text, Kind::Normal),
+        let is_end = matches!(tokens.len() as u32, BOS | EOS);
+        scores.push(score);
+        tokens.push(if is_end { trim_breaks(bytes) } else { bytes });
+    }
+    if tokens.len() != vocabulary {
+        return Err(fail(format!("has {} tokens, the model {vocabulary}; get the model's own", tokens.len())));
+    }
+    let Distinct { texts, notes } = Distinct::new(&tokens, scored::text_of);
+    let pieces = texts.iter().zip(scores).zip(0u32..).map(|((text, score), token)| {
+        let kind = match token {
+            0 => Kind::Unknown,
+            BOS | EOS => Kind::Control,
+            _ if is_byte(text) => Kind::Byte,
+            _ => Kind::Normal,
         };
-        pieces.push(Piece { text, score, kind });
-    }
-    if pieces.len() != vocabulary {
-        return Err(fail(format!("has {} tokens, the model {vocabulary}; get the model's own", pieces.len())));
-    }
-    scored::tokenizer(&pieces, " ", true, Ends { begin: Some(BOS), end: None }).map_err(fail)
+        Piece { text, score, kind }
+    });
+    let pieces: Vec<Piece> = pieces.collect();
+    let tokenizer = scored::tokenizer(&pieces, " ", true, Ends { begin: Some(BOS), end: None }).map_err(fail)?;
+    Ok((tokenizer, notes))
 }
 
-/// Whether a token stands for one byte, as `<0x0A>` does.
-fn is_byte(text: &str) -> bool {
-    let digits = text.strip_prefix("<0x").and_then(|text| text.strip_suffix('>'));
-    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
+fn trim_breaks(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\n', rest @ ..] | [rest @ .., b'\n'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }

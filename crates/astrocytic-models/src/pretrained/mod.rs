@@ -4,8 +4,13 @@
 //! tokenizer. Files are taken to be hostile: whatever is wrong with them is an error of one line, never a panic, and
 //! memory stays within the files' size times a small constant.
 //!
-//! - Families: Llama, GPT-2 and BERT. A configuration that asks for a computation that is not supported is refused.
-//! - Numbers: F64, F32, F16 and BF16; in GGUF also Q8_0, Q4_0 and Q4_1. All are given as f32.
+//! - Families: Llama, GPT-2 and BERT; in GGUF Llama and GPT-2. A configuration that asks for a computation that is not
+//!   supported is refused; fields and tensors that compute nothing are not read, whatever they hold. What was guessed or
+//!   left out stands in [`Pretrained::notes`].
+//! - Names of fields in older and newer spelling; names of tensors with their family's prefix or without; of two tied
+//!   tensors either.
+//! - Numbers: F64, F32, F16 and BF16; in GGUF also Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS. All are
+//!   given as f32.
 //! - Rotary positions pair the first half of a head's rows of q and k with the second, as Hugging Face has them; rows
 //!   that GGUF and llama2.c store pair by pair are put in that order.
 //! - Matrices are `[out, in]`, but those of GPT-2's blocks are `[in, out]`, as they are stored.
@@ -28,9 +33,13 @@ mod error;
 mod fields;
 mod find;
 mod gguf;
+mod gguf_config;
+mod gguf_tokenizer;
 mod huggingface;
 mod llama2c;
+mod names;
 mod pieces;
+mod pooling;
 mod reader;
 mod scored;
 mod tensors;
@@ -41,6 +50,7 @@ use tokenizers::Tokenizer;
 
 pub use config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
 pub use error::PretrainedError;
+pub use pooling::{PooledSteps, Pooling};
 pub use tensors::{File, Tensors};
 
 /// What the files of a pretrained model hold.
@@ -50,10 +60,12 @@ pub struct Pretrained {
     pub config: PretrainedConfig,
     /// Tensors under Hugging Face's names and layouts: just those of [`PretrainedConfig::shapes`].
     pub tensors: Tensors,
-    /// The tokenizer, where there is one; its tokens are all in the vocabulary.
+    /// The tokenizer, where there is one. A note says so where it has tokens beyond the vocabulary.
     pub tokenizer: Option<Tokenizer>,
     /// Where it is from.
     pub path: PathBuf,
+    /// What was guessed or left out in reading, a line each.
+    pub notes: Vec<String>,
 }
 
 /// The files of a model, in memory.
@@ -67,9 +79,11 @@ pub enum Files {
         weights: Vec<File>,
         /// tokenizer.json.
         tokenizer: Option<File>,
+        /// Sentence Transformers' modules.json and its pooling's config.json.
+        sentence: Vec<File>,
     },
-    /// A GGUF file, which holds everything.
-    Gguf(File),
+    /// A GGUF file, which holds everything, or all its parts in any order.
+    Gguf(Vec<File>),
     /// llama2.c's weights, and its tokenizer.
     Llama2c {
         /// The weights.
@@ -80,8 +94,8 @@ pub enum Files {
 }
 
 /// Reads a model from a folder of Hugging Face's files (config.json, model.safetensors or its parts, tokenizer.json), a
-/// `.safetensors` file with config.json beside it, a `.gguf` file, or llama2.c's `.bin` file with tokenizer.bin beside
-/// it.
+/// `.safetensors` file or an index with config.json beside it, a `.gguf` file, or llama2.c's `.bin` file with
+/// tokenizer.bin beside it. Of a model in several parts any one may be given.
 ///
 /// # Errors
 /// For files that cannot be read, are malformed, do not fit each other, or hold what is not supported.
@@ -95,21 +109,31 @@ pub fn open(path: &Path) -> Result<Pretrained, PretrainedError> {
 /// # Errors
 /// As [`open`].
 pub fn read(files: Files) -> Result<Pretrained, PretrainedError> {
-    let read = match files {
-        Files::HuggingFace { config, weights, tokenizer } => huggingface::read(config, weights, tokenizer),
-        Files::Gguf(file) => gguf::read(file),
+    let mut read = match files {
+        Files::HuggingFace { config, weights, tokenizer, sentence } => {
+            huggingface::read(config, weights, tokenizer, sentence)
+        }
+        Files::Gguf(parts) => gguf::read(parts),
         Files::Llama2c { model, tokenizer } => llama2c::read(model, tokenizer),
     }?;
     read.tensors.check(read.config.shapes())?;
-    // A token beyond the vocabulary would have no embedding.
-    let vocabulary = read.config.vocabulary();
-    let tokens = read.tokenizer.iter().flat_map(|tokenizer| tokenizer.get_vocab(true));
-    match tokens.max_by_key(|&(_, token)| token) {
-        Some((text, token)) if token as usize >= vocabulary => {
-            let reason =
-                format!("its token {token}, {text:?}, is beyond the model's {vocabulary}; get the model's own");
-            Err(PretrainedError::tokenizer(&read.path, reason))
-        }
-        _ => Ok(read),
+    refuse_beyond(&mut read)?;
+    Ok(read)
+}
+
+/// A token beyond the vocabulary has no embedding. Tokens that were added may be, with a note; with others it is another
+/// model's tokenizer.
+fn refuse_beyond(read: &mut Pretrained) -> Result<(), PretrainedError> {
+    let (Some(tokenizer), vocabulary) = (&read.tokenizer, read.config.vocabulary()) else { return Ok(()) };
+    let beyond = tokenizer.get_vocab(true).into_iter().filter(|&(_, token)| token as usize >= vocabulary);
+    let added = tokenizer.get_added_tokens_decoder();
+    let Some((text, token)) = beyond.min_by_key(|(_, token)| (added.contains_key(token), *token)) else {
+        return Ok(());
+    };
+    let reason = format!("its token {token}, {text:?}, is beyond the model's {vocabulary}");
+    if !added.contains_key(&token) {
+        return Err(PretrainedError::tokenizer(&read.path, format!("{reason}; get the model's own")));
     }
+    read.notes.push(error::one_line(format_args!("the tokenizer: {reason}: texts that have it are refused")));
+    Ok(())
 }

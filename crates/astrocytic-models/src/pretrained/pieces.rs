@@ -1,8 +1,12 @@
 //! What tokenizers stored as lists of tokens share: the vocabulary, special tokens, and tokens put around a text.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
+use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::bpe::Vocab;
+use tokenizers::normalizers::Replace;
+use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
 use tokenizers::{AddedToken, Tokenizer};
 
@@ -31,6 +35,70 @@ pub(super) enum Kind {
 pub(super) struct Ends {
     pub begin: Option<u32>,
     pub end: Option<u32>,
+}
+
+/// Before the number of a token whose text is another's or not its own. No text has this character, which Unicode leaves
+/// unassigned for ever, so that no text becomes such a token.
+pub(super) const MARK: char = '\u{10FFFE}';
+
+/// Texts of tokens, no two the same, as a vocabulary needs them.
+pub(super) struct Distinct<'a> {
+    pub texts: Vec<Cow<'a, str>>,
+    /// What the list had that it should not.
+    pub notes: Vec<String>,
+}
+
+impl<'a> Distinct<'a> {
+    /// Of bytes that are not UTF-8 `text_of` gives the text, with the token's number. Of tokens with the same text the last
+    /// has it, as in llama.cpp; the others are marked.
+    pub(super) fn new(tokens: &[&'a [u8]], text_of: fn(&[u8], usize) -> String) -> Self {
+        let (mut not_text, mut repeated) = (Vec::new(), Vec::new());
+        let mut texts: Vec<Cow<str>> = Vec::with_capacity(tokens.len());
+        for (number, bytes) in tokens.iter().enumerate() {
+            texts.push(str::from_utf8(bytes).map_or_else(
+                |_| {
+                    not_text.push(number);
+                    text_of(bytes, number).into()
+                },
+                Cow::from,
+            ));
+        }
+        let mut seen = HashSet::with_capacity(texts.len());
+        for (number, text) in texts.iter().enumerate().rev() {
+            if !seen.insert(text.as_ref()) {
+                repeated.push(number);
+            }
+        }
+        repeated.reverse();
+        let mut notes = Vec::new();
+        for (numbers, what) in
+            [(&not_text, "not UTF-8: taken as bytes"), (&repeated, "there again: no text becomes this")]
+        {
+            if let [first, others @ ..] = &numbers[..] {
+                let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+                notes.push(format!("token {first}{more}, {:?}, is {what}", String::from_utf8_lossy(tokens[*first])));
+            }
+        }
+        for number in repeated {
+            texts[number] = format!("{}{MARK}{number}", texts[number]).into();
+        }
+        Self { texts, notes }
+    }
+}
+
+/// Takes the mark and the number away, where any of the tokens has them.
+pub(super) fn unmark(pieces: &[Piece]) -> Result<Option<DecoderWrapper>, String> {
+    if !pieces.iter().any(|piece| piece.text.contains(MARK)) {
+        return Ok(None);
+    }
+    let pattern = ReplacePattern::Regex(format!("{MARK}[0-9]+"));
+    Replace::new(pattern, "").map(|replace| Some(replace.into())).map_err(|e| e.to_string())
+}
+
+/// Whether a token stands for one byte, as `<0x0A>` does.
+pub(super) fn is_byte(text: &str) -> bool {
+    let digits = text.strip_prefix("<0x").and_then(|text| text.strip_suffix('>'));
+    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
 }
 
 /// Numbers of the tokens by their text.
@@ -81,4 +149,18 @@ pub(super) fn add_special(tokenizer: &mut Tokenizer, pieces: &[Piece], ends: End
     let template = template.special_tokens(special).build().map_err(|e| e.to_string())?;
     tokenizer.with_post_processor(Some(template));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_the_same_texts_has_it() {
+        let tokens: [&[u8]; 6] = [b"a", b"", b"\xFF", b"a", b"", b"a"];
+        let Distinct { texts, notes } = Distinct::new(&tokens, |bytes, number| format!("{bytes:?} {number}"));
+        assert_eq!(texts, ["a\u{10FFFE}0", "\u{10FFFE}1", "[255] 2", "a\u{10FFFE}3", "", "a"]);
+        assert_eq!(notes.len(), 2);
+        assert!(notes[0].contains("token 2,") && notes[1].contains("token 0 and 2 more"), "{notes:?}");
+    }
 }

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
+use tokenizers::Tokenizer;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::strip::Strip;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
-use tokenizers::{DecoderWrapper, Tokenizer};
 
-use super::pieces::{Ends, Kind, Piece, add_special, numbers, owned};
+use super::pieces::{Ends, Kind, MARK, Piece, add_special, numbers, owned, unmark};
 
 /// Longer tokens are refused: a token's merges are found in time that grows with the square of its length.
 const MOST_BYTES: usize = 256;
@@ -28,7 +28,7 @@ pub(super) fn tokenizer(pieces: &[Piece], space: &str, prefix: bool, ends: Ends)
     let mut tokenizer = Tokenizer::new(model.build().map_err(|e| e.to_string())?);
 
     let mut normalizers: Vec<NormalizerWrapper> = Vec::new();
-    let mut decoders: Vec<DecoderWrapper> = Vec::new();
+    let mut decoders = Vec::from_iter(unmark(pieces)?);
     if prefix {
         normalizers.push(Prepend::new(space.into()).into());
     }
@@ -46,9 +46,17 @@ pub(super) fn tokenizer(pieces: &[Piece], space: &str, prefix: bool, ends: Ends)
     Ok(tokenizer)
 }
 
+/// The text of a token that is not UTF-8, which no text becomes: a byte, or what bytes are shown as.
+pub(super) fn text_of(bytes: &[u8], number: usize) -> String {
+    match bytes {
+        [byte] => format!("<0x{byte:02X}>{MARK}{number}"),
+        _ => format!("{}{MARK}{number}", String::from_utf8_lossy(bytes)),
+    }
+}
+
 /// Every way to make a token of two others, best score first. Among equals the longer left part is first, which is
 /// mostly the pair further left.
-fn merges(pieces: &[Piece], numbers: &HashMap<&str, u32>) -> Result<Vec<(String, String)>, String> {
+pub(super) fn merges(pieces: &[Piece], numbers: &HashMap<&str, u32>) -> Result<Vec<(String, String)>, String> {
     let merged = |kind| matches!(kind, Kind::Normal | Kind::UserDefined);
     let is_part = |text: &str| numbers.get(text).is_some_and(|&number| merged(pieces[number as usize].kind));
     let mut found: Vec<(f32, &str, &str)> = Vec::new();

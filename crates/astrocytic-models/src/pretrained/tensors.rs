@@ -30,8 +30,18 @@ struct Stored {
     range: Range<usize>,
     dtype: Dtype,
     shape: Vec<usize>,
-    /// Heads of a projection whose rows are stored for rotary pairs side by side.
-    interleaved_heads: Option<usize>,
+    order: Order,
+}
+
+/// How a tensor's numbers are stored.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// As they are given.
+    Same,
+    /// The rows of so many heads of a projection, for rotary pairs side by side.
+    Interleaved(usize),
+    /// Column by column.
+    Transposed,
 }
 
 impl Tensors {
@@ -66,7 +76,7 @@ impl Tensors {
         if self.stored.contains_key(&name) {
             return Err(PretrainedError::tensor(path, name, "is there twice"));
         }
-        self.stored.insert(name, Stored { file, range: start..end, dtype, shape, interleaved_heads: None });
+        self.stored.insert(name, Stored { file, range: start..end, dtype, shape, order: Order::Same });
         Ok(())
     }
 
@@ -75,7 +85,15 @@ impl Tensors {
     /// has them.
     pub(super) fn set_interleaved(&mut self, name: &str, heads: usize) {
         if let Some(stored) = self.stored.get_mut(name) {
-            stored.interleaved_heads = Some(heads);
+            stored.order = Order::Interleaved(heads);
+        }
+    }
+
+    /// Says that the matrix `name` is stored column by column: [`take`](Self::take) gives it transposed.
+    pub(super) fn set_transposed(&mut self, name: &str) {
+        if let Some(stored) = self.stored.get_mut(name).filter(|stored| stored.shape.len() == 2) {
+            stored.order = Order::Transposed;
+            stored.shape.reverse();
         }
     }
 
@@ -165,19 +183,19 @@ impl Tensors {
     }
 
     fn decode(&self, stored: &Stored) -> Vec<f32> {
-        let (bytes, dtype) = (self.bytes(stored), stored.dtype);
         let mut values = Vec::with_capacity(stored.shape.iter().product());
-        match (stored.interleaved_heads, &stored.shape[..]) {
-            (Some(heads), &[rows, _]) if heads > 0 && rows % (2 * heads) == 0 && rows > 0 => {
-                let row_bytes = bytes.len() / rows;
-                for row in 0..rows {
-                    let from = interleaved_row(row, rows / heads) * row_bytes;
-                    dtype.decode(&bytes[from..from + row_bytes], &mut values);
-                }
+        stored.dtype.decode(self.bytes(stored), &mut values);
+        match (stored.order, &stored.shape[..]) {
+            (Order::Interleaved(heads), &[rows, columns]) if heads > 0 && rows % (2 * heads) == 0 => {
+                let from = |row| interleaved_row(row, rows / heads) * columns;
+                (0..rows).flat_map(|row| &values[from(row)..][..columns]).copied().collect()
             }
-            _ => dtype.decode(bytes, &mut values),
+            (Order::Transposed, &[rows, columns]) => {
+                let values = &values;
+                (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
+            }
+            _ => values,
         }
-        values
     }
 }
 
@@ -208,6 +226,13 @@ mod tests {
         tensors.set_interleaved("a", 2);
         let rows: Vec<f32> = tensors.take("a", &[12, 2]).unwrap().into_iter().step_by(2).collect();
         assert_eq!(rows, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0, 6.0, 8.0, 10.0, 7.0, 9.0, 11.0]);
+    }
+
+    #[test]
+    fn columns_become_rows() {
+        let mut tensors = tensors(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
+        tensors.set_transposed("a");
+        assert_eq!(tensors.take("a", &[3, 2]).unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
     }
 
     /// What the permutation is for: rotating halves of the new rows is rotating pairs of the old.

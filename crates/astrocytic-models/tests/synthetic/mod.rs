@@ -1,5 +1,8 @@
 //! Small whole models of every format, made here so that tests of the readers run anywhere.
 
+// Each test uses some of it.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 
 use astrocytic_models::pretrained::{File, Files};
@@ -15,12 +18,6 @@ const STEPS: usize = 8;
 
 /// Every format and family, by a name.
 pub fn models() -> Vec<(&'static str, Files)> {
-    let file = |path: &str, bytes: Vec<u8>| File { path: path.into(), bytes };
-    let hugging_face = |(config, tensors): (Value, Tensors), tokenizer: Option<Value>| Files::HuggingFace {
-        config: file("config.json", config.to_string().into_bytes()),
-        weights: parts(tensors).into_iter().map(|bytes| file("model.safetensors", bytes)).collect(),
-        tokenizer: tokenizer.map(|json| file("tokenizer.json", json.to_string().into_bytes())),
-    };
     let llama2c = |tied| Files::Llama2c {
         model: file("model.bin", llama2c(tied)),
         tokenizer: Some(file("tokenizer.bin", llama2c_tokenizer())),
@@ -28,16 +25,32 @@ pub fn models() -> Vec<(&'static str, Files)> {
     vec![
         ("llama2.c", llama2c(true)),
         ("llama2.c, untied", llama2c(false)),
-        ("gguf, merges", Files::Gguf(file("model.gguf", gguf("gpt2")))),
-        ("gguf, scores", Files::Gguf(file("model.gguf", gguf("llama")))),
+        ("gguf, merges", gguf(gguf_llama("gpt2"))),
+        ("gguf, scores", gguf(gguf_llama("llama"))),
+        ("gguf, two parts", gguf_in_parts(gguf_llama("llama"))),
+        ("gguf, gpt2", gguf(gguf_gpt2())),
         ("llama", hugging_face(llama(), None)),
         ("gpt2", hugging_face(gpt2(), Some(byte_pairs()))),
         ("bert", hugging_face(bert(), Some(word_pieces()))),
     ]
 }
 
+pub fn file(path: &str, bytes: Vec<u8>) -> File {
+    File { path: path.into(), bytes }
+}
+
+/// A model in two safetensors files.
+pub fn hugging_face((config, tensors): (Value, Tensors), tokenizer: Option<Value>) -> Files {
+    Files::HuggingFace {
+        config: file("config.json", config.to_string().into_bytes()),
+        weights: parts(tensors).into_iter().map(|bytes| file("model.safetensors", bytes)).collect(),
+        tokenizer: tokenizer.map(|json| file("tokenizer.json", json.to_string().into_bytes())),
+        sentence: Vec::new(),
+    }
+}
+
 /// Shape and type of tensors by name.
-type Tensors = BTreeMap<String, (Vec<usize>, &'static str)>;
+pub type Tensors = BTreeMap<String, (Vec<usize>, &'static str)>;
 
 fn blocks(prefix: &str, dtype: &'static str, shapes: &[(&str, &[usize])]) -> Tensors {
     let block =
@@ -58,7 +71,7 @@ fn biased(names: &[(&'static str, [usize; 2])], wide_last: bool) -> Vec<(String,
     tensors.collect()
 }
 
-fn llama() -> (Value, Tensors) {
+pub fn llama() -> (Value, Tensors) {
     let config = json!({
         "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": D_MODEL, "intermediate_size": D_HIDDEN,
         "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": KEY_HEADS,
@@ -87,7 +100,7 @@ fn llama() -> (Value, Tensors) {
     (config, tensors)
 }
 
-fn gpt2() -> (Value, Tensors) {
+pub fn gpt2() -> (Value, Tensors) {
     let config = json!({
         "model_type": "gpt2", "vocab_size": VOCABULARY, "n_embd": D_MODEL, "n_head": HEADS, "n_layer": LAYERS,
         "n_positions": STEPS, "n_inner": D_HIDDEN, "activation_function": "gelu_new", "bos_token_id": 1,
@@ -116,7 +129,7 @@ fn gpt2() -> (Value, Tensors) {
     (config, tensors)
 }
 
-fn bert() -> (Value, Tensors) {
+pub fn bert() -> (Value, Tensors) {
     let config = json!({
         "model_type": "bert", "vocab_size": VOCABULARY, "hidden_size": D_MODEL, "intermediate_size": D_HIDDEN,
         "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "hidden_act": "gelu", "type_vocab_size": 2,
@@ -161,21 +174,23 @@ fn parts(mut tensors: Tensors) -> [Vec<u8>; 2] {
 fn safetensors(tensors: &Tensors) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".into(), json!({"format": "pt"}));
-    let mut end = 0;
+    let (mut end, mut data) = (0, Vec::new());
     for (name, (shape, dtype)) in tensors {
         let width = match *dtype {
             "F64" | "I64" => 8,
             "F32" => 4,
+            "BOOL" | "U8" | "F8_E4M3" => 1,
             _ => 2,
         };
         let start = end;
         end += width * shape.iter().product::<usize>();
+        data.extend(numbers(end - start));
         header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]}));
     }
     let header = Value::Object(header).to_string();
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.bytes());
-    bytes.extend(numbers(end));
+    bytes.extend(data);
     bytes
 }
 
@@ -185,7 +200,7 @@ fn numbers(count: usize) -> impl Iterator<Item = u8> {
 }
 
 /// A tokenizer.json of GPT-2's kind.
-fn byte_pairs() -> Value {
+pub fn byte_pairs() -> Value {
     json!({
         "version": "1.0", "added_tokens": [{"id": 4, "content": "<s>", "special": true, "single_word": false,
         "lstrip": false, "rstrip": false, "normalized": false}], "normalizer": null,
@@ -196,7 +211,7 @@ fn byte_pairs() -> Value {
 }
 
 /// A tokenizer.json of BERT's kind.
-fn word_pieces() -> Value {
+pub fn word_pieces() -> Value {
     json!({
         "version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "BertPreTokenizer"},
         "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
@@ -241,20 +256,41 @@ fn llama2c_tokenizer() -> Vec<u8> {
     bytes
 }
 
-fn string(text: &str) -> Vec<u8> {
-    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
+/// A value of GGUF's metadata that is a string.
+pub fn string(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let text = text.as_ref();
+    [&(text.len() as u64).to_le_bytes()[..], text].concat()
 }
 
-fn array(kind: u32, items: &[Vec<u8>]) -> (u32, Vec<u8>) {
+/// One that is an array of a kind.
+pub fn array(kind: u32, items: &[Vec<u8>]) -> (u32, Vec<u8>) {
     (9, [&kind.to_le_bytes()[..], &(items.len() as u64).to_le_bytes(), &items.concat()].concat())
 }
 
-/// A GGUF file of every number type, with a tokenizer of the given model.
-fn gguf(tokenizer: &str) -> Vec<u8> {
-    let size = |size: usize| (4, (size as u32).to_le_bytes().to_vec());
-    let real = |value: f32| (6, value.to_le_bytes().to_vec());
-    let text = |value: &str| (8, string(value));
-    let mut values = vec![
+/// A GGUF file to be written: its metadata, and shapes and types of its tensors.
+pub struct Gguf {
+    pub values: BTreeMap<&'static str, (u32, Vec<u8>)>,
+    pub tensors: Vec<(String, Vec<usize>, u32)>,
+}
+
+pub fn gguf(model: Gguf) -> Files {
+    Files::Gguf(vec![file("model.gguf", gguf_bytes(&model))])
+}
+
+/// A model in two parts, of which the first has the metadata.
+pub fn gguf_in_parts(mut model: Gguf) -> Files {
+    let second = Gguf { values: BTreeMap::new(), tensors: model.tensors.split_off(model.tensors.len() / 2) };
+    let parts = [model, second].into_iter().enumerate().map(|(number, mut part)| {
+        part.values.insert("split.no", (2, (number as u16).to_le_bytes().into()));
+        part.values.insert("split.count", (2, 2u16.to_le_bytes().into()));
+        file(&format!("model-{:05}-of-00002.gguf", number + 1), gguf_bytes(&part))
+    });
+    Files::Gguf(parts.collect())
+}
+
+/// A Llama with a tokenizer of the given model; the two have all types of numbers between them.
+pub fn gguf_llama(tokenizer: &str) -> Gguf {
+    let mut values = BTreeMap::from([
         ("general.architecture", text("llama")),
         ("general.name", text("small")),
         ("llama.embedding_length", size(D_MODEL)),
@@ -270,7 +306,7 @@ fn gguf(tokenizer: &str) -> Vec<u8> {
         ("tokenizer.ggml.model", text(tokenizer)),
         ("tokenizer.ggml.bos_token_id", size(1)),
         ("tokenizer.ggml.eos_token_id", size(2)),
-    ];
+    ]);
     let scored = scored_tokens("▁", ["<s>", "</s>"]);
     if tokenizer == "llama" {
         let kind = |text: &str| match text {
@@ -282,49 +318,104 @@ fn gguf(tokenizer: &str) -> Vec<u8> {
         let texts: Vec<Vec<u8>> = scored.iter().map(|(text, _)| string(text)).collect();
         let scores: Vec<Vec<u8>> = scored.iter().map(|(_, score)| score.to_le_bytes().to_vec()).collect();
         let kinds: Vec<Vec<u8>> = scored.iter().map(|(text, _)| kind(text).to_le_bytes().to_vec()).collect();
-        values.push(("tokenizer.ggml.tokens", array(8, &texts)));
-        values.push(("tokenizer.ggml.scores", array(6, &scores)));
-        values.push(("tokenizer.ggml.token_type", array(5, &kinds)));
+        values.insert("tokenizer.ggml.tokens", array(8, &texts));
+        values.insert("tokenizer.ggml.scores", array(6, &scores));
+        values.insert("tokenizer.ggml.token_type", array(5, &kinds));
     } else {
         let mut texts: Vec<String> = ["<unk>", "<s>", "</s>", "ab", "Ġab", "Ġ"].map(String::from).into();
         texts.extend((b'!'..=b'~').map(|byte| char::from(byte).to_string()));
         while texts.len() < VOCABULARY {
             texts.push(format!("unused{}", texts.len()));
         }
-        values.push(("tokenizer.ggml.tokens", array(8, &texts.iter().map(|text| string(text)).collect::<Vec<_>>())));
-        values.push(("tokenizer.ggml.merges", array(8, &["a b", "Ġ ab"].map(string))));
-        values.push(("tokenizer.ggml.pre", text("smollm")));
+        values.insert("tokenizer.ggml.tokens", array(8, &texts.iter().map(string).collect::<Vec<_>>()));
+        values.insert("tokenizer.ggml.merges", array(8, &["a b", "Ġ ab"].map(string)));
+        values.insert("tokenizer.ggml.pre", text("smollm"));
     }
 
     let (norm, d_key) = (vec![D_MODEL], D_MODEL / HEADS * KEY_HEADS);
+    // Q8_0, Q4_0, Q4_1, F16, BF16, or IQ4_NL, Q2_K to Q6_K, IQ4_XS.
+    let types = if tokenizer == "gpt2" { [8, 3, 2, 1, 30, 2, 3, 8] } else { [20, 12, 13, 14, 11, 10, 6, 23] };
+    let [embedding, query, key, value, output, gate, up, down] = types;
     let mut tensors = vec![
-        ("token_embd.weight".to_string(), vec![VOCABULARY, D_MODEL], 8u32),
+        ("token_embd.weight".to_string(), vec![VOCABULARY, D_MODEL], embedding),
         ("output_norm.weight".to_string(), norm.clone(), 0),
     ];
     for layer in 0..LAYERS {
         let kinds = [
             ("attn_norm", norm.clone(), 0),
-            ("attn_q", vec![D_MODEL, D_MODEL], 3),
-            ("attn_k", vec![d_key, D_MODEL], 2),
-            ("attn_v", vec![d_key, D_MODEL], 1),
-            ("attn_output", vec![D_MODEL, D_MODEL], 30),
+            ("attn_q", vec![D_MODEL, D_MODEL], query),
+            ("attn_k", vec![d_key, D_MODEL], key),
+            ("attn_v", vec![d_key, D_MODEL], value),
+            ("attn_output", vec![D_MODEL, D_MODEL], output),
             ("ffn_norm", norm.clone(), 0),
-            ("ffn_gate", vec![D_HIDDEN, D_MODEL], 2),
-            ("ffn_up", vec![D_HIDDEN, D_MODEL], 3),
-            ("ffn_down", vec![D_MODEL, D_HIDDEN], 8),
+            ("ffn_gate", vec![D_HIDDEN, D_MODEL], gate),
+            ("ffn_up", vec![D_HIDDEN, D_MODEL], up),
+            ("ffn_down", vec![D_MODEL, D_HIDDEN], down),
         ];
         tensors.extend(kinds.map(|(kind, shape, dtype)| (format!("blk.{layer}.{kind}.weight"), shape, dtype)));
     }
+    Gguf { values, tensors }
+}
 
+/// A GPT-2, whose matrices are all `[out, in]` here.
+pub fn gguf_gpt2() -> Gguf {
+    let Gguf { mut values, .. } = gguf_llama("gpt2");
+    values.retain(|name, _| !name.starts_with("llama."));
+    values.extend([
+        ("general.architecture", text("gpt2")),
+        ("gpt2.embedding_length", size(D_MODEL)),
+        ("gpt2.feed_forward_length", size(D_HIDDEN)),
+        ("gpt2.block_count", size(LAYERS)),
+        ("gpt2.attention.head_count", size(HEADS)),
+        ("gpt2.context_length", size(STEPS)),
+        ("gpt2.attention.layer_norm_epsilon", real(1e-5)),
+    ]);
+    let mut tensors = vec![
+        ("token_embd.weight".to_string(), vec![VOCABULARY, D_MODEL], 8),
+        ("position_embd.weight".to_string(), vec![STEPS, D_MODEL], 0),
+    ];
+    let mut both = |name: String, out: usize, width: Option<usize>| {
+        tensors.push((format!("{name}.weight"), std::iter::once(out).chain(width).collect(), width.map_or(0, |_| 7)));
+        tensors.push((format!("{name}.bias"), vec![out], 0));
+    };
+    both("output_norm".into(), D_MODEL, None);
+    for layer in 0..LAYERS {
+        for (kind, out, width) in [
+            ("attn_norm", D_MODEL, None),
+            ("attn_qkv", 3 * D_MODEL, Some(D_MODEL)),
+            ("attn_output", D_MODEL, Some(D_MODEL)),
+            ("ffn_norm", D_MODEL, None),
+            ("ffn_up", D_HIDDEN, Some(D_MODEL)),
+            ("ffn_down", D_MODEL, Some(D_HIDDEN)),
+        ] {
+            both(format!("blk.{layer}.{kind}"), out, width);
+        }
+    }
+    Gguf { values, tensors }
+}
+
+pub fn size(size: usize) -> (u32, Vec<u8>) {
+    (4, (size as u32).to_le_bytes().to_vec())
+}
+
+pub fn real(value: f32) -> (u32, Vec<u8>) {
+    (6, value.to_le_bytes().to_vec())
+}
+
+pub fn text(value: &str) -> (u32, Vec<u8>) {
+    (8, string(value))
+}
+
+fn gguf_bytes(Gguf { values, tensors }: &Gguf) -> Vec<u8> {
     let mut bytes = [&b"GGUF"[..], &3u32.to_le_bytes()].concat();
     bytes.extend((tensors.len() as u64).to_le_bytes());
     bytes.extend((values.len() as u64).to_le_bytes());
     for (name, (kind, value)) in values {
-        bytes.extend([string(name), u32::to_le_bytes(kind).into(), value].concat());
+        bytes.extend([string(name), kind.to_le_bytes().into(), value.clone()].concat());
     }
     let mut offset = 0u64;
     for (name, shape, dtype) in tensors {
-        bytes.extend(string(&name));
+        bytes.extend(string(name));
         bytes.extend((shape.len() as u32).to_le_bytes());
         bytes.extend(shape.iter().rev().flat_map(|&size| (size as u64).to_le_bytes()));
         bytes.extend(dtype.to_le_bytes());
@@ -332,9 +423,18 @@ fn gguf(tokenizer: &str) -> Vec<u8> {
         let (block, width) = match dtype {
             0 => (1, 4),
             1 | 30 => (1, 2),
-            2 => (32, 18),
+            2 | 20 => (32, 18),
             3 => (32, 20),
-            _ => (32, 34),
+            6 => (32, 22),
+            7 => (32, 24),
+            8 => (32, 34),
+            10 => (256, 84),
+            11 => (256, 110),
+            12 => (256, 144),
+            13 => (256, 176),
+            14 => (256, 210),
+            23 => (256, 136),
+            other => panic!("a type {other}"),
         };
         offset = (offset + (shape.iter().product::<usize>() / block * width) as u64).next_multiple_of(32);
     }
