@@ -8,7 +8,7 @@ use astrocytic_attention::{
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
-use common::{D_MODEL, HEADS, assert_same, device, input, layer, relative_error, variants};
+use common::{D_MODEL, HEADS, assert_same, device, input, layer, relative_error, variants, ways};
 
 /// Rows with no padding, padding on the right, on the left, inside, and nothing but padding.
 const PADDED: [[bool; 6]; 5] = [
@@ -65,6 +65,9 @@ fn a_padded_step_leaves_the_whole_state_as_it_is() {
         }
         for (found, expected) in state.history.into_iter().flatten().zip(expected.history.into_iter().flatten()) {
             assert_same(found, expected, &format!("{name}: convolution"));
+        }
+        for (found, expected) in state.recent.into_iter().flatten().zip(expected.recent.into_iter().flatten()) {
+            assert_same(found, expected, &format!("{name}: window"));
         }
         let position = |p: Tensor<1, burn::tensor::Int>| p.into_data().iter::<i64>().collect::<Vec<_>>();
         assert_eq!(position(state.position), position(expected.position), "{name}: position");
@@ -169,7 +172,7 @@ fn weights_times_values_is_the_context() {
             Normalizer::Calcium { alpha: 1.0 } => config,
             _ => config.with_normalizer(Normalizer::None),
         };
-        for causal in [true, false] {
+        for &causal in ways(&config) {
             let layer = layer(&config.clone().with_causal(causal), &device);
             let (heads, key_heads, d) = (config.n_heads, config.key_heads(), config.head_size());
             let x = input(5, 6, 12, &device);

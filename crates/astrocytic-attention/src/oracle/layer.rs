@@ -1,6 +1,7 @@
 //! The whole layer for one sequence, forward and backward.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::algebra::{add, times};
 use super::convolution::{convolve, convolve_vjp};
@@ -10,6 +11,7 @@ use super::linear::{linear, linear_vjp, sigmoid, sigmoid_vjp, silu, silu_vjp};
 use super::memory::{Plasticity, WriteGradients, Writes, calcium as calcium_trace, calcium_vjp, read, read_vjp};
 use super::normalizer::{self, Normalizer};
 use super::position::{Position, distance_key, distance_key_vjp, nearness, rotate, rotate_vjp};
+use super::window::{Window, memory_scale, scores, stabilizer};
 
 /// Which layer: the options of `AstrocyticAttentionConfig`.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,10 @@ pub struct LayerSpec {
     pub output_gate: bool,
     /// How steps know their place.
     pub position: Position,
+    /// Steps that a softmax window sees exactly, 0 for none; the memory has those before.
+    pub window: usize,
+    /// Whether there is a memory: off leaves the window alone.
+    pub memory: bool,
     /// Biases in the projections and the output gate.
     pub bias: bool,
 }
@@ -64,6 +70,8 @@ impl LayerSpec {
             convolution: 0,
             output_gate: false,
             position: Position::None,
+            window: 0,
+            memory: true,
             bias: true,
         }
     }
@@ -110,6 +118,7 @@ impl LayerSpec {
             (self.normalizer.has_norm(), "norm.gamma", vec![d]),
             (self.output_gate, "gate.weight", vec![d_model, d_model]),
             (self.output_gate && self.bias, "gate.bias", vec![d_model]),
+            (self.window > 0, "window_scale", vec![heads]),
         ];
         all.into_iter().filter(|(present, ..)| *present).map(|(_, name, shape)| (name, shape)).collect()
     }
@@ -128,8 +137,50 @@ impl LayerSpec {
             memory: vec![vec![0.0; m * d]; self.kv_heads],
             calcium: vec![vec![0.0; calcium]; self.kv_heads],
             history: [self.heads, self.kv_heads, self.kv_heads].map(|heads| vec![0.0; past * heads]),
+            recent: [d, d, 1].map(|size| vec![vec![0.0; self.window * size]; self.kv_heads]),
             position: 0,
         }
+    }
+
+    /// Rows of a window that are no steps, where `before` steps have been.
+    fn missing(&self, before: usize) -> usize {
+        self.window.saturating_sub(before)
+    }
+
+    /// At how many of the next steps nothing is written, because nothing leaves the window.
+    fn unwritten(&self, before: usize, steps: usize) -> usize {
+        if self.memory { self.missing(before).min(steps) } else { steps }
+    }
+
+    /// Rows of a [`KeyHead`] that step t has in its window, where `before` steps have been.
+    fn seen(&self, t: usize, before: usize) -> Range<usize> {
+        self.missing(before).max(t + 1)..t + 1 + self.window
+    }
+
+    /// What a query sees of those rows.
+    fn window_of<'a>(
+        &self,
+        query: &'a [f64],
+        source: &'a KeyHead,
+        seen: Range<usize>,
+        log_gamma: f64,
+        c: f64,
+    ) -> Window<'a> {
+        let d = self.head_size();
+        let r = if self.memory { memory_scale(c, self.imitates()) } else { 0.0 };
+        Window {
+            query,
+            key: rows(&source.key, d, seen.clone()),
+            value: rows(&source.counted, d + 1, seen),
+            log_gamma,
+            c,
+            r,
+        }
+    }
+
+    /// Whether the feature map's kernel imitates e^s.
+    fn imitates(&self) -> bool {
+        self.feature_map == FeatureMap::Taylor
     }
 
     fn key_head(&self, head: usize) -> usize {
@@ -199,6 +250,9 @@ pub struct State {
     pub calcium: Vec<Vec<f64>>,
     /// Last `convolution − 1` rows of q, k and v before the convolution.
     pub history: [Vec<f64>; 3],
+    /// k, v and β of the last `window` steps of every key head, `[window, d]`, `[window, d]` and
+    /// `[window]`; 0 where there was no step yet.
+    pub recent: [Vec<Vec<f64>>; 3],
     /// Steps seen.
     pub position: usize,
 }
@@ -206,7 +260,7 @@ pub struct State {
 impl State {
     /// Every number of the state, for comparisons and differences.
     pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut Vec<f64>> {
-        self.memory.iter_mut().chain(&mut self.calcium).chain(&mut self.history)
+        self.memory.iter_mut().chain(&mut self.calcium).chain(&mut self.history).chain(self.recent.iter_mut().flatten())
     }
 }
 
@@ -223,17 +277,19 @@ pub struct Input<'a> {
     pub key_pad: &'a [bool],
     /// Write dropout: a factor of β, `[T_k, kv_heads]`, or empty.
     pub release: &'a [f64],
+    /// c of a window as [`stabilizers`] finds it, held there whatever the rest is; or empty.
+    pub stabilizers: &'a [Vec<f64>],
 }
 
 impl<'a> Input<'a> {
     /// Queries and keys from one sequence.
     pub fn self_attn(x: &'a [f64], pad: &'a [bool]) -> Self {
-        Self { query: x, key: x, query_pad: pad, key_pad: pad, release: &[] }
+        Self { query: x, key: x, query_pad: pad, key_pad: pad, release: &[], stabilizers: &[] }
     }
 
     /// Queries from one sequence, keys from another of which some are padded.
     pub fn cross(query: &'a [f64], key: &'a [f64], key_pad: &'a [bool]) -> Self {
-        Self { query, key, query_pad: &[], key_pad, release: &[] }
+        Self { query, key, query_pad: &[], key_pad, release: &[], stabilizers: &[] }
     }
 }
 
@@ -256,15 +312,18 @@ struct KeyHead {
     nearness: Vec<Vec<f64>>,
     /// `r_t W`, `[T, d]`.
     distance: Vec<f64>,
-    /// Keys before the feature map, `[T, d]`.
+    /// Keys before the feature map, `[W + T, d]`: those in the window W before the first step too.
     key: Vec<f64>,
-    /// φ(k), `[T, m]`.
+    /// Their values with a 1 behind each, `[W + T, d + 1]`.
+    counted: Vec<f64>,
+    /// φ(k) of what is written, the first T of them, `[T, m]`.
     features: Vec<f64>,
     /// φ(k) + φ(r), `[T, m]`.
     written: Vec<f64>,
+    /// What is written, `[T, d]`, and its β, 0 where nothing is.
     value: Vec<f64>,
-    log_decay: Vec<f64>,
     strength: Vec<f64>,
+    log_decay: Vec<f64>,
     /// H before and after every step.
     memory: Vec<f64>,
     /// g before and after every step.
@@ -286,6 +345,8 @@ struct QueryHead {
     features: Vec<f64>,
     /// Before the normaliser, `[T, d]`.
     reads: Vec<f64>,
+    /// c of the window, `[T]`.
+    stabilizers: Vec<f64>,
 }
 
 /// All that lies between input and output.
@@ -320,11 +381,21 @@ const CHANNELS: [(&str, &str, &str, usize); 3] = [
 /// The layer: output `[T_q, d_model]` and the state after the last step.
 ///
 /// # Panics
-/// For weights other than [`LayerSpec::shapes`] lists, calcium with the delta rule, or a causal layer whose queries and
-/// keys differ in number or padding.
+/// For weights other than [`LayerSpec::shapes`] lists, calcium with the delta rule, a causal layer
+/// whose queries and keys differ in number or padding, or a window in a layer that is not causal or
+/// that divides by anything but calcium.
 pub fn forward(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Vec<f64>, State) {
     let (tape, after) = run(spec, weights, input, state);
     (linear(&tape.gated, spec.d_model, get(weights, "output.weight"), get(weights, "output.bias")), after)
+}
+
+/// c of every query head's window at every step that is not padded, for differences that hold it
+/// constant, as gradients do.
+///
+/// # Panics
+/// As [`forward`].
+pub fn stabilizers(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> Vec<Vec<f64>> {
+    run(spec, weights, input, state).0.query_heads.into_iter().map(|head| head.stabilizers).collect()
 }
 
 fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Tape, State) {
@@ -334,6 +405,10 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
     assert!(
         spec.plasticity == Plasticity::Hebbian || spec.normalizer.alpha().is_none(),
         "the delta rule has no calcium"
+    );
+    assert!(
+        spec.window == 0 || spec.causal && spec.normalizer == (Normalizer::Calcium { alpha: 1.0 }),
+        "a window looks back and shares the calcium's normaliser"
     );
     let (d_model, d) = (spec.d_model, spec.head_size());
     let kept = [(input.query, input.query_pad), (input.key, input.key_pad)].map(|(x, pad)| {
@@ -379,9 +454,11 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
     let mut key_heads = Vec::with_capacity(kv_heads);
     for h in 0..kv_heads {
         let projection = part(get(weights, "key_map.projection"), h, kv_heads);
-        let key = turned(head(&channels[1], kv_heads * d, h, d));
-        let value = head(&channels[2], kv_heads * d, h, d);
-        let features = spec.map(&key, projection, Side::Key);
+        let [recent_key, recent_value, recent_strength] = state.recent.each_ref().map(|heads| heads[h].as_slice());
+        let key = [recent_key, &turned(head(&channels[1], kv_heads * d, h, d))].concat();
+        let mut value = [recent_value, &head(&channels[2], kv_heads * d, h, d)].concat();
+        let counted = value.chunks_exact(d).flat_map(|v| [v, &[1.0]].concat()).collect();
+        let features = spec.map(&key[..steps * d], projection, Side::Key);
         let mut written = features.clone();
         let (mut near, mut distance) = (Vec::new(), Vec::new());
         if let Position::Distance { scale, max_steps } = spec.position {
@@ -391,6 +468,7 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
         }
         let rate = || get(weights, "decay.rate")[h];
         let log_decay = match spec.decay {
+            _ if !spec.memory => vec![0.0; steps],
             Decay::None => vec![0.0; steps],
             Decay::Fixed => vec![decay::fixed(h); steps],
             Decay::Learned => vec![decay::learned(rate()); steps],
@@ -402,6 +480,11 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
                 head(&write_gate, kv_heads, h, 1).iter().map(|&z| spec.largest_write * sigmoid(z)).collect();
             strength = times(&strength, &graded);
         }
+        strength.splice(..0, recent_strength.iter().copied());
+        after.recent[0][h] = key[steps * d..].to_vec();
+        after.recent[1][h] = value.split_off(steps * d);
+        after.recent[2][h] = strength.split_off(steps);
+        strength[..spec.unwritten(state.position, steps)].fill(0.0);
         let writes = Writes { key: &written, value: &value, log_decay: &log_decay, strength: &strength };
         let memory = spec.plasticity.trace(writes, &state.memory[h]);
         after.memory[h] = part(&memory, steps, steps + 1).to_vec();
@@ -414,11 +497,12 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
             nearness: near,
             distance,
             key,
+            counted,
             features,
             written,
             value,
-            log_decay,
             strength,
+            log_decay,
             memory,
             calcium,
         });
@@ -432,15 +516,24 @@ fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Ta
         let query = turned(head(&channels[0], d_model, h, d));
         let features = spec.map(&query, part(get(weights, "query_map.projection"), h, spec.heads), Side::Query);
         let mut reads = Vec::with_capacity(query.len());
+        let mut stabilizers = Vec::new();
         for t in 0..queries {
             let seen = if spec.causal { t + 1 } else { steps };
             let q = part(&features, t, queries);
             reads.extend(read(q, part(&source.memory, seen, steps + 1)));
             let g = part(&source.calcium, seen, steps + 1);
-            let y = spec.normalize(&reads[t * d..], q, g, get(weights, "norm.gamma"));
+            let y = if spec.window > 0 {
+                let (q, seen) = (part(&query, t, queries), spec.seen(t, state.position));
+                let largest = || stabilizer(&scores(q, rows(&source.key, d, seen.clone())), spec.imitates());
+                stabilizers.push(input.stabilizers.get(h).map_or_else(largest, |held| held[t]));
+                let window = spec.window_of(q, source, seen.clone(), get(weights, "window_scale")[h], stabilizers[t]);
+                window.read(&[&reads[t * d..], &[normalizer::calcium(part(&features, t, queries), g, 1.0)]].concat())
+            } else {
+                spec.normalize(&reads[t * d..], q, g, get(weights, "norm.gamma"))
+            };
             merged[t * d_model + h * d..][..d].copy_from_slice(&y);
         }
-        query_heads.push(QueryHead { query, features, reads });
+        query_heads.push(QueryHead { query, features, reads, stabilizers });
     }
     let (gate, gated) = if spec.output_gate {
         let gate = linear(&x[0], d_model, get(weights, "gate.weight"), get(weights, "gate.bias"));
@@ -499,17 +592,35 @@ pub fn backward(
     let mut d_channels = tape.projected.each_ref().map(|x| vec![0.0; x.len()]);
     let mut d_memory: Vec<_> = tape.key_heads.iter().map(|k| vec![0.0; k.memory.len()]).collect();
     let mut d_calcium: Vec<_> = tape.key_heads.iter().map(|k| vec![0.0; k.calcium.len()]).collect();
+    let mut d_keys: Vec<_> = tape.key_heads.iter().map(|k| vec![0.0; k.key.len()]).collect();
+    let mut d_counted: Vec<_> = tape.key_heads.iter().map(|k| vec![0.0; k.counted.len()]).collect();
     for (h, own) in tape.query_heads.iter().enumerate() {
         let k = spec.key_head(h);
         let source = &tape.key_heads[k];
         let mut d_features = Vec::with_capacity(own.features.len());
+        let mut d_query = vec![0.0; own.query.len()];
         for t in 0..queries {
             let seen = if spec.causal { t + 1 } else { steps };
             let q = part(&own.features, t, queries);
             let g = part(&source.calcium, seen, steps + 1);
             let d_y = &d_merged[t * d_model + h * d..][..d];
             let gamma = get(weights, "norm.gamma");
-            let [d_read, mut d_q, d_g, d_gamma] = spec.normalize_vjp(part(&own.reads, t, queries), q, g, gamma, d_y);
+            let read_t = part(&own.reads, t, queries);
+            let [d_read, mut d_q, d_g, d_gamma] = if spec.window > 0 {
+                let seen = spec.seen(t, state.position);
+                let log_gamma = get(weights, "window_scale")[h];
+                let window =
+                    spec.window_of(part(&own.query, t, queries), source, seen.clone(), log_gamma, own.stabilizers[t]);
+                let by = window.read_vjp(&[read_t, &[normalizer::calcium(q, g, 1.0)]].concat(), d_y);
+                add(part_mut(&mut d_query, t, queries), 1.0, &by.query);
+                add(rows_mut(&mut d_keys[k], d, seen.clone()), 1.0, &by.key);
+                add(rows_mut(&mut d_counted[k], d + 1, seen), 1.0, &by.value);
+                get_mut(&mut d_weights, "window_scale")[h] += by.log_gamma;
+                let (d_q, d_g) = normalizer::calcium_vjp(q, g, 1.0, by.memory[d]);
+                [by.memory[..d].to_vec(), d_q, d_g, Vec::new()]
+            } else {
+                spec.normalize_vjp(read_t, q, g, gamma, d_y)
+            };
             let (d_q_read, d_h) = read_vjp(q, part(&source.memory, seen, steps + 1), &d_read);
             add(&mut d_q, 1.0, &d_q_read);
             d_features.extend(d_q);
@@ -519,7 +630,7 @@ pub fn backward(
         }
         let projection = part(get(weights, "query_map.projection"), h, spec.heads);
         let d_projection = part_mut(get_mut(&mut d_weights, "query_map.projection"), h, spec.heads);
-        let d_query = spec.map_vjp(&own.query, projection, Side::Query, &d_features, d_projection);
+        add(&mut d_query, 1.0, &spec.map_vjp(&own.query, projection, Side::Query, &d_features, d_projection));
         add_head(&mut d_channels[0], d_model, h, d, &turned_back(d_query));
     }
 
@@ -540,9 +651,23 @@ pub fn backward(
         }
         let projection = part(get(weights, "key_map.projection"), h, kv_heads);
         let d_projection = part_mut(get_mut(&mut d_weights, "key_map.projection"), h, kv_heads);
-        let d_key = spec.map_vjp(&own.key, projection, Side::Key, &d_features, d_projection);
+        let mut d_key = std::mem::take(&mut d_keys[h]);
+        add(&mut d_key, 1.0, &spec.map_vjp(&own.key[..steps * d], projection, Side::Key, &d_features, d_projection));
+        let mut d_value: Vec<_> = d_counted[h].chunks_exact(d + 1).flat_map(|row| &row[..d]).copied().collect();
+        add(&mut d_value, 1.0, &by.value);
+        let mut d_strength = by.strength;
+        d_strength[..spec.unwritten(state.position, steps)].fill(0.0);
+        d_strength.resize(spec.window + steps, 0.0);
+        let mut d_rows = [(d_key, d), (d_value, d), (d_strength, 1)];
+        let [d_key, d_value, d_strength] = std::array::from_fn(|i| {
+            let (d_all, size) = &mut d_rows[i];
+            add(&mut d_all[steps * *size..], 1.0, &d_after.recent[i][h]);
+            let d_new = d_all.split_off(spec.window * *size);
+            d_before.recent[i][h] = std::mem::take(d_all);
+            d_new
+        });
         add_head(&mut d_channels[1], kv_heads * d, h, d, &turned_back(d_key));
-        add_head(&mut d_channels[2], kv_heads * d, h, d, &by.value);
+        add_head(&mut d_channels[2], kv_heads * d, h, d, &d_value);
         if let Position::Distance { .. } = spec.position {
             let d_distance = spec.map_vjp(&own.distance, projection, Side::Key, &by.key, d_projection);
             let d_w = get_mut(&mut d_weights, "distance.projection");
@@ -550,12 +675,13 @@ pub fn backward(
                 add(d_w, 1.0, &distance_key_vjp(r, d_distance));
             }
         }
-        for (t, (&d_strength, &d_log_decay)) in by.strength.iter().zip(&by.log_decay).enumerate() {
+        for (t, (&d_strength, &d_log_decay)) in d_strength.iter().zip(&by.log_decay).enumerate() {
             let i = t * kv_heads + h;
             if spec.write_gate {
                 d_write_gate[i] = sigmoid_vjp(tape.write_gate[i], spec.largest_write * d_strength * tape.release[i]);
             }
             let d_rate = match spec.decay {
+                _ if !spec.memory => continue,
                 Decay::None | Decay::Fixed => continue,
                 Decay::Learned => decay::learned_vjp(get(weights, "decay.rate")[h], d_log_decay),
                 Decay::Gated => {
@@ -614,6 +740,15 @@ fn part(x: &[f64], i: usize, n: usize) -> &[f64] {
 fn part_mut(x: &mut [f64], i: usize, n: usize) -> &mut [f64] {
     let size = x.len() / n;
     &mut x[i * size..(i + 1) * size]
+}
+
+/// Some rows of a given width.
+fn rows<'a>(x: &'a [f64], width: usize, which: Range<usize>) -> &'a [f64] {
+    &x[which.start * width..which.end * width]
+}
+
+fn rows_mut<'a>(x: &'a mut [f64], width: usize, which: Range<usize>) -> &'a mut [f64] {
+    &mut x[which.start * width..which.end * width]
 }
 
 /// Columns of head h out of rows of heads of size d side by side.

@@ -14,6 +14,7 @@ fn specs() -> Vec<(&'static str, LayerSpec)> {
     let tripartite =
         LayerSpec { decay: Decay::Gated, write_gate: true, convolution: 4, output_gate: true, ..delta(Silu) };
     let rotary = Position::Rotary { theta: 100.0 };
+    let window = |window| LayerSpec { causal: true, window, ..base() };
     vec![
         ("linear", base()),
         ("relu", map(Relu)),
@@ -44,8 +45,26 @@ fn specs() -> Vec<(&'static str, LayerSpec)> {
         ("grouped, random", LayerSpec { heads: 4, ..map(PositiveRandom { features: 4 }) }.grouped(2)),
         ("grouped, tripartite", LayerSpec { position: rotary, ..tripartite.clone() }.grouped(1)),
         ("heads of size 1", LayerSpec { d_model: 2, ..tripartite.clone() }),
+        ("window", window(3)),
+        ("window of one step", LayerSpec { decay: Decay::Gated, write_gate: true, ..window(1) }),
+        ("window, gated", LayerSpec { decay: Decay::Gated, write_gate: true, position: rotary, ..window(3) }),
+        ("window, longest", LayerSpec { decay: Decay::Learned, convolution: 3, ..window(12) }),
+        ("window, hedgehog", LayerSpec { feature_map: Hedgehog, decay: Decay::Fixed, ..window(2) }),
+        ("window, taylor", LayerSpec { feature_map: Taylor, position: rotary, write_gate: true, ..window(2) }),
+        (
+            "window, grouped",
+            LayerSpec { decay: Decay::Gated, convolution: 2, output_gate: true, ..window(2) }.grouped(1),
+        ),
+        ("window alone", LayerSpec { memory: false, position: rotary, ..window(3) }),
+        ("window alone, gated", LayerSpec { memory: false, decay: Decay::Gated, write_gate: true, ..window(2) }),
         ("size 1", LayerSpec { decay: Decay::Learned, ..LayerSpec::new(1, 1) }),
     ]
+}
+
+/// Causal, and not where a spec can be both.
+fn both_ways(spec: LayerSpec) -> impl Iterator<Item = LayerSpec> {
+    let ways = if spec.window > 0 { vec![true] } else { vec![true, false] };
+    ways.into_iter().map(move |causal| LayerSpec { causal, ..spec.clone() })
 }
 
 impl LayerSpec {
@@ -73,10 +92,6 @@ fn used_state(spec: &LayerSpec, weights: &Weights, random: &mut Random) -> State
     forward(&LayerSpec { causal: true, ..spec.clone() }, weights, &Input::self_attn(&x, &[]), &spec.empty_state()).1
 }
 
-fn rows(x: &[f64], width: usize, range: std::ops::Range<usize>) -> &[f64] {
-    &x[range.start * width..range.end * width]
-}
-
 fn state_distance(mut a: State, mut b: State) -> f64 {
     assert_eq!(a.position, b.position);
     a.parts_mut().zip(b.parts_mut()).map(|(a, b)| distance(a, b)).fold(0.0, f64::max)
@@ -85,6 +100,9 @@ fn state_distance(mut a: State, mut b: State) -> f64 {
 fn hold_gradients(name: &str, spec: &LayerSpec, input: &Input, from_scratch: bool, random: &mut Random) {
     let weights = weights(spec, random);
     let state = if from_scratch { spec.empty_state() } else { used_state(spec, &weights, random) };
+    // Gradients take c of a window for a constant.
+    let stabilizers = stabilizers(spec, &weights, input, &state);
+    let input = &Input { stabilizers: &stabilizers, ..*input };
     let c = random.normals(input.query.len());
     let mut c_state = spec.empty_state();
     c_state.parts_mut().for_each(|x| *x = random.normals(x.len()));
@@ -128,8 +146,7 @@ fn gradients() {
     let mut random = Random::new(20);
     let pad = [true, false, false, true, false, true];
     for (name, spec) in specs() {
-        for causal in [true, false] {
-            let spec = LayerSpec { causal, ..spec.clone() };
+        for spec in both_ways(spec) {
             for (steps, pad) in [(5, &[][..]), (1, &[]), (6, &pad)] {
                 let x = random.normals(steps * spec.d_model);
                 let released: Vec<f64> = (0..steps * spec.kv_heads).map(|i| (i % 3 != 1) as usize as f64).collect();
@@ -139,7 +156,7 @@ fn gradients() {
                     hold_gradients(name, &spec, &input, from_scratch, &mut random);
                 }
             }
-            if !causal {
+            if !spec.causal {
                 let (q, k) = (random.normals(3 * spec.d_model), random.normals(6 * spec.d_model));
                 hold_gradients(name, &spec, &Input::cross(&q, &k, &pad), false, &mut random);
             }
@@ -171,8 +188,8 @@ fn padded_is_unpadded() {
     let mut random = Random::new(22);
     let pads = [[true, true, false, false, false], [false, true, false, true, true], [true; 5]];
     for (name, spec) in specs() {
-        for (causal, pad) in [true, false].into_iter().flat_map(|causal| pads.map(|pad| (causal, pad))) {
-            let (spec, width) = (LayerSpec { causal, ..spec.clone() }, spec.d_model);
+        for (spec, pad) in both_ways(spec).flat_map(|spec| pads.map(|pad| (spec.clone(), pad))) {
+            let width = spec.d_model;
             let weights = weights(&spec, &mut random);
             let state = used_state(&spec, &weights, &mut random);
             let x = random.normals(5 * width);
@@ -220,7 +237,7 @@ fn the_future_changes_no_bit_of_the_past() {
 #[test]
 fn the_last_query_reads_the_same_causal_or_not() {
     let mut random = Random::new(24);
-    for (name, spec) in specs() {
+    for (name, spec) in specs().into_iter().filter(|(_, spec)| spec.window == 0) {
         let (width, steps) = (spec.d_model, 5);
         let weights = weights(&spec, &mut random);
         let x = random.normals(steps * width);
@@ -351,5 +368,47 @@ fn the_layer_is_a_gated_delta_rule() {
         let y = [0, 1].map(|j| y[j] / size * w["norm.gamma"][j] * swish(project("gate", t, j)));
         let out = [0, 1].map(|c| w["output.bias"][c] + y[0] * w["output.weight"][c] + y[1] * w["output.weight"][2 + c]);
         assert!(distance(&out, rows(&found, 2, t..t + 1)) < 1e-12, "step {t}");
+    }
+}
+
+/// A window of two steps beside a gated memory, head by head and pair by pair.
+#[test]
+fn the_layer_is_a_window_beside_a_memory() {
+    let spec = LayerSpec { causal: true, window: 2, decay: Decay::Gated, write_gate: true, ..LayerSpec::new(4, 2) };
+    let mut random = Random::new(28);
+    let w = weights(&spec, &mut random);
+    let x = random.normals(6 * 4);
+    let (found, _) = forward(&spec, &w, &Input::self_attn(&x, &[]), &spec.empty_state());
+    let project = |name: &str, t: usize, c: usize| {
+        let (weight, bias) = (&w[format!("{name}.weight").as_str()], &w[format!("{name}.bias").as_str()]);
+        bias[c] + (0..4).map(|i| x[t * 4 + i] * weight[i * bias.len() + c]).sum::<f64>()
+    };
+    let firing = |x: f64| if x > 0.0 { x + 1.0 } else { x.exp() };
+    for t in 0..6 {
+        let mut merged = [0.0; 4];
+        for head in 0..2 {
+            let pair = |name, t| [0, 1].map(|i| project(name, t, head * 2 + i));
+            let score = |j: usize| dot(&pair("query", t), &pair("key", j)) / 2f64.sqrt();
+            let first = t.saturating_sub(1);
+            let largest = (first..=t).map(score).fold(f64::NEG_INFINITY, f64::max);
+            let weight = |j: usize| {
+                if j >= first {
+                    return w["window_scale"][head].exp() * (score(j) - largest).exp();
+                }
+                // It was written two steps later, and has leaked since.
+                let softplus = |x: f64| (1.0 + x.exp()).ln();
+                let leak = |l: usize| -softplus(project("decay.gate", l, head)) * w["decay.rate"][head].exp();
+                let strength = 1.0 / (1.0 + (-project("write_gate", j, head)).exp());
+                let leaked: f64 = (j + 3..=t).map(leak).sum();
+                dot(&pair("query", t).map(firing), &pair("key", j).map(firing)) * strength * leaked.exp()
+            };
+            let total: f64 = (0..=t).map(weight).sum();
+            for i in 0..2 {
+                merged[head * 2 + i] = (0..=t).map(|j| weight(j) * pair("value", j)[i]).sum::<f64>() / total;
+            }
+        }
+        let out = [0, 1, 2, 3]
+            .map(|c| w["output.bias"][c] + (0..4).map(|i| merged[i] * w["output.weight"][i * 4 + c]).sum::<f64>());
+        assert!(distance(&out, rows(&found, 4, t..t + 1)) < 1e-12, "step {t}");
     }
 }

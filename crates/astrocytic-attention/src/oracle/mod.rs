@@ -16,10 +16,11 @@ pub mod linear;
 pub mod memory;
 pub mod normalizer;
 pub mod position;
+pub mod window;
 
 pub use decay::Decay;
 pub use feature_map::{FeatureMap, Side};
-pub use layer::{Gradients, Input, LayerSpec, State, Weights, backward, forward};
+pub use layer::{Gradients, Input, LayerSpec, State, Weights, backward, forward, stabilizers};
 pub use memory::Plasticity;
 pub use normalizer::Normalizer;
 pub use position::Position;

@@ -6,7 +6,7 @@ use astrocytic_attention::{
     Plasticity, PositionConfig,
 };
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 
 /// Burn's random numbers belong to the process: one test draws at a time.
 static RANDOM: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -36,6 +36,8 @@ pub fn variants() -> Vec<(&'static str, Config)> {
     let base = || Config::new(D_MODEL, HEADS).with_chunk(7);
     let four = || Config::new(D_MODEL, 4).with_kv_heads(Some(2)).with_chunk(7);
     let delta = || base().with_plasticity(Plasticity::Delta).with_normalizer(Normalizer::Rms);
+    let window = |steps| base().with_causal(true).with_window(steps);
+    let gated_window = |steps| window(steps).with_decay(DecayConfig::Gated).with_write_gate(true);
     let random = Map::PositiveRandom { features: 12, seed: 5 };
     let trigonometric = Map::Trigonometric { features: 12, seed: 5 };
     vec![
@@ -73,7 +75,22 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         ("two groups, delta", Config::tripartite(D_MODEL, 4).with_kv_heads(Some(2)).with_chunk(5)),
         ("grouped, random", base().with_kv_heads(Some(1)).with_feature_map(random)),
         ("no bias", base().with_bias(false)),
+        ("window", window(3)),
+        ("window of one step", gated_window(1).with_feature_map(Map::Hedgehog)),
+        ("window, gated decay + write gate", gated_window(8)),
+        (
+            "window, taylor",
+            window(4).with_feature_map(Map::Taylor).with_position(PositionConfig::Rotary { theta: 100.0 }),
+        ),
+        ("window, random", window(30).with_feature_map(random)),
+        ("window, grouped", gated_window(3).with_kv_heads(Some(1)).with_convolution(3).with_output_gate(true)),
+        ("window alone", gated_window(5).with_memory(false)),
     ]
+}
+
+/// With `causal` on and off, where a variant can be both: a window only looks back.
+pub fn ways(config: &Config) -> &'static [bool] {
+    if config.window > 0 { &[true] } else { &[true, false] }
 }
 
 /// A layer with weights away from their special initial values, the same for the same variant.
@@ -90,6 +107,11 @@ pub fn layer(config: &Config, device: &Device) -> AstrocyticAttention {
             }
         }
         layer.visit(&mut Materialize);
+        if let Some(scale) = &mut layer.window_scale {
+            let heads = config.n_heads;
+            let values = (0..heads).map(|h| 0.5 - h as f32).collect::<Vec<_>>();
+            *scale = Param::from_tensor(Tensor::from_data(TensorData::new(values, [heads]), device));
+        }
         layer
     })
 }
