@@ -27,6 +27,15 @@ pub(crate) struct Window {
 /// - value: `[batch, heads, width + steps, d + 1]`, with a last column of ones; 0 where there is no step
 pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, width: usize) -> Window {
     let [batch, heads, steps, d] = query.dims();
+    // Steps that are not finite are kept out of the products, where 0 times them would reach earlier steps.
+    let nothing = |x: &Tensor<4>| x.clone().detach().mul_scalar(0.0).sum_dim(3);
+    let faults = nothing(&key) + nothing(&value);
+    let faulty = faults.clone().is_nan();
+    let [key, value] = [key, value].map(|x| {
+        let dims = x.dims();
+        x.mask_fill(faulty.clone().expand(dims), 0.0)
+    });
+    let faults = faults.cumsum(2).narrow(2, width, steps);
     let block = width.min(steps);
     let blocks = steps.div_ceil(block);
     let missing = blocks * block - steps;
@@ -70,7 +79,7 @@ pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, width: 
         let x = x.reshape([batch, heads, blocks * block, size]);
         if missing == 0 { x } else { x.narrow(2, 0, steps) }
     };
-    Window { sums: whole(exponentials.matmul(value), columns), largest: whole(largest, 1) }
+    Window { sums: whole(exponentials.matmul(value), columns) + faults, largest: whole(largest, 1) }
 }
 
 /// The exponentials behind those sums as a matrix, `[batch, heads, steps, steps]`, of a sequence with nothing before it.

@@ -2,8 +2,9 @@
 
 mod common;
 
-use astrocytic_attention::ops::{self, Writes};
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput, Form, Normalizer, Plasticity};
+use astrocytic_attention::feature_map::Side;
+use astrocytic_attention::ops::{self, Attend, Attended, Feature, Writes};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput, FeatureMapConfig, Form, Normalizer, Plasticity};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Gradients, Tensor};
 use common::{D_MODEL, OTHER_PRECISIONS, To, device, input, layer, relative_error, variants};
@@ -93,6 +94,104 @@ fn forms_agree_in_double_precision() {
     }
 }
 
+/// A key along a random direction of its own length, where the exponent of a positive random feature is largest.
+#[test]
+fn positive_random_keys_of_large_heads_do_not_overflow() {
+    let device = device().autodiff();
+    for d in [64, 128, 256] {
+        let map = FeatureMapConfig::PositiveRandom { features: 4 * d, seed: 0 }.init(1, 1, d, &device);
+        let directions = map.projection.as_ref().expect("directions").val();
+        let along = directions.narrow(1, 0, 9).mul_scalar((d as f64).powf(0.25)).unsqueeze::<4>();
+        let x = along.detach().require_grad();
+        let [query, key] = [Side::Query, Side::Key].map(|side| map.forward(x.clone(), side));
+        let attend = Attend {
+            plasticity: Plasticity::Hebbian,
+            feature: Feature::Identity,
+            unit: false,
+            calcium: true,
+            causal: true,
+            form: Form::Chunkwise(4),
+        };
+        let last = |x: Tensor<4>| x.swap_dims(1, 2);
+        let x4 = Attended {
+            query: last(query),
+            key: last(key.clone()),
+            value: last(x.clone()),
+            log_decay: None,
+            strength: None,
+        };
+        let reads = attend.run(x4, None, false).0;
+        assert!(key.is_finite().all().into_scalar::<bool>(), "{d}: features");
+        assert!(reads.clone().is_finite().all().into_scalar::<bool>(), "{d}: reads");
+        let grads = reads.sum().backward();
+        assert!(x.grad(&grads).expect("a leaf").is_finite().all().into_scalar::<bool>(), "{d}: gradient");
+    }
+}
+
+/// The kernels that users run, in f64: log decay to −40, strength to 2, a state handed over at any place.
+#[test]
+fn forms_agree_in_double_precision_through_the_operation() {
+    if !OTHER_PRECISIONS {
+        return;
+    }
+    let device = device();
+    for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
+        for calcium in [false, plasticity == Plasticity::Hebbian] {
+            let (query, mut all) = writes(50, &device);
+            if plasticity == Plasticity::Delta {
+                all.strength = all.strength.map(|strength| strength.mul_scalar(2.0));
+            }
+            let run = |form, cut: usize| {
+                let feature = if calcium { Feature::Elu } else { Feature::Identity };
+                let attend = Attend { plasticity, feature, unit: !calcium, calcium, causal: true, form };
+                let part = |start: usize, count: usize| {
+                    let of = |x: &Tensor<4>| x.clone().swap_dims(1, 2).narrow(1, start, count);
+                    let number = |x: &Tensor<3>| x.clone().swap_dims(1, 2).narrow(1, start, count);
+                    Attended {
+                        query: of(&query),
+                        key: of(&all.key),
+                        value: of(&all.value),
+                        log_decay: all.log_decay.as_ref().map(number),
+                        strength: all.strength.as_ref().map(number),
+                    }
+                };
+                let (first, state) = attend.run(part(0, cut), None, true);
+                let (second, state) = attend.run(part(cut, 50 - cut), state, true);
+                (Tensor::cat(vec![first, second], 1), state.expect("asked for").memory)
+            };
+            let (expected, expected_memory) = run(Form::Recurrent, 1);
+            for form in [1, 2, 7, 16, 64].map(Form::Chunkwise).into_iter().chain([Form::Parallel]) {
+                for cut in [1, 16, 33, 49] {
+                    let (found, found_memory) = run(form, cut);
+                    let error = relative_error(found, expected.clone());
+                    assert!(error < 1e-12, "{plasticity:?}, {form:?}, cut at {cut}: {error:e}");
+                    let error = relative_error(found_memory, expected_memory.clone());
+                    assert!(error < 1e-12, "{plasticity:?}, {form:?}, cut at {cut}, memory: {error:e}");
+                }
+            }
+        }
+    }
+}
+
+/// Every variant as users run it, in f64, against its recurrent form.
+#[test]
+fn modules_agree_in_double_precision() {
+    if !OTHER_PRECISIONS {
+        return;
+    }
+    let device = device();
+    for (name, config) in variants() {
+        let layer = layer(&config.with_causal(true), &device).map(&mut To(DType::F64));
+        let x = input(2, 33, 17, &device).cast(DType::F64);
+        let run = |form| layer.forward(AttentionInput::self_attn(x.clone()).form(form)).context;
+        let expected = run(Form::Recurrent);
+        for form in [Form::Chunkwise(7), Form::Chunkwise(64), Form::Parallel] {
+            let error = relative_error(run(form), expected.clone());
+            assert!(error < 1e-12, "{name}, {form:?}: {error:e}");
+        }
+    }
+}
+
 #[test]
 fn repeated_keys_do_not_blow_up_the_delta_rule() {
     let device = device();
@@ -100,6 +199,18 @@ fn repeated_keys_do_not_blow_up_the_delta_rule() {
     let key = Tensor::<4>::full([1, 1, steps, 4], 0.5, &device);
     let value = Tensor::<4>::random([1, 1, steps, 3], Distribution::Default, &device);
     let writes = Writes { key: key.clone(), value: value.clone(), log_decay: None, strength: None };
+    // The same through the kernel that users run.
+    let attend = Attend {
+        plasticity: Plasticity::Delta,
+        feature: Feature::Identity,
+        unit: true,
+        calcium: false,
+        causal: true,
+        form: Form::Chunkwise(64),
+    };
+    let last = |x: &Tensor<4>| x.clone().swap_dims(1, 2);
+    let x = Attended { query: last(&key), key: last(&key), value: last(&value), log_decay: None, strength: None };
+    assert!(relative_error(attend.run(x, None, false).0.swap_dims(1, 2), value.clone()) < 1e-5);
     // With β = 1 and one key of length 1, each write replaces the last: the read is the last value.
     let (reads, _) = ops::causal(key, writes.clone(), writes.empty_memory(), Plasticity::Delta, Form::Chunkwise(64));
     assert!(relative_error(reads, value) < 1e-5);

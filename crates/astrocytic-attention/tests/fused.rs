@@ -3,6 +3,7 @@
 
 mod common;
 
+use astrocytic_attention::debug::poison;
 use astrocytic_attention::ops::{
     Attend, Attended, Feature, Remembered, cross_entropy, gated_silu, rms_norm, softmax_attention,
 };
@@ -95,11 +96,12 @@ fn hold(
     fused: &dyn Fn(&[Tensor<4>]) -> Vec<Tensor<1>>,
     composed: &dyn Fn(&[Tensor<4>]) -> Vec<Tensor<1>>,
 ) {
+    poison();
     let expected = results(inputs, DType::F64, &Device::flex(), composed);
     #[allow(deprecated)]
     let devices = [("flex", Device::flex()), ("ndarray", Device::ndarray())];
     for (name, device) in devices {
-        for (dtype, bound) in [(DType::F64, 1e-10), (DType::F32, 1e-4)] {
+        for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-4)] {
             let found = results(inputs, dtype, &device, fused);
             assert_eq!(found.len(), expected.len());
             for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -116,6 +118,8 @@ struct Case {
     strength: bool,
     before: bool,
     remember: bool,
+    /// Query heads of a key head.
+    group: usize,
     shape: [usize; 6],
 }
 
@@ -149,6 +153,7 @@ impl Case {
             strength: draw.coin(),
             before: draw.coin(),
             remember: draw.coin(),
+            group: draw.size(1..=3),
             shape,
         }
     }
@@ -157,12 +162,19 @@ impl Case {
         let [batch, steps, reads, heads, m, d] = self.shape;
         let calcium = if self.before && self.attend.calcium { 1 } else { 0 };
         let mut inputs = vec![
-            draw.tensor([batch, reads, heads, m], -1.0, 1.0),
+            draw.tensor([batch, reads, heads * self.group, m], -1.0, 1.0),
             draw.tensor([batch, steps, heads, m], -1.0, 1.0),
             draw.tensor([batch, steps, heads, d], -1.0, 1.0),
         ];
-        inputs.extend(self.decays.then(|| draw.tensor([batch, steps, heads, 1], -0.5, 0.0)));
-        inputs.extend(self.strength.then(|| draw.tensor([batch, steps, heads, 1], 0.0, 1.0)));
+        // Mostly weak decays, and some down to −40.
+        let decays = || {
+            let mut decays = draw_decays(draw, batch * steps * heads);
+            decays.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+            TensorData::new(decays, [batch, steps, heads, 1])
+        };
+        inputs.extend(self.decays.then(decays));
+        let most = if self.attend.plasticity == Plasticity::Delta { 2.0 } else { 1.0 };
+        inputs.extend(self.strength.then(|| draw.tensor([batch, steps, heads, 1], 0.0, most)));
         inputs.extend(self.before.then(|| draw.tensor([batch, heads, m, d], -1.0, 1.0)));
         inputs.extend((calcium > 0).then(|| draw.tensor([batch, heads, m, 1], 0.1, 1.0)));
         inputs
@@ -189,6 +201,15 @@ impl Case {
         }
         outputs
     }
+}
+
+fn draw_decays(draw: &mut Draw, count: usize) -> Vec<f64> {
+    (0..count)
+        .map(|_| match draw.size(0..=9) {
+            0 => -draw.0.random_range(0.5..40.0),
+            _ => -draw.0.random_range(0.0..0.5),
+        })
+        .collect()
 }
 
 #[test]
@@ -374,6 +395,7 @@ fn a_target_that_is_no_class_is_refused() {
 
 #[test]
 fn threads_change_no_bit() {
+    poison();
     let device = Device::flex();
     let draw = &mut Draw(ChaCha8Rng::seed_from_u64(7));
     // With one or two heads threads share out the chunks, with more the heads.
@@ -389,7 +411,8 @@ fn threads_change_no_bit() {
     ];
     for ((plasticity, feature), calcium, causal, shape) in cases {
         let attend = Attend { plasticity, feature, unit: !calcium, calcium, causal, form: Form::Chunkwise(16) };
-        let case = Case { attend, decays: true, strength: true, before: true, remember: true, shape };
+        let case =
+            Case { attend, decays: true, strength: true, before: true, remember: true, group: 1 + shape[3] % 2, shape };
         let inputs = case.inputs(draw);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
@@ -463,8 +486,10 @@ fn what_is_not_a_number_stays_so() {
                 let x = Attended { query: of(0), key: of(1), value: of(2), log_decay: None, strength: None };
                 let reads = attend.run(x, None, false).0;
                 assert!(nan(reads.clone(), 20), "{feature:?}, {plasticity:?}, input {which}");
-                // (In its own chunk it may show sooner: 0 times it is not a number either.)
-                assert!(!nan(reads, 15), "{feature:?}, {plasticity:?}, input {which}: before its chunk");
+                assert!(
+                    !nan(reads.narrow(1, 0, 20), 19),
+                    "{feature:?}, {plasticity:?}, input {which}: before its step"
+                );
             }
         }
     }

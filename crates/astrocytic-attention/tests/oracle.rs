@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use astrocytic_attention::debug::without_kernels;
 use astrocytic_attention::oracle::{self, Decay, LayerSpec, Position, State, Weights};
 use astrocytic_attention::position::PositionConfig;
 use astrocytic_attention::{
@@ -307,6 +308,25 @@ fn every_form_has_the_oracles_gradients() {
                 let name = format!("{name}, {form:?}, padded {padded}");
                 hold(&Case { name, config: &config, causal: true, padded, form: Some(form) });
             }
+        }
+    }
+}
+
+/// What a GPU trains with: the composed forms under autodiff.
+#[test]
+fn composed_forms_have_the_oracles_gradients() {
+    for (name, config) in variants() {
+        for &causal in ways(&config) {
+            for padded in [false, true] {
+                let name = format!("{name}, causal {causal}, padded {padded}, composed");
+                let case = Case { name, config: &config, causal, padded, form: None };
+                without_kernels(|| hold(&case));
+            }
+        }
+        for form in [Form::Chunkwise(4), Form::Chunkwise(STEPS + 3)] {
+            let name = format!("{name}, {form:?}, composed");
+            let case = Case { name, config: &config, causal: true, padded: false, form: Some(form) };
+            without_kernels(|| hold(&case));
         }
     }
 }

@@ -2,7 +2,9 @@
 
 mod common;
 
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput, FeatureMapConfig, Normalizer};
+use astrocytic_attention::{
+    AstrocyticAttentionConfig, AttentionInput, FeatureMapConfig, Normalizer, SoftmaxAttentionConfig,
+};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor};
 use common::{D_MODEL, HEADS, assert_same, device, input, layer};
@@ -41,4 +43,22 @@ fn a_write_fails_as_a_whole_or_not_at_all() {
     let share = failed as f64 / columns as f64;
     // Three standard errors of 800 draws.
     assert!((share - PROBABILITY).abs() < 0.05, "{share}");
+}
+
+/// A layer in training drops, whatever device its input is on, as Burn's own does.
+#[test]
+fn dropout_follows_the_layer_and_not_the_input() {
+    let device = device();
+    let training = device.clone().autodiff();
+    let plain = input(2, STEPS, 42, &device);
+    let config = AstrocyticAttentionConfig::linear(D_MODEL, HEADS).with_write_dropout(0.5);
+    let layer = layer(&config, &training);
+    let found = layer.forward(AttentionInput::self_attn(plain.clone())).context.into_data();
+    let sound = layer.valid().forward(AttentionInput::self_attn(plain.clone())).context.into_data();
+    assert_ne!(found, sound, "writes");
+
+    let layer = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_dropout(0.5).init(&training);
+    let found = layer.forward(AttentionInput::self_attn(plain.clone())).context.into_data();
+    let sound = layer.valid().forward(AttentionInput::self_attn(plain)).context.into_data();
+    assert_ne!(found, sound, "attention weights");
 }

@@ -142,8 +142,34 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
             let [q, row, y] = [(); 3].map(|()| scratch.take(d_pad));
             for i in 0..queries {
                 load(simd, query, own, [i, 1], q, d_pad);
-                log_sums[i] = one_query(simd, &sizes, (key, value), place, i, q, (scores, row, y));
+                scale(q, sizes.factor());
+                let seen = sizes.seen(i);
+                row.fill(T::ZERO);
+                for (j, score) in scores[..seen].iter_mut().enumerate() {
+                    let own = key.row(place[0], j, place[1]);
+                    *score = if d == d_pad {
+                        dot(simd, q, own)
+                    } else {
+                        copy::<T, S>(&mut row[..d], own);
+                        dot(simd, q, row)
+                    };
+                }
+                let weights = &mut scores[..seen.next_multiple_of(BLOCK)];
+                weights[seen..].fill(T::from_f64(-1e30));
+                let largest = highest(simd, weights);
+                for x in &mut *weights {
+                    *x = (*x - largest).exp::<S>();
+                }
+                let sum = total(simd, weights);
+                y.fill(T::ZERO);
+                for (j, &weight) in weights[..seen].iter().enumerate() {
+                    for (y, &v) in y.iter_mut().zip(value.row(place[0], j, place[1])) {
+                        *y += weight * v;
+                    }
+                }
+                scale(y, T::ONE / sum);
                 put(reads[i], &y[..d]);
+                log_sums[i] = largest + T::from_f64(sum.to_f64().ln());
             }
             return;
         }
@@ -161,92 +187,57 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
             let count = SIDE.min(queries - start);
             load(simd, query, own, [start, count], q, d_pad);
             scale(q, sizes.factor());
-            y.fill(T::ZERO);
-            largest.fill(T::from_f64(-1e30));
-            sums.fill(T::ZERO);
-            for first in (0..sizes.seen(start + count - 1)).step_by(SIDE) {
-                let right = (&k_transposed[first..], width);
-                product(simd, [count, SIDE, d], Left::plain(q, d_pad), right, (scores, SIDE), Into::Set);
-                for i in 0..count {
-                    let row = &mut scores[i * SIDE..][..SIDE];
-                    let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
-                    row[seen..].fill(T::from_f64(-1e30));
-                    let top = highest(simd, row).max(largest[i]);
-                    let shrunk = (largest[i] - top).exp::<S>();
-                    largest[i] = top;
-                    for x in &mut *row {
-                        *x = (*x - top).exp::<S>();
+            // Values that are not finite reach by blocks what does not see them, 0 times each. Then it is done again with none.
+            let mut sound = keys;
+            let mut whole = None;
+            loop {
+                y.fill(T::ZERO);
+                largest.fill(T::from_f64(-1e30));
+                sums.fill(T::ZERO);
+                for first in (0..sizes.seen(start + count - 1)).step_by(SIDE) {
+                    let right = (&k_transposed[first..], width);
+                    product(simd, [count, SIDE, d], Left::plain(q, d_pad), right, (scores, SIDE), Into::Set);
+                    for i in 0..count {
+                        let row = &mut scores[i * SIDE..][..SIDE];
+                        let seen = sizes.seen(start + i).saturating_sub(first).min(SIDE);
+                        row[seen..].fill(T::from_f64(-1e30));
+                        let top = highest(simd, row).max(largest[i]);
+                        let shrunk = (largest[i] - top).exp::<S>();
+                        largest[i] = top;
+                        for x in &mut *row {
+                            *x = (*x - top).exp::<S>();
+                        }
+                        sums[i] = sums[i] * shrunk + total(simd, row);
+                        scale(&mut y[i * d_pad..][..d_pad], shrunk);
                     }
-                    sums[i] = sums[i] * shrunk + total(simd, row);
-                    scale(&mut y[i * d_pad..][..d_pad], shrunk);
+                    load(simd, value, place, [first, SIDE.min(keys - first)], block, d_pad);
+                    block[SIDE.min(sound.saturating_sub(first)) * d_pad..].fill(T::ZERO);
+                    let left = Left::plain(scores, SIDE);
+                    product(simd, [count, d_pad, SIDE], left, (block, d_pad), (y, d_pad), Into::Add);
                 }
-                load(simd, value, place, [first, SIDE.min(keys - first)], block, d_pad);
-                let left = Left::plain(scores, SIDE);
-                product(simd, [count, d_pad, SIDE], left, (block, d_pad), (y, d_pad), Into::Add);
+                if sound < keys || all_finite(&y[..count * d_pad]) {
+                    break;
+                }
+                sound = (0..keys).find(|&j| !all_finite(value.row(place[0], j, place[1]))).unwrap_or(keys);
+                if sound == keys {
+                    break;
+                }
+                whole = Some((y.to_vec(), largest.to_vec(), sums.to_vec()));
             }
-            let sound = all_finite(&y[..count * d_pad]);
+            for (i, (whole, largest_whole, sums_whole)) in (0..count).flat_map(|i| whole.iter().map(move |x| (i, x))) {
+                if sizes.seen(start + i) > sound {
+                    y[i * d_pad..][..d_pad].copy_from_slice(&whole[i * d_pad..][..d_pad]);
+                    (largest[i], sums[i]) = (largest_whole[i], sums_whole[i]);
+                }
+            }
             for i in 0..count {
                 let row = &mut y[i * d_pad..][..d];
-                if sound {
-                    scale(row, T::ONE / sums[i]);
-                    log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
-                } else {
-                    // 0 times what is not finite: blocks reach beyond what a query sees.
-                    let q = &mut q[i * d_pad..][..d_pad];
-                    load(simd, query, own, [start + i, 1], q, d_pad);
-                    let room = &mut vec![T::ZERO; keys.next_multiple_of(BLOCK) + 2 * d_pad];
-                    let (scores, rest) = room.split_at_mut(keys.next_multiple_of(BLOCK));
-                    let (read, padded) = rest.split_at_mut(d_pad);
-                    let room = (scores, padded, &mut *read);
-                    log_sums[start + i] = one_query(simd, &sizes, (key, value), place, start + i, q, room);
-                    row.copy_from_slice(&read[..d]);
-                }
+                scale(row, T::ONE / sums[i]);
                 put(reads[start + i], row);
+                log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
             }
         }
     }
-}
-
-/// What query i reads of just the keys that it sees, into the last of `room` (scores, a padded key, the read): a query at a
-/// time. Returns ln Σ e^score.
-#[inline(always)]
-fn one_query<T: Real, S: Simd>(
-    simd: S,
-    sizes: &Sizes,
-    (key, value): (&View<T>, &View<T>),
-    place: [usize; 2],
-    i: usize,
-    q: &mut [T],
-    (scores, row, y): (&mut [T], &mut [T], &mut [T]),
-) -> T {
-    let Sizes { d, d_pad, .. } = *sizes;
-    scale(q, sizes.factor());
-    let seen = sizes.seen(i);
-    row.fill(T::ZERO);
-    for (j, score) in scores[..seen].iter_mut().enumerate() {
-        let own = key.row(place[0], j, place[1]);
-        *score = if d == d_pad {
-            dot(simd, q, own)
-        } else {
-            copy::<T, S>(&mut row[..d], own);
-            dot(simd, q, row)
-        };
-    }
-    let weights = &mut scores[..seen.next_multiple_of(BLOCK)];
-    weights[seen..].fill(T::from_f64(-1e30));
-    let largest = highest(simd, weights);
-    for x in &mut *weights {
-        *x = (*x - largest).exp::<S>();
-    }
-    let sum = total(simd, weights);
-    y.fill(T::ZERO);
-    for (j, &weight) in weights[..seen].iter().enumerate() {
-        for (y, &v) in y.iter_mut().zip(value.row(place[0], j, place[1])) {
-            *y += weight * v;
-        }
-    }
-    scale(y, T::ONE / sum);
-    largest + T::from_f64(sum.to_f64().ln())
 }
 
 #[inline(always)]

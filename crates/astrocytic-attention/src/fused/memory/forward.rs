@@ -165,28 +165,20 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                     let left = Left::plain(q, m_pad);
                     lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
                     times_lower(scores, decay.between, chunk, c_pad);
-                    product(simd, [chunk, d_pad, m], left, (h_next, d_pad), (y, d_pad), Into::Set);
-                    if decays {
-                        for (row, &by) in y.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
-                            scale(row, by);
-                        }
-                    }
-                    lower_times(simd, [chunk, d_pad], (scores, c_pad), (u, d_pad), (y, d_pad), Into::Add);
-                    if calcium_floor.is_some() {
-                        normalizers(simd, &sizes, scores, strength, q, decay.from_start, g_next, n);
-                    }
+                    let read = Read { simd, sizes, memory, q, scores, decay: &decay, state: (&*h_next, &*g_next) };
+                    read.reads(u, strength, y, n);
                     if !all_finite(&y[..count * d_pad]) || (calcium_floor.is_some() && !all_finite(&n[..count])) {
-                        // 0 times what is not finite: the blocks of products reach a few steps beyond each.
-                        product(simd, [chunk, d_pad, m], left, (h_next, d_pad), (y, d_pad), Into::Set);
-                        for i in 0..count {
-                            let row = &mut y[i * d_pad..][..d_pad];
-                            scale(row, decay.from_start[i]);
-                            n[i] = decay.from_start[i] * dot(simd, &q[i * m_pad..][..m_pad], g_next);
-                            for (j, &score) in scores[i * c_pad..][..=i].iter().enumerate() {
-                                add_scaled(simd, row, score, &u[j * d_pad..][..d_pad]);
-                                n[i] += score * strength[j];
-                            }
-                        }
+                        // Blocks of products reach a few steps beyond each, 0 times what is there. So those before the
+                        // first that is not finite are read again with nothing from there on: the same sums.
+                        let finite = |j: usize| all_finite(&u[j * d_pad..][..d_pad]) && all_finite(&strength[j..=j]);
+                        let sound = (0..count).find(|&j| !finite(j)).unwrap_or(count);
+                        let (mut u, mut strength) = (u.to_vec(), strength.to_vec());
+                        u[sound * d_pad..].fill(T::ZERO);
+                        strength[sound..].fill(T::ZERO);
+                        let (mut y_sound, mut n_sound) = (vec![T::ZERO; c_pad * d_pad], vec![T::ZERO; c_pad]);
+                        read.reads(&u, &strength, &mut y_sound, &mut n_sound);
+                        y[..sound * d_pad].copy_from_slice(&y_sound[..sound * d_pad]);
+                        n[..sound].copy_from_slice(&n_sound[..sound]);
                     }
                     if let Some(floor) = calcium_floor {
                         for i in 0..count {
@@ -249,6 +241,35 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
                 }
                 store_heads(y_all, read_tall, &mut reads[start - first..][..count], d);
             }
+        }
+    }
+}
+
+/// What a query head reads in a chunk, before the normaliser.
+struct Read<'a, T: Real, S> {
+    simd: S,
+    sizes: Sizes,
+    memory: &'a Memory,
+    q: &'a [T],
+    scores: &'a [T],
+    decay: &'a Decay<'a, T>,
+    /// Memory and calcium before the chunk.
+    state: (&'a [T], &'a [T]),
+}
+
+impl<T: Real, S: Simd> Read<'_, T, S> {
+    /// Reads into `y` and, with calcium, normalisers into `n`, of what was written, U and β.
+    #[inline(always)]
+    fn reads(&self, u: &[T], strength: &[T], y: &mut [T], n: &mut [T]) {
+        let Self { simd, ref sizes, memory, q, scores, decay, state: (h, g) } = *self;
+        let Sizes { chunk, m, c_pad, m_pad, d_pad, .. } = *sizes;
+        product(simd, [chunk, d_pad, m], Left::plain(q, m_pad), (h, d_pad), (y, d_pad), Into::Set);
+        for (row, &by) in y.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
+            scale(row, by);
+        }
+        lower_times(simd, [chunk, d_pad], (scores, c_pad), (u, d_pad), (y, d_pad), Into::Add);
+        if memory.calcium_floor.is_some() {
+            normalizers(simd, sizes, scores, strength, q, decay.from_start, g, n);
         }
     }
 }
