@@ -127,6 +127,8 @@ pub fn backward<T: Real>(
             run(backward::Part::Reads, range(i, per, chunks), states, nowhere());
         });
     } else {
+        // The sum of nothing, to the sign of zero: chunks are not read on their own.
+        before.fill(T::from_f64(-0.0));
         let count = sizes.reads.div_ceil(chunk);
         let per = count.div_ceil(parts);
         let mut read = vec![T::ZERO; count * size];
