@@ -8,5 +8,5 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: &[u8]| {
     let [config, weights] = astrocytic_fuzz::split(input);
     let weights = astrocytic_fuzz::split(&weights.bytes).into();
-    astrocytic_fuzz::survive(Files::HuggingFace { config, weights, tokenizer: None, sentence: Vec::new() });
+    astrocytic_fuzz::survive(Files::HuggingFace { config, weights, tokenizer: None, sentence: Vec::new(), texts: Vec::new() });
 });

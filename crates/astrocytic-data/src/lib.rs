@@ -14,6 +14,7 @@
 
 mod corpus;
 pub mod datasets;
+mod decode_stream;
 mod error;
 mod files;
 pub mod grammar;
@@ -25,8 +26,9 @@ mod tokens;
 
 pub use corpus::{Corpus, Document};
 pub use datasets::Cache;
+pub use decode_stream::DecodeStream;
 pub use error::DataError;
 pub use files::write_atomically;
 pub use packages::{Client, Package};
-pub use tokenizer::{DecodeStream, Tokenizer, TokenizerKind};
+pub use tokenizer::{Tokenizer, TokenizerKind};
 pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

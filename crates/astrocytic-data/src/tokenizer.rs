@@ -6,7 +6,6 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tokenizers::AddedToken;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::TrainerWrapper;
@@ -14,8 +13,10 @@ use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::fixed_length::FixedLength;
+use tokenizers::{AddedToken, TruncationParams};
 
 use crate::corpus::Document;
+use crate::decode_stream::DecodeStream;
 use crate::error::DataError;
 use crate::files::write_atomically;
 use crate::tokens::TokenizedDocument;
@@ -80,12 +81,28 @@ impl From<TokenizerKind> for String {
     }
 }
 
-/// A trained tokenizer.
+/// How texts become tokens, and tokens texts.
+#[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    end: u32,
+    end: Option<u32>,
     /// Tokens of the model that it is for; a text with a token beyond is refused.
     vocabulary: usize,
+}
+
+/// Any tokenizer of the library. Texts are encoded whole and alone: truncation and padding that came with it are dropped.
+impl From<tokenizers::Tokenizer> for Tokenizer {
+    fn from(mut inner: tokenizers::Tokenizer) -> Self {
+        // (Only truncation to nothing but special tokens can fail.)
+        let _ = inner.with_padding(None).with_truncation(None);
+        // A text that happens to spell the end token is text. In others' tokenizers special tokens are written by name.
+        let is_ours = inner.token_to_id(END).is_some();
+        inner.set_encode_special_tokens(is_ours);
+        let end = DELIMITERS.iter().find_map(|token| inner.token_to_id(token));
+        let largest = inner.get_vocab(true).into_values().max();
+        let vocabulary = largest.map_or(0, |id| id as usize + 1);
+        Self { inner, end, vocabulary }
+    }
 }
 
 impl Tokenizer {
@@ -101,46 +118,43 @@ impl Tokenizer {
             TokenizerKind::Characters => characters(texts)?,
             TokenizerKind::BytePair { vocabulary } => byte_pairs(vocabulary, texts)?,
         };
-        Self::new(inner)
-    }
-
-    fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, DataError> {
-        // A text that happens to spell the end token is text.
-        inner.set_encode_special_tokens(true);
-        let end = DELIMITERS.iter().find_map(|token| inner.token_to_id(token));
-        let known = || DataError::Tokenizer(format!("it has none of {}; train it here", DELIMITERS.join(" ")));
-        let end = end.ok_or_else(known)?;
-        let size = inner.get_vocab_size(true);
-        if let Some((token, id)) = inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= size) {
-            return Err(DataError::Tokenizer(format!("token \"{token}\" has the id {id} among {size} tokens")));
-        }
-        Ok(Self { inner, end, vocabulary: size })
+        Ok(inner.into())
     }
 
     /// For a model of so many tokens. Tokens that were added to it may be beyond; texts that have one are refused.
     ///
     /// # Errors
-    /// Where others are beyond, or the end token is: it is another model's.
+    /// Where others are beyond: it is another model's.
     pub fn for_model(self, vocabulary: usize) -> Result<Self, DataError> {
         let added = self.inner.get_added_tokens_decoder();
         let mut beyond = self.inner.get_vocab(true).into_iter().filter(|(_, id)| *id as usize >= vocabulary);
-        match beyond.find(|(_, id)| !added.contains_key(id) || *id == self.end) {
+        match beyond.find(|(_, id)| !added.contains_key(id)) {
             Some((token, id)) => Err(DataError::Tokenizer(format!(
                 "its token {id}, {token:?}, is beyond the model's {vocabulary}; they do not belong together"
             ))),
-            None => Ok(Self { vocabulary, ..self }),
+            None => Ok(Self { vocabulary, end: self.end.filter(|&end| (end as usize) < vocabulary), ..self }),
         }
+    }
+
+    /// Cuts texts to so many tokens, special ones included.
+    ///
+    /// # Errors
+    /// Where special tokens alone are more.
+    pub fn cut_to(mut self, max_length: usize) -> Result<Self, DataError> {
+        let cut = TruncationParams { max_length, ..Default::default() };
+        self.inner.with_truncation(Some(cut)).map_err(wrong)?;
+        Ok(self)
     }
 
     /// Reads a tokenizer.json.
     ///
     /// # Errors
-    /// For a file that is missing or no tokenizer with an end token.
+    /// For a file that is missing or no tokenizer.
     pub fn load(path: &Path) -> Result<Self, DataError> {
         let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| DataError::Tokenizer(format!("{}: {e}", path.display())))?;
-        Self::new(inner)
+        Ok(inner.into())
     }
 
     /// Writes a tokenizer.json, beside and renamed.
@@ -152,9 +166,9 @@ impl Tokenizer {
         write_atomically(path, text.as_bytes()).map_err(|e| DataError::file(path, e))
     }
 
-    /// The library's tokenizer.
-    pub fn into_inner(self) -> tokenizers::Tokenizer {
-        self.inner
+    /// The library's tokenizer, without truncation and padding.
+    pub fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
     }
 
     /// Number of tokens.
@@ -163,16 +177,31 @@ impl Tokenizer {
     }
 
     /// The token that ends a document.
-    pub fn end_id(&self) -> u32 {
-        self.end
+    ///
+    /// # Errors
+    /// Where it is another's that has none.
+    pub fn end_id(&self) -> Result<u32, DataError> {
+        self.end.ok_or_else(|| DataError::Tokenizer("it has no token that ends a text".into()))
     }
 
     /// Tokens of a text, without an end.
     ///
     /// # Errors
-    /// Where the library refuses.
+    /// Where the library refuses, and for a token that the model does not have.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        let ids = self.inner.encode_fast(text, false).map_err(wrong)?.get_ids().to_vec();
+        self.encode_as(text, false)
+    }
+
+    /// The same with the special tokens that the tokenizer puts around a text.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        self.encode_as(text, true)
+    }
+
+    fn encode_as(&self, text: &str, special: bool) -> Result<Vec<u32>, DataError> {
+        let ids = self.inner.encode_fast(text, special).map_err(wrong)?.get_ids().to_vec();
         match ids.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(DataError::Tokenizer(format!(
                 "the text has the token {:?}, {id}, which is beyond the model's {}; take it out",
@@ -188,51 +217,31 @@ impl Tokenizer {
     /// # Errors
     /// Where the library refuses.
     pub fn encode_documents(&self, documents: &[Document]) -> Result<Vec<TokenizedDocument>, DataError> {
+        let end = self.end_id()?;
         let encode = |document: &Document| {
             let mut ids = self.encode(&document.text)?;
-            ids.push(self.end);
+            ids.push(end);
             Ok(TokenizedDocument { ids, nats: document.nats, bytes: document.text.len() })
         };
         documents.iter().map(encode).collect()
     }
 
-    /// The text of tokens; the end token is left out.
+    /// The text of tokens; special tokens are left out.
     ///
     /// # Errors
     /// Where the library refuses.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        self.inner.decode(ids, true).map_err(wrong)
-    }
-
-    /// Decodes a stream of tokens.
-    pub fn decode_stream(&self) -> DecodeStream<'_> {
-        DecodeStream { tokenizer: self, ids: Vec::new(), emitted: 0 }
-    }
-}
-
-/// Text of tokens as they come, whole characters only.
-pub struct DecodeStream<'a> {
-    tokenizer: &'a Tokenizer,
-    ids: Vec<u32>,
-    /// Bytes of the text of `ids` that were given out.
-    emitted: usize,
-}
-
-impl DecodeStream<'_> {
-    /// The text that this token completes, if it completes any.
-    pub fn push(&mut self, id: u32) -> Option<String> {
-        self.ids.push(id);
-        let text = self.tokenizer.decode(&self.ids).ok()?;
-        // A character whose bytes are not all there yet shows as one replacement character at the end; what stands
-        // before it is final. A token may end one character and begin the next, so tokens wait until all are whole.
-        let whole = text.strip_suffix('\u{fffd}').unwrap_or(&text);
-        let fresh = whole.get(self.emitted..).unwrap_or_default().to_string();
-        self.emitted = whole.len();
-        if whole.len() == text.len() {
-            self.ids.clear();
-            self.emitted = 0;
+        let mut stream = self.decode_stream();
+        let mut text = String::new();
+        for &id in ids {
+            text += &stream.push(id)?;
         }
-        (!fresh.is_empty()).then_some(fresh)
+        Ok(text + &stream.finish()?)
+    }
+
+    /// Decodes tokens as they come.
+    pub fn decode_stream(&self) -> DecodeStream<'_> {
+        DecodeStream::new(&self.inner)
     }
 }
 
@@ -267,7 +276,7 @@ fn special(token: &str) -> AddedToken {
     AddedToken::from(token, true)
 }
 
-fn wrong(error: impl fmt::Display) -> DataError {
+pub(crate) fn wrong(error: impl fmt::Display) -> DataError {
     DataError::Tokenizer(error.to_string())
 }
 
@@ -287,9 +296,10 @@ mod tests {
             let ids = tokenizer.encode(TEXT).unwrap();
             assert_eq!(tokenizer.decode(&ids).unwrap(), TEXT, "{kind}");
             let mut stream = tokenizer.decode_stream();
-            let streamed: String = ids.iter().filter_map(|&id| stream.push(id)).collect();
+            let streamed: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
             assert_eq!(streamed, TEXT, "{kind}");
-            assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary_size() && id != tokenizer.end_id()));
+            let end = tokenizer.end_id().unwrap();
+            assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary_size() && id != end));
         }
         let unseen = "Ξένος <|end|> \0 \u{1F9E0}";
         let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 280 }, &[TEXT]).unwrap();
@@ -304,7 +314,8 @@ mod tests {
             let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary }, &[&training]).unwrap();
             let streamed = |ids: &[u32]| {
                 let mut stream = tokenizer.decode_stream();
-                ids.iter().filter_map(|&id| stream.push(id)).collect::<String>()
+                let text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+                text + &stream.finish().unwrap()
             };
             for _ in 0..200 {
                 let length = random.random_range(0..40);
@@ -321,8 +332,7 @@ mod tests {
                 assert_eq!(tokenizer.decode(&ids).unwrap(), text);
                 assert_eq!(streamed(&ids), text, "{vocabulary}");
                 let ids: Vec<u32> = (0..length).map(|_| random.random_range(1..vocabulary as u32)).collect();
-                let decoded = tokenizer.decode(&ids).unwrap();
-                assert_eq!(streamed(&ids), decoded.strip_suffix('\u{fffd}').unwrap_or(&decoded), "{vocabulary}");
+                assert_eq!(streamed(&ids), tokenizer.inner().decode(&ids, true).unwrap(), "{vocabulary}");
             }
         }
     }

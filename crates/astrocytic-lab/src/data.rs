@@ -332,7 +332,7 @@ fn windows(
     tokenizer: &Tokenizer,
     carried: bool,
 ) -> Result<EvaluationWindows> {
-    let (end, context, rows) = (tokenizer.end_id(), config.context, 2 * config.batch);
+    let (end, context, rows) = (tokenizer.end_id()?, config.context, 2 * config.batch);
     if carried {
         return Ok(EvaluationWindows::carried(documents, end, context, rows, config.carried_tokens())?);
     }

@@ -27,6 +27,7 @@ pub mod report;
 pub mod results;
 pub mod session;
 pub mod simulate;
+pub mod source;
 pub mod statistics;
 mod step_cost;
 pub mod swap;

@@ -15,6 +15,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate;
+use crate::source::LanguageModel;
 
 /// What some editors put before a text.
 pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -47,14 +48,19 @@ pub struct Accuracy {
 /// Scores a model on every `.jsonl` file of a folder; `look` is told of each file's accuracy.
 ///
 /// # Errors
-/// For a folder without such files, a line that is no pair (with its number), and a sentence beyond the model's positions.
+/// For a model without a tokenizer or a token that texts begin with, a folder without such files, a line that is no pair
+/// (with its number), and a sentence beyond the model's positions.
 pub fn evaluate(
-    model: &Decoder,
-    tokenizer: &Tokenizer,
+    language_model: &LanguageModel,
     folder: &Path,
     device: &Device,
     look: &mut dyn FnMut(&str, f64),
 ) -> Result<Accuracy> {
+    let LanguageModel { model, tokenizer, boundaries, .. } = language_model;
+    let Some(tokenizer) = tokenizer else { bail!("the model has no tokenizer beside it") };
+    // The first token of a sentence is predicted from it.
+    let first = boundaries.first().or_else(|| boundaries.end.first().copied());
+    let Some(first) = first else { bail!("the model's files name no token that texts begin with") };
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>().context("reading the folder")?;
@@ -64,7 +70,7 @@ pub fn evaluate(
     for path in &files {
         let pairs = read(path)?;
         let name = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
-        let right = share_right(model, tokenizer, &pairs, device).with_context(|| path.display().to_string())?;
+        let right = share_right(model, tokenizer, first, &pairs, device).with_context(|| path.display().to_string())?;
         look(&name, right);
         count += pairs.len();
         phenomena.entry(pairs[0].linguistics_term.clone()).or_default().push(right);
@@ -97,7 +103,7 @@ fn read(path: &Path) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-fn share_right(model: &Decoder, tokenizer: &Tokenizer, pairs: &[Pair], device: &Device) -> Result<f64> {
+fn share_right(model: &Decoder, tokenizer: &Tokenizer, first: u32, pairs: &[Pair], device: &Device) -> Result<f64> {
     let mut sentences = Vec::new();
     for text in pairs.iter().flat_map(|pair| [&pair.sentence_good, &pair.sentence_bad]) {
         let ids = tokenizer.encode(text)?;
@@ -110,8 +116,8 @@ fn share_right(model: &Decoder, tokenizer: &Tokenizer, pairs: &[Pair], device: &
     if let Some(most) = model.config().positions.filter(|&most| longest > most) {
         bail!("a sentence of {longest} tokens is longer than the model's {most} positions");
     }
-    // One window holds any of them whole, its first token predicted from the end token.
-    let windows = EvaluationWindows::new(&sentences, tokenizer.end_id(), longest, longest, ROWS)?;
+    // One window holds any of them whole.
+    let windows = EvaluationWindows::new(&sentences, first, longest, longest, ROWS)?;
     let losses = evaluate::documents(model, &windows, device);
     let right = losses.chunks_exact(2).filter(|pair| pair[0].nats < pair[1].nats).count();
     Ok(right as f64 / pairs.len() as f64)
@@ -137,6 +143,7 @@ mod tests {
     use super::*;
     use crate::arms::{Sizes, arm};
     use astrocytic_data::TokenizerKind;
+    use astrocytic_models::Boundaries;
 
     #[test]
     fn a_pair_counts_where_the_good_sentence_is_likelier() {
@@ -155,27 +162,29 @@ mod tests {
         let loss = |text: &str| {
             let ids = tokenizer.encode(text).unwrap();
             let document = TokenizedDocument { ids, nats: None, bytes: 0 };
-            let windows = EvaluationWindows::new(&[document], tokenizer.end_id(), 64, 64, 1).unwrap();
+            let windows = EvaluationWindows::new(&[document], tokenizer.end_id().unwrap(), 64, 64, 1).unwrap();
             evaluate::documents(&model, &windows, &device)[0].nats
         };
         let (mut better, mut worse) = ("the cat sleeps", "the cats sleeps.");
         if loss(better) > loss(worse) {
             (better, worse) = (worse, better);
         }
+        let boundaries = Boundaries::between(tokenizer.end_id().unwrap());
+        let model = LanguageModel { model, tokenizer: Some(tokenizer), boundaries, notes: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let line = |good: &str, bad: &str| serde_json::json!({"sentence_good": good, "sentence_bad": bad, "linguistics_term": "agreement", "UID": "x"});
         let lines = format!("{}\n{}\n", line(better, worse), line(worse, better));
         std::fs::write(folder.path().join("half.jsonl"), lines).unwrap();
         let all = format!("{BYTE_ORDER_MARK}{}", line(better, worse));
         std::fs::write(folder.path().join("all.jsonl"), all).unwrap();
-        let found = evaluate(&model, &tokenizer, folder.path(), &device, &mut |_, _| {}).unwrap();
+        let found = evaluate(&model, folder.path(), &device, &mut |_, _| {}).unwrap();
         assert_eq!((found.paradigms["half"], found.paradigms["all"], found.pairs), (0.5, 1.0, 3));
         assert_eq!((found.accuracy, found.phenomena["agreement"]), (0.75, 0.75));
 
         std::fs::write(folder.path().join("all.jsonl"), "{\"sentence_good\": \"a\"}\n").unwrap();
-        let error = evaluate(&model, &tokenizer, folder.path(), &device, &mut |_, _| {}).unwrap_err();
+        let error = evaluate(&model, folder.path(), &device, &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("line 1"), "{error}");
         let empty = tempfile::tempdir().unwrap();
-        assert!(evaluate(&model, &tokenizer, empty.path(), &device, &mut |_, _| {}).is_err());
+        assert!(evaluate(&model, empty.path(), &device, &mut |_, _| {}).is_err());
     }
 }

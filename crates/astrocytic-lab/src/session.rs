@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use astrocytic_data::tasks::Task;
-use astrocytic_data::{Tokenizer, TokenizerKind, write_atomically};
-use astrocytic_models::{Decoder, save};
+use astrocytic_data::{TokenizerKind, write_atomically};
+use astrocytic_models::save;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -214,17 +214,6 @@ fn lock(folder: &Path) -> Result<File> {
         // A file system without locks is no reason not to run.
         _ => Ok(file),
     }
-}
-
-/// Loads a model and its tokenizer from a folder that [`Session::run`] or a swap wrote.
-///
-/// # Errors
-/// For files that are missing or broken, or do not belong together.
-pub fn load(folder: &Path, device: &Device) -> Result<(Decoder, Tokenizer)> {
-    let model = astrocytic_models::load(folder, device).context("loading the model; `astrocytic train` makes one")?;
-    let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
-    let tokenizer = tokenizer.for_model(model.config().vocabulary).with_context(|| folder.display().to_string())?;
-    Ok((model, tokenizer))
 }
 
 /// Cuts evaluations after the checkpoint's step, which will be made again.

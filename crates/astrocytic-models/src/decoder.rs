@@ -7,6 +7,7 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
+use crate::boundaries::Boundaries;
 
 /// More than any machine that this is for can hold; a number that large is a mistake.
 pub(crate) const MOST_PARAMETERS: f64 = 1e11;
@@ -38,6 +39,8 @@ pub struct DecoderConfig {
     /// Dropout of the embedding and of what is added to the stream.
     #[config(default = 0.0)]
     pub dropout: f64,
+    /// Where its texts begin and end. `None`: the token that ends a document by its tokenizer stands between them.
+    pub boundaries: Option<Boundaries>,
 }
 
 /// A block whose attention is not that of the others.

@@ -8,6 +8,7 @@ use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
+use crate::boundaries::Boundaries;
 use crate::decoder::{Decoder, DecoderConfig};
 use crate::pretrained::{Activation, BertConfig, Gpt2Config, LlamaConfig, Pretrained, PretrainedConfig};
 use crate::pretrained::{PretrainedError, Tensors};
@@ -19,11 +20,11 @@ impl Decoder {
     /// # Errors
     /// For a file of another family, or a tensor that is missing, of another shape or too many; then nothing is loaded.
     pub fn from_pretrained(pretrained: Pretrained, device: &Device) -> Result<Self, PretrainedError> {
-        let Pretrained { config, tensors, path, .. } = pretrained;
+        let Pretrained { config, tensors, path, boundaries, .. } = pretrained;
         let mut fill = Fill { tensors, device };
         let model = match &config {
-            PretrainedConfig::Llama(config) => llama(config, &mut fill)?,
-            PretrainedConfig::Gpt2(config) => gpt2(config, &mut fill)?,
+            PretrainedConfig::Llama(config) => llama(config, boundaries, &mut fill)?,
+            PretrainedConfig::Gpt2(config) => gpt2(config, boundaries, &mut fill)?,
             _ => return Err(wrong_family(path, "this is an encoder, where a decoder is needed")),
         };
         fill.tensors.finish()?;
@@ -113,7 +114,7 @@ fn feed_forward_of(block: &mut Block) -> (&mut Norm, &mut FeedForward) {
     (norm, layer)
 }
 
-fn llama(config: &LlamaConfig, fill: &mut Fill) -> Result<Decoder, PretrainedError> {
+fn llama(config: &LlamaConfig, boundaries: Boundaries, fill: &mut Fill) -> Result<Decoder, PretrainedError> {
     let LlamaConfig { vocabulary, d_model, d_hidden, layers, heads, key_heads, .. } = *config;
     let attention = SoftmaxAttentionConfig::new(d_model, heads)
         .with_kv_heads(Some(key_heads))
@@ -121,6 +122,7 @@ fn llama(config: &LlamaConfig, fill: &mut Fill) -> Result<Decoder, PretrainedErr
         .with_rotary_theta(Some(config.rotary_theta))
         .with_bias(false);
     let mut model = DecoderConfig::new(vocabulary, d_model, layers, d_hidden, AttentionConfig::Softmax(attention))
+        .with_boundaries(Some(boundaries))
         .with_block(BlockConfig::new().with_norm_epsilon(config.norm_epsilon))
         .with_tied(config.tied)
         .init(fill.device);
@@ -159,7 +161,7 @@ fn feed_forward(activation: Activation) -> FeedForwardConfig {
     }
 }
 
-fn gpt2(config: &Gpt2Config, fill: &mut Fill) -> Result<Decoder, PretrainedError> {
+fn gpt2(config: &Gpt2Config, boundaries: Boundaries, fill: &mut Fill) -> Result<Decoder, PretrainedError> {
     let Gpt2Config { vocabulary, d_model, d_hidden, layers, heads, max_steps, .. } = *config;
     let block = BlockConfig::new()
         .with_layer_norm(true)
@@ -168,6 +170,7 @@ fn gpt2(config: &Gpt2Config, fill: &mut Fill) -> Result<Decoder, PretrainedError
         .with_bias(true);
     let attention = SoftmaxAttentionConfig::new(d_model, heads).with_causal(true);
     let mut model = DecoderConfig::new(vocabulary, d_model, layers, d_hidden, AttentionConfig::Softmax(attention))
+        .with_boundaries(Some(boundaries))
         .with_block(block)
         .with_positions(Some(max_steps))
         .with_tied(config.tied)

@@ -14,6 +14,7 @@
 //! ```
 
 mod block;
+mod boundaries;
 mod decoder;
 mod encoder;
 mod from_pretrained;
@@ -25,6 +26,7 @@ mod text_encoder;
 mod transformer_encoder;
 
 pub use block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
+pub use boundaries::Boundaries;
 pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer, draw_parameters};
 pub use encoder::{Encoder, EncoderConfig};
 pub use generate::{Generator, Sampling};

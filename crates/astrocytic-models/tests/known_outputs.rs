@@ -6,7 +6,7 @@ mod synthetic;
 use std::path::{Path, PathBuf};
 
 use astrocytic_models::pretrained::{self, File, Files, PretrainedConfig};
-use astrocytic_models::{Decoder, Generator, Sampling, TextEncoder};
+use astrocytic_models::{Boundaries, Decoder, Generator, Sampling, TextEncoder};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 /// Data for tests, where it is.
@@ -35,10 +35,10 @@ const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed
 fn stories_begin_as_in_llama2_c() {
     let Some(path) = shared("stories260K") else { return };
     let source = pretrained::open(&path).unwrap();
-    let PretrainedConfig::Llama(config) = source.config.clone() else { panic!("not a Llama") };
-    let tokenizer = source.tokenizer.clone().unwrap();
+    assert_eq!(source.boundaries, Boundaries { begin: Some(1), end: vec![1, 2], before: vec![1] });
+    let (tokenizer, begin) = (source.tokenizer.clone().unwrap(), source.boundaries.begin.unwrap());
     let model = Decoder::from_pretrained(source, &Device::flex()).unwrap();
-    let tokens: Vec<u32> = Generator::recurrent(&model, &[config.bos.unwrap()], GREEDY).take(90).collect();
+    let tokens: Vec<u32> = Generator::recurrent(&model, &[begin], GREEDY).take(90).collect();
     let text = tokenizer.decode(&tokens, true).unwrap();
     let expected = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, \
                     she saw a big, red ball. She wanted to play with it, but it was too high";
@@ -130,6 +130,7 @@ fn gpt2_computes_what_transformers_does() {
         weights: vec![file("model.safetensors", weights)],
         tokenizer: None,
         sentence: Vec::new(),
+        texts: Vec::new(),
     };
     let model = Decoder::from_pretrained(pretrained::read(files).unwrap(), &Device::flex()).unwrap();
     let logits = model.forward(ids(&[3, 1, 10, 0, 7, 2, 2, 9]));

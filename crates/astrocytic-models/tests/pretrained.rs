@@ -56,11 +56,11 @@ fn every_format_is_read() {
 #[test]
 fn an_output_that_is_not_tied_is_not_lost() {
     for (name, files) in synthetic::models() {
-        let Files::HuggingFace { mut config, weights, tokenizer, sentence } = files else { continue };
+        let Files::HuggingFace { mut config, weights, tokenizer, sentence, texts } = files else { continue };
         let text = String::from_utf8(config.bytes).unwrap();
         config.bytes = text.replace("\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true").into();
         let changed = config.bytes != text.as_bytes();
-        let mut model = pretrained::read(Files::HuggingFace { config, weights, tokenizer, sentence }).unwrap();
+        let mut model = pretrained::read(Files::HuggingFace { config, weights, tokenizer, sentence, texts }).unwrap();
         assert_eq!(changed, name == "llama");
         if changed {
             assert!(model.notes.len() == 1 && model.notes[0].contains("lm_head.weight"), "{:?}", model.notes);
@@ -178,8 +178,6 @@ fn stories260k() {
         norm_epsilon: 1e-5,
         rotary_theta: 10_000.0,
         tied: true,
-        bos: Some(1),
-        eos: Some(2),
     };
     assert_eq!(model.config, PretrainedConfig::Llama(expected));
     let mut tensors = std::collections::BTreeMap::new();
@@ -255,8 +253,6 @@ fn smollm2() {
         norm_epsilon: 1e-5,
         rotary_theta: 100_000.0,
         tied: true,
-        bos: Some(1),
-        eos: Some(2),
     };
     assert_eq!(model.config, PretrainedConfig::Llama(expected));
     let mut count = 0;

@@ -25,8 +25,8 @@ const MEMORY_FLOOR: usize = 16 << 20;
 
 fn parts(files: &mut Files) -> Vec<&mut File> {
     match files {
-        Files::HuggingFace { config, weights, tokenizer, sentence } => {
-            std::iter::once(config).chain(weights).chain(tokenizer).chain(sentence).collect()
+        Files::HuggingFace { config, weights, tokenizer, sentence, texts } => {
+            std::iter::once(config).chain(weights).chain(tokenizer).chain(sentence).chain(texts).collect()
         }
         Files::Gguf(parts) => parts.iter_mut().collect(),
         Files::Llama2c { model, tokenizer } => std::iter::once(model).chain(tokenizer).collect(),
@@ -227,6 +227,7 @@ fn large_and_empty() {
         weights: vec![file([&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat())],
         tokenizer: None,
         sentence: Vec::new(),
+        texts: Vec::new(),
     };
     let bert = r#"{"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "intermediate_size": 4, "num_hidden_layers":
         100000000, "num_attention_heads": 1, "max_position_embeddings": 9}"#;

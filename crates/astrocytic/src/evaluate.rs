@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use astrocytic_lab::minimal_pairs;
+use astrocytic_lab::{minimal_pairs, source};
 use clap::Args;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic evaluate --model runs/train --blimp blimp/data")]
 pub(crate) struct Arguments {
-    /// Folder that `train` or `swap` wrote.
+    /// Folder that `train` or `swap` wrote, or a pretrained model as `swap` takes it.
     #[arg(long, default_value = "runs/train")]
     model: PathBuf,
     /// Folder of minimal pairs in BLiMP's format: JSON lines with `sentence_good` and `sentence_bad`.
@@ -25,8 +25,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let device = astrocytic_lab::device::parse(&arguments.device)?;
-    let (model, tokenizer) = astrocytic_lab::session::load(&arguments.model, &device)?;
-    let found = minimal_pairs::evaluate(&model, &tokenizer, &arguments.blimp, &device, &mut |name, accuracy| {
+    let model = source::language_model(&arguments.model, &device)?;
+    let found = minimal_pairs::evaluate(&model, &arguments.blimp, &device, &mut |name, accuracy| {
         eprintln!("{:5.1} %  {name}", 100.0 * accuracy);
     })?;
     if arguments.json { crate::say(serde_json::to_string(&found)?) } else { crate::say(found) }

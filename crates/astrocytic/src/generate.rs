@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use astrocytic_lab::source::{self, LanguageModel};
 use astrocytic_models::{Generator, Sampling};
 use clap::{Args, ValueEnum};
 
@@ -13,13 +14,13 @@ use clap::{Args, ValueEnum};
     after_help = "Example:\n  astrocytic generate --model runs/train --prompt \"Call me\" --temperature 0.8 --top-p 0.95"
 )]
 pub(crate) struct Arguments {
-    /// Folder that `train` wrote.
+    /// Folder that `train` or `swap` wrote, or a pretrained model as `swap` takes it.
     #[arg(long, default_value = "runs/train")]
     model: PathBuf,
     /// Text to continue; empty begins a new document.
     #[arg(long, default_value = "")]
     prompt: String,
-    /// Tokens to draw at most; a document's end ends it sooner.
+    /// Tokens to draw at most; a document's end, or that of the model's learned positions, ends it sooner.
     #[arg(long, default_value_t = 200)]
     tokens: usize,
     /// Divides the logits; 0 takes the likeliest token.
@@ -62,16 +63,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("--top-p {top_p} must be above 0 and at most 1");
     }
     let device = astrocytic_lab::device::parse(&arguments.device)?;
-    let (model, tokenizer) = astrocytic_lab::session::load(&arguments.model, &device)?;
+    let LanguageModel { model, tokenizer, boundaries, .. } = source::language_model(&arguments.model, &device)?;
 
-    let mut prompt = vec![tokenizer.end_id()];
-    prompt.extend(tokenizer.encode(&arguments.prompt)?);
-    if let Some(most) = model.config().positions.filter(|&most| prompt.len() + arguments.tokens > most) {
-        bail!(
-            "{} tokens after a prompt of {} are more than the model's {most} positions",
-            arguments.tokens,
-            prompt.len()
-        );
+    let text = match &tokenizer {
+        Some(tokenizer) => tokenizer.encode(&arguments.prompt)?,
+        None if arguments.prompt.is_empty() => Vec::new(),
+        None => bail!("{}: the model has no tokenizer beside it; leave --prompt out", arguments.model.display()),
+    };
+    let mut prompt = boundaries.before.clone();
+    prompt.extend(&text);
+    if prompt.is_empty() {
+        let begin =
+            boundaries.begin.context("the model's files name no token that texts begin with; give a --prompt")?;
+        prompt.push(begin);
+    }
+    // Learned positions end.
+    let most = model.config().positions.map_or(usize::MAX, |most| (most + 1).saturating_sub(prompt.len()));
+    if most == 0 {
+        let positions = prompt.len();
+        bail!("the prompt's {positions} tokens are more than the positions that the model has; shorten it");
     }
     let sampling = Sampling { temperature, top_k, top_p, seed };
     let generator = match arguments.form {
@@ -81,24 +91,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let started = Instant::now();
     let mut stdout = std::io::stdout().lock();
-    let mut stream = tokenizer.decode_stream();
-    let mut drawn = Vec::new();
+    let mut stream = tokenizer.as_ref().map(|tokenizer| tokenizer.decode_stream().after(&text)).transpose()?;
+    let (mut drawn, mut continuation) = (Vec::new(), String::new());
     if !arguments.json {
         write!(stdout, "{}", arguments.prompt)?;
     }
-    for token in generator.take(arguments.tokens).take_while(|&token| token != tokenizer.end_id()) {
-        drawn.push(token);
-        if let Some(text) = stream.push(token).filter(|_| !arguments.json) {
+    let mut show = |text: &str| -> Result<()> {
+        continuation += text;
+        if !arguments.json {
             write!(stdout, "{text}")?;
             stdout.flush()?;
         }
+        Ok(())
+    };
+    for token in generator.take(arguments.tokens.min(most)).take_while(|token| !boundaries.end.contains(token)) {
+        drawn.push(token);
+        match &mut stream {
+            Some(stream) => show(&stream.push(token)?)?,
+            None => show(&format!("{token} "))?,
+        }
+    }
+    if let Some(stream) = stream {
+        show(&stream.finish()?)?;
+    }
+    if drawn.len() == most {
+        eprintln!("note: the positions that the model has learned end here");
     }
     let seconds = started.elapsed().as_secs_f64();
     if arguments.json {
-        let text = tokenizer.decode(&drawn)?;
         let rate = drawn.len() as f64 / seconds;
         let object = serde_json::json!({
-            "prompt": arguments.prompt, "text": text, "tokens": drawn, "tokens_per_second": rate
+            "prompt": arguments.prompt, "text": continuation, "tokens": drawn, "tokens_per_second": rate
         });
         writeln!(stdout, "{object}")?;
     } else {

@@ -38,7 +38,7 @@ pub(super) fn examples(path: &Path, wanted: &Wanted, tokenizer: Option<Tokenizer
         let label = labels.binary_search(&one.label.as_str()).expect("collected from all of them");
         let mut tokens = tokenizer.encode(&one.text)?;
         tokens.truncate(wanted.context.saturating_sub(1));
-        tokens.push(tokenizer.end_id());
+        tokens.push(tokenizer.end_id()?);
         let answers = vec![(tokens.len() - 1, (known + label) as u32)];
         Ok(Example { tokens, answers })
     };
@@ -180,7 +180,7 @@ mod tests {
                 let (&end, text) = example.tokens.split_last().unwrap();
                 let text = tokenizer.decode(text).unwrap();
                 let label = rows.iter().find(|row| row.1 == text).unwrap().0 == "yes";
-                assert_eq!(end, tokenizer.end_id());
+                assert_eq!(end, tokenizer.end_id().unwrap());
                 assert_eq!(example.answers, [(example.tokens.len() - 1, (vocabulary - 2) as u32 + u32::from(label))]);
             }
         }

@@ -17,8 +17,8 @@ use super::page::{figures, line, linear, logarithmic, plot, write};
 use crate::report::plot::{Pattern, Series, colour};
 use crate::report::{Shade, escape, picture};
 use crate::results::number;
+use crate::source::{self, EmbeddingModel, LanguageModel, Source};
 use crate::swap::model::seen_by_attention;
-use crate::swap::source::{self, Source};
 use crate::swap::transfer;
 use crate::swap::{Inputs, Match, Rows, StageConfig, Swappable};
 
@@ -116,8 +116,9 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
     }
     let started = Instant::now();
     match source::open(&config.model, device)? {
-        Source::Decoder { model, begin, .. } => {
-            let begin = begin.ok_or_else(|| anyhow!("the model has no token that texts begin with"))?;
+        Source::Decoder(source) => {
+            let LanguageModel { model, boundaries, .. } = *source;
+            let begin = boundaries.first().ok_or_else(|| anyhow!("the model has no token that texts begin with"))?;
             if let Some(most) = model.config().positions.filter(|&most| config.steps > most) {
                 bail!("--steps {} is more than the model's {most} positions", config.steps);
             }
@@ -139,19 +140,20 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
                 rows.inputs(&some, device)
             };
             let inputs = rows.inputs(&some, device);
-            let study = Study { model: &*model, inputs, loss: &loss, causal: true, of: "nats per token" };
+            let study = Study { model: &model, inputs, loss: &loss, causal: true, of: "nats per token" };
             study.run(config, &training, folder, started)
         }
-        Source::Encoder { model, tokenizer, .. } => {
+        Source::Encoder(source) => {
+            let EmbeddingModel { model, tokenizer, .. } = *source;
             let tokenizer = tokenizer.ok_or_else(|| anyhow!("the model comes without its tokenizer"))?;
-            let ids = tokenizer.encode(TEXT, true).map_err(|error| anyhow!("the tokenizer: {error}"))?;
-            let ids: Vec<i32> = ids.get_ids().iter().take(config.steps).map(|&id| id as i32).collect();
+            let ids = tokenizer.encode_with_special(TEXT)?;
+            let ids: Vec<i32> = ids.into_iter().take(config.steps).map(|id| id as i32).collect();
             let steps = ids.len();
             let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, steps]), device);
             let inputs = Inputs { tokens, padded: None };
             let none = Tensor::<2, Int>::zeros([1, steps], device).bool();
             let embedding = model.pool(
-                run(&*model, &inputs, &mut |layer, x| {
+                run(&model, &inputs, &mut |layer, x| {
                     let attention = &model.blocks()[layer].attention;
                     attention.forward(inputs.attention(x)).context
                 }),
@@ -164,7 +166,7 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
             };
             let training = |_| inputs.clone();
             let study = Study {
-                model: &*model,
+                model: &model,
                 inputs: inputs.clone(),
                 loss: &loss,
                 causal: false,

@@ -3,21 +3,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
-use astrocytic_data::{Cache, Corpus, Document, write_atomically};
+use astrocytic_data::{Cache, Corpus, Document, Tokenizer, write_atomically};
 use astrocytic_models::{Decoder, save};
 use burn::module::Module;
 use burn::tensor::Device;
-use tokenizers::Tokenizer;
 
 use super::rows::Rows;
-use super::{
-    Speed, SwapConfig, SwapReport, attention_for, measure, page, plain, recover, refuse_beyond, save_report,
-    save_tokenizer, transfer,
-};
+use super::{Speed, SwapConfig, SwapReport, attention_for, measure, page, recover, save_report, transfer};
 use crate::machine;
 use crate::progress::Progress;
+use crate::source::LanguageModel;
 use crate::train::derive_seed;
 
 /// Positions at which generation is timed.
@@ -26,16 +23,9 @@ const POSITIONS: [usize; 2] = [256, 4096];
 const LAYER_ROWS: usize = 16;
 
 /// Converts, trains, measures and reports.
-pub(super) fn run(
-    config: &SwapConfig,
-    original: Decoder,
-    tokenizer: Option<Tokenizer>,
-    begin: Option<u32>,
-    notes: Vec<String>,
-    folder: &Path,
-    device: &Device,
-) -> Result<SwapReport> {
+pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, device: &Device) -> Result<SwapReport> {
     let started = Instant::now();
+    let LanguageModel { model: original, tokenizer, boundaries, notes } = source;
     if let Some(most) = original.config().positions.filter(|&most| config.context > most) {
         bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
     }
@@ -45,8 +35,8 @@ pub(super) fn run(
     let (asked, preset) = attention(true)?;
 
     let (training, held_out) = match &config.corpus {
-        None => sampled(&original, begin, config)?,
-        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), original.config().vocabulary, config)?,
+        None => sampled(&original, boundaries.first(), config)?,
+        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config)?,
     };
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let rows = |step| training.of_step(step, config.batch, config.seed);
@@ -77,7 +67,7 @@ pub(super) fn run(
     eprintln!("after recovery {after_recovery_loss:.4}");
     save(&recovered, folder)?;
     if let Some(tokenizer) = &tokenizer {
-        save_tokenizer(tokenizer, folder)?;
+        tokenizer.save(&folder.join("tokenizer.json"))?;
     }
 
     let without = swap(&AttentionConfig::Off)?;
@@ -163,16 +153,10 @@ fn sampled(original: &Decoder, begin: Option<u32>, config: &SwapConfig) -> Resul
 }
 
 /// Rows of a corpus: of its training split, and of its test split.
-fn of_corpus(
-    corpus: &str,
-    tokenizer: Option<&Tokenizer>,
-    vocabulary: usize,
-    config: &SwapConfig,
-) -> Result<(Rows, Rows)> {
+fn of_corpus(corpus: &str, tokenizer: Option<&Tokenizer>, config: &SwapConfig) -> Result<(Rows, Rows)> {
     let Some(tokenizer) = tokenizer else {
         bail!("{}: the model has no tokenizer beside it, which a corpus needs", config.model.display());
     };
-    let tokenizer = plain(tokenizer.clone(), None)?;
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
     let rows = |documents: &[Document], count: usize| -> Result<Rows> {
         let mut tokens = Vec::new();
@@ -180,9 +164,7 @@ fn of_corpus(
             if tokens.len() > count * config.context {
                 break;
             }
-            let encoded = tokenizer.encode(document.text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
-            refuse_beyond(encoded.get_ids(), &tokenizer, vocabulary)?;
-            tokens.extend_from_slice(encoded.get_ids());
+            tokens.extend(tokenizer.encode_with_special(&document.text)?);
         }
         Rows::of_text(&tokens, [count, config.context])
     };

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use astrocytic_attention::AttentionConfig;
 use astrocytic_attention::ops::cross_entropy;
-use astrocytic_data::{Cache, Corpus, write_atomically};
+use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
 use astrocytic_models::TextEncoder;
 use burn::module::Module;
 use burn::nn::LinearConfig;
@@ -17,16 +17,13 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tokenizers::Tokenizer;
 
 use super::model::Inputs;
 use super::rows::of_step;
-use super::{
-    LayerError, SwapConfig, attention_for, measure, page, plain, recover, refuse_beyond, save_report, save_tokenizer,
-    transfer,
-};
+use super::{LayerError, SwapConfig, attention_for, measure, page, recover, save_report, transfer};
 use crate::machine;
 use crate::minimal_pairs::BYTE_ORDER_MARK;
+use crate::source::EmbeddingModel;
 use crate::train::derive_seed;
 
 /// Fewest characters of a sentence: shorter pieces are headings and numbers.
@@ -105,13 +102,12 @@ pub struct Probe {
 /// Converts, trains, measures and reports.
 pub(super) fn run(
     config: &SwapConfig,
-    original: TextEncoder,
-    tokenizer: Option<Tokenizer>,
-    notes: Vec<String>,
+    source: EmbeddingModel,
     folder: &Path,
     device: &Device,
 ) -> Result<EncoderReport> {
     let started = Instant::now();
+    let EmbeddingModel { model: original, tokenizer, notes } = source;
     let model = config.model.display();
     let Some(tokenizer) = tokenizer else { bail!("{model}: the model has no tokenizer beside it") };
     let Some(corpus) = &config.corpus else { bail!("{model}: an encoder samples no text; give a --corpus") };
@@ -121,11 +117,7 @@ pub(super) fn run(
     }
     let layers = config.layers.of(original.blocks.len())?;
     let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
-    let texts = Texts {
-        tokenizer: plain(tokenizer.clone(), Some(config.context))?,
-        vocabulary: original.config().vocabulary,
-        device: device.clone(),
-    };
+    let texts = Texts { tokenizer: tokenizer.clone().cut_to(config.context)?, device: device.clone() };
     let (training, held_out) = sentences(corpus, config)?;
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
     let labelled: Vec<Labelled> = config.probes.iter().map(labelled).collect::<Result<_>>()?;
@@ -157,7 +149,7 @@ pub(super) fn run(
     let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
     eprintln!("after recovery: cosine {after_recovery_cosine:.4}");
     recovered.save(folder)?;
-    save_tokenizer(&tokenizer, folder)?;
+    tokenizer.save(&folder.join("tokenizer.json"))?;
 
     let mut without = swap(&AttentionConfig::Off)?;
     let no_attention_cosine = cosine(&without);
@@ -235,16 +227,14 @@ fn sentences(corpus: &str, config: &SwapConfig) -> Result<(Vec<String>, Vec<Stri
 /// Texts as batches of tokens.
 struct Texts {
     tokenizer: Tokenizer,
-    vocabulary: usize,
     device: Device,
 }
 
 impl Texts {
     fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
         let encode = |text: &String| {
-            let tokens = self.tokenizer.encode_fast(text.as_str(), true).map_err(|e| anyhow!("tokenizer: {e}"))?;
-            refuse_beyond(tokens.get_ids(), &self.tokenizer, self.vocabulary)?;
-            Ok(tokens.get_ids().iter().map(|&id| id as i32).collect())
+            let tokens = self.tokenizer.encode_with_special(text)?;
+            Ok(tokens.into_iter().map(|id| id as i32).collect())
         };
         texts.iter().map(encode).collect()
     }
@@ -360,7 +350,7 @@ mod tests {
     fn encoder(folder: &Path) {
         let corpus = Corpus::load("generated", &Cache::new(folder)).unwrap();
         let texts: Vec<&str> = corpus.train.iter().map(|document| document.text.as_str()).collect();
-        let tokenizer = astrocytic_data::Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &texts).unwrap();
+        let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &texts).unwrap();
         let attention = AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2));
         let device = Device::flex();
         device.seed(5);
@@ -418,16 +408,8 @@ mod tests {
         let saved = TextEncoder::load(&out, &device).unwrap();
         assert_eq!(saved.config().swapped.len(), 2);
         // The tokenizer is saved as it came, not cut to the context of this conversion.
-        let tokenizer = Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
+        let tokenizer = tokenizers::Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
         assert!(tokenizer.encode("the old fox ".repeat(20), true).unwrap().len() > 16);
-        // A token that was added beyond the model's is no fault until a text has it.
-        let mut tokenizer = tokenizer;
-        let vocabulary = tokenizer.get_vocab_size(true);
-        tokenizer.add_special_tokens([tokenizers::AddedToken::from("<pad>", true)]).unwrap();
-        let texts = Texts { tokenizer, vocabulary, device: device.clone() };
-        texts.encode(&["the old fox".into()]).unwrap();
-        let fault = texts.encode(&["the <pad> fox".into()]).unwrap_err().to_string();
-        assert!(fault.contains("<pad>"), "{fault}");
         std::fs::write(&probe, format!("{BYTE_ORDER_MARK}{}", "1 a bird\n".repeat(5))).unwrap();
         assert_eq!(labelled(&probe).unwrap().classes, [1; 5]);
         std::fs::write(&probe, "no class here\n").unwrap();

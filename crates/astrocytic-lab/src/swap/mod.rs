@@ -9,19 +9,17 @@ mod page;
 mod preset;
 mod recover;
 mod rows;
-pub(crate) mod source;
 mod stage;
 pub(crate) mod transfer;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
 use astrocytic_data::write_atomically;
 use astrocytic_models::draw_parameters;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use tokenizers::{Tokenizer, TruncationParams};
 
 pub use encoder::{EncoderReport, Probe};
 pub use layers::LayerChoice;
@@ -32,8 +30,8 @@ pub use rows::{RowBatch, Rows};
 pub use stage::StageConfig;
 pub use transfer::Match;
 
+use crate::source::{self, Source};
 use crate::train::derive_seed;
-use source::Source;
 
 /// What to convert, into what, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,13 +147,8 @@ pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     keep_config(config, folder)?;
     match source {
-        Source::Decoder { model, tokenizer, begin, notes } => {
-            let report = decoder::run(config, *model, tokenizer, begin, notes, folder, device)?;
-            Ok(Report::Decoder(Box::new(report)))
-        }
-        Source::Encoder { model, tokenizer, notes } => {
-            Ok(Report::Encoder(Box::new(encoder::run(config, *model, tokenizer, notes, folder, device)?)))
-        }
+        Source::Decoder(model) => Ok(Report::Decoder(Box::new(decoder::run(config, *model, folder, device)?))),
+        Source::Encoder(model) => Ok(Report::Encoder(Box::new(encoder::run(config, *model, folder, device)?))),
     }
 }
 
@@ -185,29 +178,6 @@ fn attention_for(config: &SwapConfig, layer: &Attention, memory: bool) -> Result
     let asked = preset(&name, layer.config(), config.window)?.with_memory(memory);
     asked.validate()?;
     Ok((AttentionConfig::Astrocytic(asked), name))
-}
-
-/// The tokenizer without padding, cutting texts to so many tokens or not at all: files may bring settings of their own.
-fn plain(mut tokenizer: Tokenizer, longest: Option<usize>) -> Result<Tokenizer> {
-    let cut = longest.map(|max_length| TruncationParams { max_length, ..Default::default() });
-    tokenizer.with_padding(None).with_truncation(cut).map_err(|e| anyhow!("tokenizer: {e}"))?;
-    Ok(tokenizer)
-}
-
-/// Refuses a text with a token that the model has no embedding of.
-fn refuse_beyond(tokens: &[u32], tokenizer: &Tokenizer, vocabulary: usize) -> Result<()> {
-    match tokens.iter().find(|&&token| token as usize >= vocabulary) {
-        Some(&token) => bail!(
-            "a text has the token {:?}, {token}, which is beyond the model's {vocabulary}; take it out of the text",
-            tokenizer.id_to_token(token).unwrap_or_default()
-        ),
-        None => Ok(()),
-    }
-}
-
-fn save_tokenizer(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
-    let text = tokenizer.to_string(true).map_err(|e| anyhow!("tokenizer: {e}"))?;
-    Ok(write_atomically(&folder.join("tokenizer.json"), text.as_bytes())?)
 }
 
 /// Writes `swap.json`.

@@ -39,10 +39,6 @@ pub struct LlamaConfig {
     pub rotary_theta: f64,
     /// Whether the output is the token embedding, transposed; then there is no `lm_head.weight`.
     pub tied: bool,
-    /// Token that begins a text.
-    pub bos: Option<u32>,
-    /// Token that ends a text.
-    pub eos: Option<u32>,
 }
 
 /// Sizes of a GPT-2 decoder.
@@ -66,10 +62,6 @@ pub struct Gpt2Config {
     pub activation: Activation,
     /// Whether the output is the token embedding, transposed; then there is no `lm_head.weight`.
     pub tied: bool,
-    /// Token that begins a text.
-    pub bos: Option<u32>,
-    /// Token that ends a text.
-    pub eos: Option<u32>,
 }
 
 /// Sizes of a BERT encoder.

@@ -93,19 +93,24 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Ok(default), |value| self.must_be(name, value.as_str(), "text"))
     }
 
-    /// A token's number, the first that the model has where there is a list of them. Nothing is computed with it, and
-    /// libraries write numbers of other models by default: one that the model does not have is none.
-    pub(super) fn token(&self, name: &str, vocabulary: usize) -> Option<u32> {
-        let value = self.get(name)?;
+    /// Numbers of tokens, of one or of a list, that the model has. Nothing is computed with them, and libraries write
+    /// numbers of other models by default: one that the model does not have is none.
+    pub(super) fn tokens(&self, name: &str, vocabulary: usize) -> Vec<u32> {
+        let Some(value) = self.get(name) else { return Vec::new() };
         let known = |value: &Value| value.as_u64().filter(|&token| token < vocabulary as u64);
-        let token = match value {
-            Value::Array(list) => list.iter().find_map(known),
-            value => known(value),
+        let tokens: Vec<u32> = match value {
+            Value::Array(list) => list.iter().filter_map(known).map(|token| token as u32).collect(),
+            value => known(value).map(|token| token as u32).into_iter().collect(),
         };
-        if token.is_none() {
+        if tokens.is_empty() {
             self.note(format!("{name} = {value} is no token of the model's {vocabulary}: ignored"));
         }
-        token.map(|token| token as u32)
+        tokens
+    }
+
+    /// The first of them.
+    pub(super) fn token(&self, name: &str, vocabulary: usize) -> Option<u32> {
+        self.tokens(name, vocabulary).first().copied()
     }
 
     pub(super) fn activation_or(&self, name: &str, default: Activation) -> Result<Activation, PretrainedError> {

@@ -215,7 +215,9 @@ fn hugging_face(folder: &Path, weights: Vec<PathBuf>) -> Result<Files, Pretraine
     let config = read(&folder.join("config.json"))?;
     let tokenizer = read_optional(&folder.join("tokenizer.json"))?;
     let weights = weights.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    Ok(Files::HuggingFace { config, weights, tokenizer, sentence: sentence(folder)? })
+    let texts = ["generation_config.json", "tokenizer_config.json"].map(|name| read_optional(&folder.join(name)));
+    let texts = texts.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok(Files::HuggingFace { config, weights, tokenizer, sentence: sentence(folder)?, texts })
 }
 
 /// What a folder of Sentence Transformers has beside the model.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::boundaries::Said;
 use super::config::PretrainedConfig;
 use super::dtype::Dtype;
 use super::error::PretrainedError;
@@ -28,7 +29,15 @@ pub(super) fn read(parts: Vec<File>) -> Result<Pretrained, PretrainedError> {
     let all = || headers.iter().flat_map(|header| &header.tensors);
     let shape = |name: &str| all().find(|tensor| tensor.name == name).map(|tensor| &tensor.shape[..]);
     let mut config = gguf_config::read(&fields, arrays.keys().copied(), &shape)?;
-    let tokenizer = gguf_tokenizer::read(&fields, arrays, config.vocabulary())?;
+    let vocabulary = config.vocabulary();
+    let tokenizer = gguf_tokenizer::read(&fields, arrays, vocabulary)?;
+    let tokens = |name: &str| fields.tokens(&format!("tokenizer.ggml.{name}_token_id"), vocabulary);
+    let said = Said {
+        begin: tokens("bos").first().copied(),
+        end: ["eos", "eot", "eom"].into_iter().flat_map(tokens).collect(),
+        adds_begin: None,
+    };
+    let boundaries = said.complete(tokenizer.as_ref(), vocabulary);
 
     let described: Vec<_> = headers.into_iter().map(|header| (header.start, header.tensors)).collect();
     let mut tensors = Tensors::new(parts);
@@ -45,7 +54,7 @@ pub(super) fn read(parts: Vec<File>) -> Result<Pretrained, PretrainedError> {
     };
     *tied = *tied || tensors.remove_copy("lm_head.weight", embedding);
     let notes = fields.into_notes();
-    Ok(Pretrained { config, tensors, tokenizer, path, notes })
+    Ok(Pretrained { config, tensors, tokenizer, boundaries, path, notes })
 }
 
 /// The part that has the metadata, if none is missing.

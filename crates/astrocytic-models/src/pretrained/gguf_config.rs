@@ -122,8 +122,6 @@ fn llama<'a>(fields: &Fields, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Re
         norm_epsilon: fields.number("llama.attention.layer_norm_rms_epsilon")?,
         rotary_theta: fields.number_or("llama.rope.freq_base", 10_000.0)?,
         tied: shape("output.weight").is_none(),
-        bos: fields.token("tokenizer.ggml.bos_token_id", vocabulary),
-        eos: fields.token("tokenizer.ggml.eos_token_id", vocabulary),
     })
 }
 
@@ -144,8 +142,6 @@ fn gpt2<'a>(fields: &Fields, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Res
         norm_epsilon: fields.number_or("gpt2.attention.layer_norm_epsilon", 1e-5)?,
         activation: Activation::GeluTanh,
         tied: shape("output.weight").is_none(),
-        bos: fields.token("tokenizer.ggml.bos_token_id", vocabulary),
-        eos: fields.token("tokenizer.ggml.eos_token_id", vocabulary),
     })
 }
 

@@ -6,6 +6,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use super::boundaries::Said;
 use super::config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
 use super::dtype::Dtype;
 use super::error::PretrainedError;
@@ -23,6 +24,7 @@ pub(super) fn read(
     weights: Vec<File>,
     tokenizer: Option<File>,
     sentence: Vec<File>,
+    texts: Vec<File>,
 ) -> Result<Pretrained, PretrainedError> {
     let path = weights.first().unwrap_or(&config).path.clone();
     let fields = Fields::from_json(&config.path, &config.bytes)?;
@@ -33,8 +35,11 @@ pub(super) fn read(
     let mut tensors = Tensors::new(weights);
     insert_all(&mut tensors, &config, &fields)?;
     output(&mut config, &mut tensors, &fields)?;
-    let tokenizer = tokenizer.map(|file| read_tokenizer(&file)).transpose()?;
-    Ok(Pretrained { config, tensors, tokenizer, path, notes: fields.into_notes() })
+    let tokenizer = tokenizer.map(|file| read_tokenizer(&file)).transpose()?.map(plain);
+    let vocabulary = config.vocabulary();
+    let said = Said::hugging_face(&fields, &texts, tokenizer.as_ref(), vocabulary);
+    let boundaries = said.complete(tokenizer.as_ref(), vocabulary);
+    Ok(Pretrained { config, tensors, tokenizer, boundaries, path, notes: fields.into_notes() })
 }
 
 /// Which tensor the output is. One that is tied may be stored all the same; the newest library uses it where it is another
@@ -138,8 +143,6 @@ fn llama(fields: &Fields, kind: &str) -> Result<LlamaConfig, PretrainedError> {
         norm_epsilon: fields.number_or(fields.spelled(&["rms_norm_eps", "layer_norm_eps", "norm_eps"]), 1e-6)?,
         rotary_theta: rotary_theta(fields)?,
         tied: fields.flag_or("tie_word_embeddings", false)?,
-        bos: fields.token("bos_token_id", vocabulary),
-        eos: fields.token("eos_token_id", vocabulary),
     })
 }
 
@@ -227,8 +230,6 @@ fn gpt2(fields: &Fields) -> Result<Gpt2Config, PretrainedError> {
         activation: fields
             .activation_or(fields.spelled(&["activation_function", "hidden_act"]), Activation::GeluTanh)?,
         tied: fields.flag_or("tie_word_embeddings", true)?,
-        bos: fields.token("bos_token_id", vocabulary),
-        eos: fields.token("eos_token_id", vocabulary),
     })
 }
 
@@ -319,6 +320,13 @@ fn header(file: &File) -> Result<(usize, Vec<(String, TensorInfo)>), PretrainedE
     Ok((start, infos))
 }
 
+/// The tokenizer without the truncation and padding that its file may bring: they are one use's.
+fn plain(mut tokenizer: Tokenizer) -> Tokenizer {
+    // (Only a truncation can fail.)
+    let _ = tokenizer.with_padding(None).with_truncation(None);
+    tokenizer
+}
+
 /// A tokenizer.json.
 fn read_tokenizer(file: &File) -> Result<Tokenizer, PretrainedError> {
     let fail = |reason: &dyn std::fmt::Display| PretrainedError::tokenizer(&file.path, reason);
@@ -395,12 +403,12 @@ mod tests {
     #[test]
     fn configurations() {
         let PretrainedConfig::Llama(config) = family_of(llama_json()).unwrap() else { panic!("llama") };
-        assert_eq!((config.key_heads, config.eos, config.rotary_theta, config.tied), (2, Some(2), 500.0, true));
+        assert_eq!((config.key_heads, config.rotary_theta, config.tied), (2, 500.0, true));
         let newer = with(llama_json(), "rope_parameters", json!({"rope_type": "default", "rope_theta": 7.0}));
         let PretrainedConfig::Llama(config) = family_of(newer).unwrap() else { panic!("llama") };
         assert_eq!(config.rotary_theta, 7.0);
         let PretrainedConfig::Gpt2(config) = family_of(gpt2_json()).unwrap() else { panic!("gpt2") };
-        assert_eq!((config.d_hidden, config.bos, config.activation), (64, Some(99), Activation::GeluTanh));
+        assert_eq!((config.d_hidden, config.activation), (64, Activation::GeluTanh));
         let PretrainedConfig::Bert(config) = family_of(bert_json()).unwrap() else { panic!("bert") };
         assert_eq!((config.token_types, config.activation), (2, Activation::Gelu));
     }
@@ -508,24 +516,6 @@ mod tests {
         assert_eq!(spelled(bert_json(), &[("layer_norm_eps", "layer_norm_epsilon")]), family_of(bert_json()));
         let path = "config.json".as_ref();
         Fields::from_json(path, format!("\u{feff}{}", llama_json()).as_bytes()).unwrap();
-    }
-
-    #[test]
-    fn ids_that_are_no_tokens_are_ignored_with_a_note() {
-        for (ids, expected, notes) in [
-            (json!(100), None, 1),
-            (json!(-1), None, 1),
-            (json!("</s>"), None, 1),
-            (json!([]), None, 1),
-            (json!([100, 3]), Some(3), 0),
-            (json!(null), None, 0),
-        ] {
-            let path = "config.json".as_ref();
-            let json = with(llama_json(), "eos_token_id", ids.clone()).to_string();
-            let fields = Fields::from_json(path, json.as_bytes()).unwrap();
-            let PretrainedConfig::Llama(config) = family(&fields).unwrap() else { panic!("llama") };
-            assert_eq!((config.eos, fields.into_notes().len()), (expected, notes), "{ids}");
-        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::pieces::{Distinct, Ends, Kind, Piece, is_byte};
 use super::reader::Reader;
 use super::scored;
 use super::{File, Pretrained, Tensors};
+use crate::boundaries::Boundaries;
 
 /// Token that begins a text; the format says so.
 const BOS: u32 = 1;
@@ -66,7 +67,11 @@ pub(super) fn read(model: File, tokenizer: Option<File>) -> Result<Pretrained, P
     }
     let (tokenizer, notes) = tokenizer.map(|file| read_tokenizer(&file, vocabulary)).transpose()?.unzip();
     let notes = notes.unwrap_or_default();
-    Ok(Pretrained { config: PretrainedConfig::Llama(config), tensors, tokenizer, path, notes })
+    // As its own program: one text follows another after the token that begins it.
+    let tokens = [BOS, EOS].into_iter().filter(|&token| (token as usize) < vocabulary);
+    let begin = tokens.clone().next();
+    let boundaries = Boundaries { begin, end: tokens.collect(), before: begin.into_iter().collect() };
+    Ok(Pretrained { config: PretrainedConfig::Llama(config), tensors, tokenizer, boundaries, path, notes })
 }
 
 /// The sizes, which together must be the file's.
@@ -99,7 +104,6 @@ fn config(model: &File) -> Result<LlamaConfig, PretrainedError> {
         let found = model.bytes.len();
         return fail(format!("has {found} bytes where its header, {sizes:?}, asks for {expected}; get the file again"));
     }
-    let token = |token: u32| ((token as usize) < vocabulary).then_some(token);
     Ok(LlamaConfig {
         vocabulary,
         d_model,
@@ -111,8 +115,6 @@ fn config(model: &File) -> Result<LlamaConfig, PretrainedError> {
         norm_epsilon: 1e-5,
         rotary_theta: 10_000.0,
         tied,
-        bos: token(BOS),
-        eos: token(EOS),
     })
 }
 

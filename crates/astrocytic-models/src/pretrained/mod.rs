@@ -26,6 +26,7 @@
 //! # Ok::<(), pretrained::PretrainedError>(())
 //! ```
 
+mod boundaries;
 mod byte_level;
 mod config;
 mod dtype;
@@ -48,6 +49,8 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
+use crate::boundaries::Boundaries;
+
 pub use config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
 pub use error::PretrainedError;
 pub use pooling::{PooledSteps, Pooling};
@@ -62,6 +65,8 @@ pub struct Pretrained {
     pub tensors: Tensors,
     /// The tokenizer, where there is one. A note says so where it has tokens beyond the vocabulary.
     pub tokenizer: Option<Tokenizer>,
+    /// Where its texts begin and end.
+    pub boundaries: Boundaries,
     /// Where it is from.
     pub path: PathBuf,
     /// What was guessed or left out in reading, a line each.
@@ -81,6 +86,8 @@ pub enum Files {
         tokenizer: Option<File>,
         /// Sentence Transformers' modules.json and its pooling's config.json.
         sentence: Vec<File>,
+        /// generation_config.json and tokenizer_config.json, which say where texts begin and end.
+        texts: Vec<File>,
     },
     /// A GGUF file, which holds everything, or all its parts in any order.
     Gguf(Vec<File>),
@@ -110,8 +117,8 @@ pub fn open(path: &Path) -> Result<Pretrained, PretrainedError> {
 /// As [`open`].
 pub fn read(files: Files) -> Result<Pretrained, PretrainedError> {
     let mut read = match files {
-        Files::HuggingFace { config, weights, tokenizer, sentence } => {
-            huggingface::read(config, weights, tokenizer, sentence)
+        Files::HuggingFace { config, weights, tokenizer, sentence, texts } => {
+            huggingface::read(config, weights, tokenizer, sentence, texts)
         }
         Files::Gguf(parts) => gguf::read(parts),
         Files::Llama2c { model, tokenizer } => llama2c::read(model, tokenizer),

@@ -46,6 +46,7 @@ pub fn hugging_face((config, tensors): (Value, Tensors), tokenizer: Option<Value
         weights: parts(tensors).into_iter().map(|bytes| file("model.safetensors", bytes)).collect(),
         tokenizer: tokenizer.map(|json| file("tokenizer.json", json.to_string().into_bytes())),
         sentence: Vec::new(),
+        texts: Vec::new(),
     }
 }
 
