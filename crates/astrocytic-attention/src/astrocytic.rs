@@ -157,36 +157,63 @@ impl AstrocyticAttention {
     /// Where the config's sizes are not the layer's, and where it lacks what the layer has: causality, rotary positions of
     /// the same base, a convolution of the same width, an output gate, a gated decay for a layer that forgets.
     pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
-        let old = layer.config();
-        let rotary = match config.position {
-            PositionConfig::Rotary { theta } => Some(theta),
-            _ => None,
-        };
-        let lacks = |what, needed| Err(AttentionError::NotKept(what, needed));
-        match layer {
-            _ if old.causal && !config.causal => return lacks("causality", "set causal = true"),
-            _ if old.rotary_theta.is_some() && old.rotary_theta != rotary => {
-                return lacks("rotary positions", "set position to Rotary with the layer's theta");
-            }
-            _ if old.convolution > 0 && old.convolution != config.convolution => {
-                return lacks("short convolution", "set convolution to the layer's width");
-            }
-            SoftmaxAttention { gate: Some(_), .. } if !config.output_gate => {
-                return lacks("output gate", "set output_gate = true");
-            }
-            SoftmaxAttention { decay: Some(_), .. } if config.decay != DecayConfig::Gated => {
-                return lacks("gated decay", "set decay = Gated");
-            }
-            _ => {}
-        }
-        let sizes = [old.d_model, old.n_heads, old.key_heads()];
-        let new = Self::from_projections([&layer.query, &layer.key, &layer.value, &layer.output], sizes, config)?;
+        let has = layer.plain_config();
+        let new = Self::with_all_of(&has, [&layer.query, &layer.key, &layer.value, &layer.output], config)?;
         Ok(Self {
             gate: layer.gate.clone().or(new.gate),
             convolution: layer.convolution.clone().or(new.convolution),
             decay: layer.decay.clone().unwrap_or(new.decay),
             ..new
         })
+    }
+
+    /// This layer with another configuration. What [`from_softmax`](Self::from_softmax) keeps is kept, and the keys of a
+    /// distance memory; feature map, normaliser, plasticity and write gate are new.
+    ///
+    /// # Errors
+    /// As [`from_softmax`](Self::from_softmax).
+    pub fn with_config(&self, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
+        let new = Self::with_all_of(&self.config, [&self.query, &self.key, &self.value, &self.output], config)?;
+        Ok(Self {
+            gate: self.gate.clone().or(new.gate),
+            convolution: self.convolution.clone().or(new.convolution),
+            decay: if self.config.decay == DecayConfig::None { new.decay } else { self.decay.clone() },
+            distance: self.distance.clone().or(new.distance),
+            ..new
+        })
+    }
+
+    /// [`from_projections`](Self::from_projections), with a place for all that a layer of the configuration `has` has.
+    fn with_all_of(
+        has: &AstrocyticAttentionConfig,
+        projections: [&Linear; 4],
+        config: &AstrocyticAttentionConfig,
+    ) -> Result<Self, AttentionError> {
+        let lacks = |what, needed| Err(AttentionError::NotKept(what, needed));
+        if has.causal && !config.causal {
+            return lacks("causality", "set causal = true");
+        }
+        if has.position != config.position && has.position != PositionConfig::None {
+            return match has.position {
+                PositionConfig::Rotary { .. } => {
+                    lacks("rotary positions", "set position to Rotary with the layer's theta")
+                }
+                _ => lacks("distance memory", "set position to the layer's"),
+            };
+        }
+        if has.convolution > 0 && has.convolution != config.convolution {
+            return lacks("short convolution", "set convolution to the layer's width");
+        }
+        if has.output_gate && !config.output_gate {
+            return lacks("output gate", "set output_gate = true");
+        }
+        match has.decay {
+            DecayConfig::None => {}
+            old if old == config.decay => {}
+            DecayConfig::Gated => return lacks("gated decay", "set decay = Gated"),
+            _ => return lacks("decay", "set decay to the layer's"),
+        }
+        Self::from_projections(projections, [has.d_model, has.n_heads, has.key_heads()], config)
     }
 
     fn from_projections(

@@ -123,16 +123,40 @@ impl Attention {
     /// old as it can be before it is trained.
     ///
     /// # Errors
-    /// Where the sizes are not this layer's, or it is not a softmax layer and `config` is not [`AttentionConfig::Off`].
+    /// Where the sizes are not this layer's, where `config` lacks what it has ([`AstrocyticAttention::from_softmax`]), and
+    /// for a layer that returns 0 or a softmax layer in the place of another.
     pub fn swap(&self, config: &AttentionConfig) -> Result<Self, AttentionError> {
         match (self, config) {
             (_, AttentionConfig::Off) => Ok(Self::Off(NoAttention)),
             (Self::Softmax(layer), AttentionConfig::Astrocytic(config)) => {
                 Ok(Self::Astrocytic(AstrocyticAttention::from_softmax(layer, config)?))
             }
-            _ => {
-                Err(AttentionError::Config("only a softmax layer can be swapped, for an astrocytic one or none".into()))
+            (Self::Astrocytic(layer), AttentionConfig::Astrocytic(config)) => {
+                Ok(Self::Astrocytic(layer.with_config(config)?))
             }
+            (Self::Off(_), _) => Err(AttentionError::Config("the layer returns 0: it has nothing to keep".into())),
+            _ => Err(AttentionError::Config("a layer can be swapped for an astrocytic one or none".into())),
+        }
+    }
+
+    /// The plain astrocytic configuration that has a place for all that the layer has; `None` for one that returns 0.
+    pub fn plain_config(&self) -> Option<AstrocyticAttentionConfig> {
+        match self {
+            Self::Astrocytic(layer) => {
+                let old = layer.config();
+                Some(
+                    AstrocyticAttentionConfig::new(old.d_model, old.n_heads)
+                        .with_kv_heads(old.kv_heads)
+                        .with_causal(old.causal)
+                        .with_bias(old.bias)
+                        .with_position(old.position)
+                        .with_convolution(old.convolution)
+                        .with_output_gate(old.output_gate)
+                        .with_decay(old.decay),
+                )
+            }
+            Self::Softmax(layer) => Some(layer.plain_config()),
+            Self::Off(_) => None,
         }
     }
 

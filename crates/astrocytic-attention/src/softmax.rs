@@ -8,12 +8,13 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig};
 use burn::tensor::{Bool, Device, Int, Tensor, activation::softmax};
 
+use crate::config::AstrocyticAttentionConfig;
 use crate::convolution::ShortConvolution;
 use crate::decay::{Decay, DecayConfig};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{gated_silu, softmax_attention, times_seen};
-use crate::position::rotate;
+use crate::position::{PositionConfig, rotate};
 use crate::state::{full_precision, own};
 
 /// Configuration of [`SoftmaxAttention`].
@@ -208,6 +209,19 @@ impl SoftmaxAttentionConfig {
 }
 
 impl SoftmaxAttention {
+    /// The plain astrocytic configuration that has a place for all that the layer has.
+    pub fn plain_config(&self) -> AstrocyticAttentionConfig {
+        let old = &self.config;
+        AstrocyticAttentionConfig::new(old.d_model, old.n_heads)
+            .with_kv_heads(old.kv_heads)
+            .with_causal(old.causal)
+            .with_bias(old.bias)
+            .with_position(old.rotary_theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta }))
+            .with_convolution(old.convolution)
+            .with_output_gate(old.output_gate)
+            .with_decay(self.decay.as_ref().map_or(DecayConfig::None, |_| DecayConfig::Gated))
+    }
+
     /// The configuration it was made with.
     pub fn config(&self) -> &SoftmaxAttentionConfig {
         &self.config

@@ -3,8 +3,8 @@
 mod common;
 
 use astrocytic_attention::{
-    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionError, DecayConfig, FeatureMapConfig,
-    PositionConfig, SoftmaxAttentionConfig,
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, Attention, AttentionConfig, AttentionError,
+    AttentionInput, DecayConfig, FeatureMapConfig, PositionConfig, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::attention::MultiHeadAttentionConfig;
@@ -102,4 +102,34 @@ fn random_directions_are_buffers_that_nothing_unfreezes() {
         let _half = layer.clone().map(&mut common::To(burn::tensor::DType::BF16));
         assert_eq!(numbers(&layer), before);
     }
+}
+
+#[test]
+fn an_astrocytic_layer_becomes_another_with_all_that_it_has() {
+    let device = device();
+    let old = Config::tripartite(D_MODEL, HEADS).with_causal(true).with_output_gate(true);
+    let layer = Attention::Astrocytic(old.init(&device));
+    let plain = layer.plain_config().unwrap();
+    let asked = plain.clone().with_feature_map(FeatureMapConfig::Hedgehog);
+    let Attention::Astrocytic(new) = layer.swap(&AttentionConfig::Astrocytic(asked.clone())).unwrap() else {
+        panic!("an astrocytic layer")
+    };
+    let Attention::Astrocytic(layer) = layer else { unreachable!() };
+    assert_eq!(new.config(), &asked);
+    for (old, new) in [(&layer.query, &new.query), (&layer.output, &new.output)] {
+        assert_eq!(old.weight.to_data(), new.weight.to_data());
+    }
+    let taps = |layer: &AstrocyticAttention| layer.convolution.as_ref().unwrap()[0].kernel.to_data();
+    let rate = |layer: &AstrocyticAttention| layer.decay.rate.as_ref().unwrap().to_data();
+    let gate = |layer: &AstrocyticAttention| layer.gate.as_ref().unwrap().weight.to_data();
+    assert_eq!((taps(&layer), rate(&layer), gate(&layer)), (taps(&new), rate(&new), gate(&new)));
+    refused(layer.with_config(&plain.clone().with_convolution(0)), "short convolution");
+    refused(layer.with_config(&plain.with_decay(DecayConfig::None)), "gated decay");
+    // The same configuration is the same layer, but for what is new by its nature.
+    let x = Tensor::<3>::random([2, 9, D_MODEL], burn::tensor::Distribution::Default, &device);
+    let linear = Config::linear(D_MODEL, HEADS).init(&device);
+    let again = linear.with_config(linear.config()).unwrap();
+    let context = |layer: &AstrocyticAttention| layer.forward(AttentionInput::self_attn(x.clone())).context.into_data();
+    assert_eq!(context(&again), context(&linear));
+    assert!(Attention::Off(astrocytic_attention::NoAttention).plain_config().is_none());
 }

@@ -171,11 +171,11 @@ fn swap<M: Swappable>(
 
 /// The attention that takes the place of a layer, and its name.
 fn attention_for(config: &SwapConfig, layer: &Attention, memory: bool) -> Result<(AttentionConfig, String)> {
-    let Attention::Softmax(layer) = layer else {
-        bail!("{}: its attention is swapped already", config.model.display())
+    let Some(layer) = layer.plain_config() else {
+        bail!("{}: a layer without attention has nothing to swap", config.model.display())
     };
-    let name = config.preset.clone().unwrap_or_else(|| default_preset(layer.config()).into());
-    let asked = preset(&name, layer.config(), config.window)?.with_memory(memory);
+    let name = config.preset.clone().unwrap_or_else(|| default_preset(&layer).into());
+    let asked = preset(&name, &layer, config.window)?.with_memory(memory);
     asked.validate()?;
     Ok((AttentionConfig::Astrocytic(asked), name))
 }

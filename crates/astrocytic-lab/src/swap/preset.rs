@@ -1,10 +1,7 @@
 //! Astrocytic attentions that take a softmax layer's place, by name.
 
 use anyhow::{Result, bail};
-use astrocytic_attention::{
-    AstrocyticAttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity, PositionConfig,
-    SoftmaxAttentionConfig,
-};
+use astrocytic_attention::{AstrocyticAttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity};
 
 /// A preset: its name, what it is, and what it makes of the plain config with the layer's sizes.
 pub struct Preset {
@@ -63,26 +60,27 @@ fn gated(config: AstrocyticAttentionConfig) -> AstrocyticAttentionConfig {
 const SMALL_HEAD: usize = 16;
 
 /// The preset for a layer where none is named: `taylor`, nearest to softmax, where heads are small, else `hedgehog`.
-pub fn default_preset(layer: &SoftmaxAttentionConfig) -> &'static str {
-    if layer.d_model / layer.n_heads <= SMALL_HEAD { "taylor" } else { "hedgehog" }
+pub fn default_preset(layer: &AstrocyticAttentionConfig) -> &'static str {
+    if layer.head_size() <= SMALL_HEAD { "taylor" } else { "hedgehog" }
 }
 
-/// The named preset for a softmax layer: its sizes, its heads, its positions; with a window where asked for.
+/// The named preset for a layer, by its plain configuration: with its sizes, its heads, its positions, and the convolution,
+/// gate and decay that it has; with a window where asked for.
 ///
 /// # Errors
 /// For an unknown name, or a layer or window that the preset cannot have.
-pub fn preset(name: &str, layer: &SoftmaxAttentionConfig, window: usize) -> Result<AstrocyticAttentionConfig> {
+pub fn preset(name: &str, layer: &AstrocyticAttentionConfig, window: usize) -> Result<AstrocyticAttentionConfig> {
     let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
         bail!("unknown preset \"{name}\"; choose from {}", names.join(", "));
     };
-    let config = AstrocyticAttentionConfig::new(layer.d_model, layer.n_heads)
-        .with_kv_heads(layer.kv_heads)
-        .with_causal(layer.causal)
-        .with_bias(layer.bias)
-        .with_position(layer.rotary_theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta }))
-        .with_window(window);
-    let mut config = (preset.make)(config);
+    let mut config = (preset.make)(layer.clone().with_window(window));
+    if layer.convolution > 0 {
+        config.convolution = layer.convolution;
+    }
+    if layer.decay != DecayConfig::None {
+        config.decay = layer.decay;
+    }
     // A bidirectional layer sees every step alike: nothing leaks.
     if !layer.causal {
         config.decay = DecayConfig::None;

@@ -116,7 +116,7 @@ mod tests {
             (projection, layer.value.weight.val().into_data())
         };
         for (name, random) in [("kozachkov2023", true), ("hedgehog", false)] {
-            let asked = AttentionConfig::Astrocytic(preset(name, &softmax, 0).unwrap());
+            let asked = AttentionConfig::Astrocytic(preset(name, &softmax.init(&device).plain_config(), 0).unwrap());
             let swapped = super::super::swap(&original, &[0], &asked, 0, &device).unwrap();
             for rank in [0, 2] {
                 let folder = tempfile::tempdir().unwrap();
