@@ -248,7 +248,6 @@ mod tests {
             ("llama.tensor_data_layout", json!("reference"), 0),
             ("llama.something_new", json!([1]), 1),
             ("general.finetune", json!(3), 0),
-            ("tokenizer.ggml.bos_token_id", json!(u32::MAX), 1),
         ] {
             let (found, notes) = config(&[(name, value.clone())]).unwrap();
             assert_eq!((&found, notes.len()), (&plain, noted), "{name} = {value}: {notes:?}");
