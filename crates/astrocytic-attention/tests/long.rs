@@ -4,8 +4,9 @@ mod common;
 
 use astrocytic_attention::ops::{self, Writes};
 use astrocytic_attention::{AttentionInput, Form, Plasticity, PositionConfig};
+use burn::module::Module;
 use burn::tensor::{DType, Distribution, Tensor};
-use common::{OTHER_PRECISIONS, device, input, layer, relative_error, variants};
+use common::{OTHER_PRECISIONS, To, device, input, layer, relative_error, variants};
 
 #[test]
 fn forms_agree_over_long_sequences() {
@@ -30,6 +31,9 @@ fn forms_agree_over_long_sequences() {
         }
     }
 }
+
+/// Steps without `ASTROCYTIC_LONG`.
+const STEPS: usize = 65_536;
 
 /// The same writes over and over, in f32 and in f64: how far apart they drift.
 fn drift(plasticity: Plasticity, log_decay: Option<f64>, strength: f64, steps: usize) -> f64 {
@@ -58,13 +62,38 @@ fn drift(plasticity: Plasticity, log_decay: Option<f64>, strength: f64, steps: u
     relative_error(run(DType::F32), run(DType::F64))
 }
 
+/// The layer as users run it, the same steps over and over, in f32 and in f64.
+#[test]
+fn modules_do_not_drift() {
+    if !OTHER_PRECISIONS {
+        return;
+    }
+    let device = device();
+    let period = input(1, 64, 8, &device);
+    for (name, config) in variants() {
+        if matches!(config.position, PositionConfig::Distance { .. }) {
+            continue; // its longest sequence is known in advance, and here 40
+        }
+        let layer = layer(&config.with_causal(true), &device);
+        let last = |dtype: DType| {
+            let (layer, x) = (layer.clone().map(&mut To(dtype)), period.clone().cast(dtype));
+            let mut state = layer.empty_state(1);
+            let mut pass = || layer.forward_state(AttentionInput::self_attn(x.clone()), &mut state).context;
+            (1..STEPS / 64).for_each(|_| drop(pass()));
+            pass()
+        };
+        let drift = relative_error(last(DType::F32).cast(DType::F64), last(DType::F64));
+        assert!(drift < 1e-4, "{name}: {drift:e}");
+    }
+}
+
 /// With `ASTROCYTIC_LONG=1` a million steps instead of 65,536.
 #[test]
 fn the_recurrent_form_does_not_drift() {
     if !OTHER_PRECISIONS {
         return;
     }
-    let steps = if std::env::var_os("ASTROCYTIC_LONG").is_some() { 1_000_000 } else { 65_536 };
+    let steps = if std::env::var_os("ASTROCYTIC_LONG").is_some() { 1_000_000 } else { STEPS };
     for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
         for (log_decay, strength) in [(None, 1.0), (Some(-1e-4), 0.5), (Some(-40.0), 1.0), (Some(0.0), 0.0)] {
             let drift = drift(plasticity, log_decay, strength, steps);
