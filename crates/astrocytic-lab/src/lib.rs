@@ -15,6 +15,7 @@ mod energy;
 pub mod evaluate;
 pub mod executor;
 pub mod experiment;
+mod identity;
 pub mod learning;
 mod machine;
 pub mod minimal_pairs;
