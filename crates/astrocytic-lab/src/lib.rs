@@ -22,6 +22,7 @@ pub mod minimal_pairs;
 mod parallel;
 pub mod plan;
 mod plastic;
+pub mod program;
 pub mod progress;
 pub mod replay;
 pub mod report;

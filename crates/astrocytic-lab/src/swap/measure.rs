@@ -99,11 +99,14 @@ pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Ve
                 let ids: Vec<i32> = (start..start + count).map(|i| (i * 7919 % vocabulary) as i32).collect();
                 Tensor::<2, Int>::from_data(TensorData::new(ids, [1, count]), device)
             };
+            // One more than is timed follows the position.
+            let left = model.config().positions.map_or(usize::MAX, |most| most - position - 1);
+            let timed = left.min(MEASURED);
             let mut cache = model.empty_cache(1);
             model.forward_cache(tokens(0, position), &mut cache);
             let mut step = |i: usize| model.forward_cache(tokens(position + i, 1), &mut cache).into_data();
             step(0);
-            let mut times: Vec<f64> = (1..=MEASURED)
+            let mut times: Vec<f64> = (1..=timed)
                 .map(|i| {
                     let started = Instant::now();
                     step(i);
@@ -111,14 +114,12 @@ pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Ve
                 })
                 .collect();
             times.sort_by(f64::total_cmp);
-            Speed {
-                position,
-                tokens_per_s: 1.0 / times[MEASURED / 2],
-                state_bytes: model.config().state_bytes(position),
-            }
+            Speed { position, tokens_per_s: 1.0 / times[timed / 2], state_bytes: model.config().state_bytes(position) }
         })
         .collect()
 }
 
-/// Tokens whose time is taken.
+/// Tokens whose time is taken, or as many as there are positions for.
 const MEASURED: usize = 41;
+/// For a token to read, one that is not timed and one that is.
+pub(super) const FEWEST_POSITIONS: usize = 3;
