@@ -123,3 +123,23 @@ pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Ve
 const MEASURED: usize = 41;
 /// For a token to read, one that is not timed and one that is.
 pub(super) const FEWEST_POSITIONS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use astrocytic_attention::{AttentionConfig, SoftmaxAttentionConfig};
+    use astrocytic_models::DecoderConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_short_model_is_timed_to_its_last_position() {
+        let device = Device::flex();
+        let softmax = SoftmaxAttentionConfig::new(16, 2).with_causal(true);
+        for most in [FEWEST_POSITIONS, 16, 128] {
+            let attention = AttentionConfig::Softmax(softmax.clone());
+            let config = DecoderConfig::new(20, 16, 1, 16, attention).with_positions(Some(most));
+            let found = speed(&config.init_seeded(1, &device), &[most / 2], &device);
+            assert!(found[0].tokens_per_s.is_finite() && found[0].tokens_per_s > 0.0, "{most}: {found:?}");
+        }
+    }
+}
