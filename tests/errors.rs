@@ -76,7 +76,7 @@ fn bad_input_is_refused_in_one_line() {
     refused(&["train", "--out", &out, "--device", "flex,ndarray", "--arm", "tripartite-carried"], &["one device"]);
     // None of these has claimed the folder.
     assert!(!Path::new(&out).exists());
-    refused(&["generate", "--model", &out], &["config.json"]);
+    refused(&["generate", "--model", &out], &["no such file", "astrocytic train"]);
     refused(&["generate", "--temperature=-1"], &["temperature"]);
     refused(&["bench", "--parts", "atention"], &["atention", "attention"]);
     refused(&["bench", "--lengths", "0"], &["lengths"]);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::corpus::{divisible, read_text};
 use crate::error::DataError;
-use crate::files::write_atomically;
+use crate::files::{Scratch, write_atomically};
 use crate::packages::{self, Client, Download, Package, Wanted, sha256};
 
 /// The descriptions, part of the program so that it works from any folder.
@@ -157,8 +157,7 @@ fn fetch_with(
     }
     std::fs::create_dir_all(&cache.0).map_err(|e| DataError::file(&cache.0, e))?;
     // Everything happens in a folder that disappears; the finished text is put in its place as one.
-    let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&cache.0);
-    let work = work.map_err(|e| DataError::file(&cache.0, e))?;
+    let work = Scratch::new_in(&cache.0).map_err(|e| DataError::file(&cache.0, e))?;
     let documents = match from.map(|file| given(dataset, file)).transpose()? {
         // A text of the user's own may have no headings: then it is cut to blocks.
         Some(Given::Text(name, text)) => divisible(&name, cut(dataset, &text))?,

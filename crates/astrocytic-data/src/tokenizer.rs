@@ -157,13 +157,20 @@ impl Tokenizer {
         Ok(inner.into())
     }
 
+    /// What a tokenizer.json holds.
+    ///
+    /// # Errors
+    /// Where the library refuses.
+    pub fn to_json(&self) -> Result<String, DataError> {
+        self.inner.to_string(true).map_err(wrong)
+    }
+
     /// Writes a tokenizer.json, beside and renamed.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), DataError> {
-        let text = self.inner.to_string(true).map_err(wrong)?;
-        write_atomically(path, text.as_bytes()).map_err(|e| DataError::file(path, e))
+        write_atomically(path, self.to_json()?.as_bytes()).map_err(|e| DataError::file(path, e))
     }
 
     /// The library's tokenizer, without truncation and padding.

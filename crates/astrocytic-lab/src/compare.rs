@@ -12,6 +12,7 @@ use crate::data::Data;
 use crate::energy::Meter;
 use crate::executor::{Execution, Executor};
 use crate::experiment::{ExperimentConfig, Run};
+use crate::identity::{self, Input};
 use crate::machine;
 use crate::progress::Progress;
 use crate::report::{self, Summary};
@@ -28,13 +29,40 @@ const ENERGY_MEASURED: Duration = Duration::from_secs(2);
 /// For a configuration that does not hold, a folder with another experiment or that cannot be written, and a worker that
 /// fails; lines stored before stay.
 pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) -> Result<Summary> {
-    config.validate()?;
-    let stored = stored_experiment(config, folder, &execution.device)?;
-    if folder.join("experiment.toml").exists() {
-        bail!("{} holds an experiment of `run`; give another --out", folder.display());
+    compare_as(config, folder, execution, Asked::ByOptions, &mut || Ok(()))
+}
+
+/// How a configuration was given, and so what its fields are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// On the command line.
+    ByOptions,
+    /// As a study of a file.
+    ByFile,
+}
+
+impl Asked {
+    fn name(self, field: &str) -> String {
+        match (self, field) {
+            (Self::ByOptions, "arms" | "seeds" | "sizes") => format!("--{field}"),
+            (Self::ByOptions, _) => format!("{field} (of --budget or --config)"),
+            (Self::ByFile, _) => field.into(),
+        }
     }
+}
+
+/// The same; `begin` is called once the folder is the experiment's, before anything is run.
+pub(crate) fn compare_as(
+    config: &ExperimentConfig,
+    folder: &Path,
+    execution: &Execution,
+    asked: Asked,
+    begin: &mut dyn FnMut() -> Result<()>,
+) -> Result<Summary> {
+    config.validate()?;
+    let stored = stored_experiment(config, folder, &execution.device, asked)?;
     let data = Data::prepare(config, stored.is_some().then_some(folder))?;
-    let given = config;
+    let (given, corpus) = (config, config.corpus.clone());
     let mut config = config.clone();
     cap_sizes(&mut config, data.available())?;
 
@@ -43,14 +71,21 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
     let mut experiment = describe(given, &config, &data, &models, execution, stored.is_none())?;
     let alone = cells::alone(folder)?;
     // Again, now that nobody else can begin: another may have begun meanwhile.
-    if let Some(stored) = stored_experiment(given, folder, &execution.device)? {
-        if !stored.corpus.sha256.is_empty() && stored.corpus.sha256 != data.sha256() {
-            bail!(
-                "{} holds an experiment on {} as it was; the text has changed since: give another --out, or remove it",
-                folder.display(),
-                config.corpus
-            );
-        }
+    if let Some(stored) = stored_experiment(given, folder, &execution.device, asked)? {
+        let input = |name: &str, sha256: String| [Input { name: name.into(), sha256 }];
+        let [held, now] = match stored.corpus.sha256.as_str() {
+            // From before contents were stored.
+            "" => [stored.corpus.name.clone(), corpus.clone()],
+            sum => [sum.into(), data.sha256()],
+        };
+        let option = if asked == Asked::ByOptions { "--corpus" } else { "corpus" };
+        let another = identity::another_input(option, &input(&stored.corpus.name, held), &input(&corpus, now));
+        identity::refuse(folder, KIND, another.into_iter().collect())?;
+        // Cells keep their names, however the text is called now.
+        config.corpus.clone_from(&stored.corpus.name);
+        experiment.config["corpus"] = stored.corpus.name.clone().into();
+        experiment.name.clone_from(&stored.name);
+        experiment.corpus.name.clone_from(&stored.corpus.name);
         let mut cells = Cells::new(folder);
         let lines = cells.news()?;
         if is_complete(&config, &models, &cells, &lines)? {
@@ -69,6 +104,7 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
         }
     }
     report::save_experiment(folder, &experiment)?;
+    begin()?;
     data.save_tokenizer(folder)?;
     let sha256 = data.sha256();
     drop(alone);
@@ -81,8 +117,14 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
     let final_cells = config.arms.len() * config.sizes.len() * config.seeds as usize;
     let progress = Progress::cells(tuning.len() + final_cells);
     let run = |cells: Vec<(String, Cell)>, lines: &mut Lines| {
-        let job =
-            Job { config: config.clone(), sha256: sha256.clone(), device: execution.device.clone(), trainings: vec![] };
+        let job = Job {
+            config: config.clone(),
+            corpus: corpus.clone(),
+            sha256: sha256.clone(),
+            program: execution.program.sha256().into(),
+            device: execution.device.clone(),
+            trainings: vec![],
+        };
         run_cells(job, cells, folder, execution, lines, &progress)
     };
     run(tuning, &mut lines)?;
@@ -111,22 +153,32 @@ pub(crate) fn cap_sizes(config: &mut ExperimentConfig, available: u64) -> Result
     Ok(())
 }
 
-/// The experiment that the folder holds, if it is this one.
-pub(crate) fn stored_experiment(config: &ExperimentConfig, folder: &Path, device: &str) -> Result<Option<Experiment>> {
-    if folder.join("session.json").exists() {
-        bail!("{} holds a model that `train` made; give another --out", folder.display());
-    }
+/// What a folder holds, in errors.
+const KIND: &str = "experiment";
+
+/// The experiment that the folder holds, if it is this one; its text, which counts by what is in it, is not looked at.
+pub(crate) fn stored_experiment(
+    config: &ExperimentConfig,
+    folder: &Path,
+    device: &str,
+    asked: Asked,
+) -> Result<Option<Experiment>> {
+    identity::refuse_others(folder, "experiment.json")?;
     if !folder.join("experiment.json").exists() {
         return Ok(None);
     }
     let (experiment, _) = report::load(folder)?;
     let stored: ExperimentConfig = serde_json::from_value(experiment.config.clone())
         .with_context(|| format!("{}/experiment.json is not of this version", folder.display()))?;
-    // Through JSON as the stored one, which may cost a number its last digit.
-    let given: ExperimentConfig = serde_json::from_str(&serde_json::to_string(config)?)?;
-    if stored != given || !experiment.device.is_empty() && experiment.device != device {
-        bail!("{} holds another experiment; give another --out, or remove it", folder.display());
-    }
+    let options = |config: &ExperimentConfig, device: &str| {
+        let mut options = identity::options(config, |field| (field != "corpus").then(|| asked.name(field)))?;
+        options.insert("--device".into(), device.into());
+        Ok::<_, anyhow::Error>(options)
+    };
+    // Results from before it was stored are of any device.
+    let held = if experiment.device.is_empty() { device } else { &experiment.device };
+    let different = identity::differences(&options(&stored, held)?, &options(config, device)?);
+    identity::refuse(folder, KIND, different)?;
     Ok(Some(experiment))
 }
 

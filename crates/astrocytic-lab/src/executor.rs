@@ -1,21 +1,28 @@
 //! Where cells are run: processes of this machine, or the tasks of a HyperQueue server or of a Slurm cluster.
 //!
 //! All of them start the same worker on the same shared folder; the lock of each training keeps them out of each other's way.
+//!
+//! Engines fill in words of their own in the names of files that they are given (`%a`, `%{TASK_ID}`), and a folder may be named
+//! like one: so it is a shell, not the engine, that sends a task's errors to their file.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use astrocytic_data::Scratch;
 
+use crate::program::Program;
 use crate::worker::Job;
 
 /// Slurm's limit on the tasks of an array where nobody changed it (slurm.conf, MaxArraySize 1001).
 const SLURM_TASKS: usize = 1_000;
 /// How often running workers are looked at.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// One thread to a worker.
+const ONE_THREAD: (&str, &str) = ("RAYON_NUM_THREADS", "1");
 
 /// What runs the cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +43,9 @@ pub struct Execution {
     pub executor: Executor,
     /// Worker processes at a time on this machine.
     pub jobs: usize,
-    /// A program that calls [`work`](crate::worker::work) for `worker JOB FOLDER`, with `--attached` to
+    /// This program, which calls [`work`](crate::worker::work) for `worker JOB FOLDER`, with `--attached` to
     /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the trainings.
-    pub program: PathBuf,
+    pub program: Program,
 }
 
 impl Execution {
@@ -51,28 +58,28 @@ impl Execution {
         let folder = std::path::absolute(folder)?;
         let cells = folder.join("cells");
         std::fs::create_dir_all(&cells).with_context(|| format!("cannot make the folder {}", cells.display()))?;
-        // A file of its own: another machine may be at work with its own list.
-        let mut list = tempfile::Builder::new().prefix("job-").suffix(".json").tempfile_in(&cells)?;
-        serde_json::to_writer(&mut list, job)?;
-        list.as_file().sync_data()?;
-        let list = list.into_temp_path();
-        let said = tempfile::Builder::new().prefix("said-").tempdir_in(&cells)?;
+        // Of its own: another machine may be at work with its own list.
+        let scratch = Scratch::new_in(&cells).with_context(|| format!("cannot write in {}", cells.display()))?;
+        let (list, said) = (scratch.path().join("job.json"), scratch.path().join("said"));
+        let mut file = File::create(&list)?;
+        serde_json::to_writer(&mut file, job)?;
+        file.sync_data()?;
+        std::fs::create_dir(&said)?;
 
         let count = job.trainings.len();
         let commands = match self.executor {
             Executor::Local => (0..self.jobs.clamp(1, count)).map(|_| self.local(&list, &folder)).collect(),
-            Executor::HyperQueue => vec![self.hyperqueue(&list, &folder, said.path(), count)],
-            Executor::Slurm => vec![self.slurm(&list, &folder, said.path(), count.min(SLURM_TASKS))?],
+            Executor::HyperQueue => vec![self.hyperqueue(&list, &folder, &said, count)?],
+            Executor::Slurm => vec![self.slurm(&list, &folder, &said, count.min(SLURM_TASKS))?],
         };
         let mut children = Vec::new();
         for (place, mut command) in commands.into_iter().enumerate() {
             let name = command.get_program().to_string_lossy().into_owned();
-            let errors = said.path().join(format!("local-{place}"));
+            let errors = said.join(format!("local-{place}"));
             // Open as long as this process lives: a worker that is attached to it ends with it.
             let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(&errors)?).spawn();
-            children.push(KillOnDrop(
-                child.with_context(|| format!("cannot start {name}: is it installed, and on the path?"))?,
-            ));
+            let hint = if self.executor == Executor::Local { "" } else { ": is it installed, and on the path?" };
+            children.push(KillOnDrop(child.with_context(|| format!("cannot start {name}{hint}"))?));
         }
         while !children.is_empty() {
             look()?;
@@ -81,7 +88,7 @@ impl Execution {
                 match child.0.try_wait()? {
                     None => running.push(child),
                     Some(status) if status.success() => {}
-                    Some(status) => bail!("a worker failed: {}", why(said.path())?.unwrap_or(status.to_string())),
+                    Some(status) => bail!("a worker failed: {}", why(&said)?.unwrap_or(status.to_string())),
                 }
             }
             children = running;
@@ -90,41 +97,52 @@ impl Execution {
         look()
     }
 
-    fn worker(&self, list: &Path, folder: &Path) -> Vec<PathBuf> {
-        vec![self.program.clone(), "worker".into(), list.into(), folder.into()]
+    fn local(&self, list: &Path, folder: &Path) -> Command {
+        let mut command = self.program.command();
+        command.arg("worker").arg(list).arg(folder).arg("--attached").env(ONE_THREAD.0, ONE_THREAD.1);
+        command
     }
 
-    fn local(&self, list: &Path, folder: &Path) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.worker(list, folder)[1..]).arg("--attached").env("RAYON_NUM_THREADS", "1");
-        command
+    /// What a task of an engine runs, and the folder for its errors.
+    fn words<'a>(&'a self, list: &'a Path, folder: &'a Path, said: &'a Path) -> Result<([&'a str; 4], &'a str)> {
+        let word = |path: &'a Path| {
+            path.to_str().with_context(|| format!("{}: the path is not UTF-8, which a cluster needs", path.display()))
+        };
+        Ok(([word(self.program.path()?)?, "worker", word(list)?, word(folder)?], word(said)?))
     }
 
     /// A task a training, so that the server's own tools show how far it is and a lost task is run again by it.
-    fn hyperqueue(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Command {
+    fn hyperqueue(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Result<Command> {
+        let (words, said) = self.words(list, folder, said)?;
         let mut command = Command::new("hq");
         command.args(["submit", "--wait", "--name", "astrocytic", "--cpus", "1", "--stdout", "none"]);
-        command.arg(format!("--stderr={}/%{{TASK_ID}}", said.display())).arg(format!("--array=0-{}", tasks - 1));
-        command.args(["--env", "RAYON_NUM_THREADS=1", "--"]).args(self.worker(list, folder));
+        command.arg("--stderr=/dev/null").arg(format!("--array=0-{}", tasks - 1));
+        command.args(["--env", &format!("{}={}", ONE_THREAD.0, ONE_THREAD.1), "--"]);
+        command.args(["sh", "-c", "exec 2>\"$0/$HQ_TASK_ID\"; exec \"$@\"", said]).args(words);
         command.args(["--part-from", "HQ_TASK_ID", "--parts", &tasks.to_string()]);
-        command
+        Ok(command)
     }
 
     fn slurm(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Result<Command> {
-        // sbatch hands the line to a shell.
-        let words: Vec<String> = self
-            .worker(list, folder)
-            .iter()
-            .map(|word| word.to_str().map(|word| format!("'{}'", word.replace('\'', "'\\''"))))
-            .collect::<Option<_>>()
-            .context("the folder's path is not UTF-8, which sbatch needs")?;
-        let line = format!("{} --part-from SLURM_ARRAY_TASK_ID --parts {tasks}", words.join(" "));
+        let (words, said) = self.words(list, folder, said)?;
+        let words = words.map(quoted).join(" ");
+        // sbatch hands the lines to a shell, and may be set to leave out this process's variables.
+        let lines = format!(
+            "export {}={}\nexec 2>{}/\"$SLURM_ARRAY_TASK_ID\"\nexec {words} --part-from SLURM_ARRAY_TASK_ID --parts {tasks}",
+            ONE_THREAD.0,
+            ONE_THREAD.1,
+            quoted(said)
+        );
         let mut command = Command::new("sbatch");
         command.args(["--wait", "--job-name=astrocytic", "--ntasks=1", "--cpus-per-task=1", "--output=/dev/null"]);
-        command.arg(format!("--error={}/%a", said.display())).arg(format!("--array=0-{}", tasks - 1));
-        command.arg("--wrap").arg(line).env("RAYON_NUM_THREADS", "1");
+        command.arg("--error=/dev/null").arg(format!("--array=0-{}", tasks - 1)).arg("--wrap").arg(lines);
         Ok(command)
     }
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// The line of a failed worker that says why: its own error, what a panic says after its place, or the last one.

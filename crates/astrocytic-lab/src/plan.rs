@@ -9,13 +9,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::arms::{Beyond, arm};
-use crate::compare::{cap_sizes, compare};
+use crate::compare::{Asked, cap_sizes, compare_as, stored_experiment};
 use crate::data::Data;
 use crate::executor::Execution;
 use crate::experiment::{Budget, ExperimentConfig};
+use crate::identity::{self, Options};
 use crate::learning::Learns;
 use crate::report::{self, Summary, escape};
 use crate::step_cost::step_cost;
+
+/// A plan's file in its results.
+const FILE: &str = "experiment.toml";
 
 /// A file that says what is asked and how it is answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,27 +143,50 @@ impl Plan {
     /// Runs what `folder` does not yet hold, a folder for each study, and writes the report.
     ///
     /// # Errors
-    /// For a folder with another plan, and as [`compare`].
+    /// For a folder with another plan, and as [`compare`](crate::compare::compare).
     pub fn run(&self, folder: &Path, execution: &Execution) -> Result<PlanSummary> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        if folder.join("experiment.json").exists() {
-            bail!("{} holds a comparison; give another --out", folder.display());
-        }
-        // Studies may be added to a plan; what was asked and expected stays as it was.
-        if folder.join("experiment.toml").exists() {
-            let begun = Self::of_results(folder)?;
-            let kept = begun.studies.iter().all(|study| self.studies.contains(study));
-            if (&begun.question, &begun.expected, kept) != (&self.question, &self.expected, true) {
-                bail!("{} holds another experiment; give another --out, or remove it", folder.display());
-            }
-        }
-        write_atomically(&folder.join("experiment.toml"), self.text.as_bytes())
-            .with_context(|| format!("cannot write in {}", folder.display()))?;
+        self.must_be_held(folder, execution)?;
+        let keep = || {
+            write_atomically(&folder.join(FILE), self.text.as_bytes())
+                .with_context(|| format!("cannot write in {}", folder.display()))
+        };
         for (place, study) in self.studies.iter().enumerate() {
             eprintln!("study {} of {}: {}", place + 1, self.studies.len(), study.name);
-            compare(&study.config, &folder.join(&study.name), execution)?;
+            let own = folder.join(&study.name);
+            compare_as(&study.config, &own, execution, Asked::ByFile, &mut || keep())
+                .with_context(|| format!("study {}", study.name))?;
         }
+        keep()?;
         self.report(folder)
+    }
+
+    /// Refuses a folder where another plan has begun. Studies may be added, and those that have not begun changed; what was
+    /// asked and expected stays as it was.
+    fn must_be_held(&self, folder: &Path, execution: &Execution) -> Result<()> {
+        identity::refuse_others(folder, FILE)?;
+        if !folder.join(FILE).exists() {
+            return Ok(());
+        }
+        let begun = Self::of_results(folder)?;
+        if begun.studies.iter().all(|study| !is_begun(folder, &study.name)) {
+            return Ok(());
+        }
+        let text = |plan: &Self| {
+            let texts = [("question", &plan.question), ("expected", &plan.expected)];
+            texts.into_iter().map(|(name, text)| (name.to_string(), text.as_str().into())).collect::<Options>()
+        };
+        let mut different = identity::differences(&text(&begun), &text(self));
+        for Study { name, .. } in &begun.studies {
+            if is_begun(folder, name) && self.studies.iter().all(|study| study.name != *name) {
+                different.push(format!("study {name}: this folder holds it, the file does not have it"));
+            }
+        }
+        identity::refuse(folder, "experiment", different)?;
+        for Study { name, config } in &self.studies {
+            stored_experiment(config, &folder.join(name), &execution.device, Asked::ByFile)
+                .with_context(|| format!("study {name}"))?;
+        }
+        Ok(())
     }
 
     /// The plan that a folder's results are of.
@@ -167,7 +194,7 @@ impl Plan {
     /// # Errors
     /// For a folder without one.
     pub fn of_results(folder: &Path) -> Result<Self> {
-        Self::load(&folder.join("experiment.toml"))
+        Self::load(&folder.join(FILE))
     }
 
     /// Writes the report of what is stored; trains nothing.
@@ -184,7 +211,7 @@ impl Plan {
         };
         for study in &self.studies {
             let own = folder.join(&study.name);
-            if !own.join("experiment.json").exists() {
+            if !is_begun(folder, &study.name) {
                 summary.waiting.push(study.name.clone());
                 continue;
             }
@@ -205,6 +232,11 @@ impl Plan {
         summary.report = folder.join("report.html").display().to_string();
         Ok(summary)
     }
+}
+
+/// Whether a study's first run has begun.
+fn is_begun(folder: &Path, study: &str) -> bool {
+    folder.join(study).join("experiment.json").exists()
 }
 
 impl Study {

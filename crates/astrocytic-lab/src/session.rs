@@ -1,6 +1,5 @@
 //! Training one model from the command line: corpus to saved model, resumable.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -14,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::arms::{Beyond, ModelConfig, arm, parameters};
 use crate::checkpoint::Checkpoint;
 use crate::data::{Data, Reading};
+use crate::device;
 use crate::experiment::{Budget, ExperimentConfig};
+use crate::identity::{self, Input, Place};
 use crate::progress::Progress;
 use crate::tensorboard::EventFile;
 use crate::train::{Event, TrainingConfig, derive_seed, train};
@@ -88,10 +89,10 @@ impl Session {
     /// For bad options, a folder with another run, or files that cannot be written.
     pub fn run(config: &SessionConfig, folder: &Path, devices: &[Device]) -> Result<SessionResult> {
         let [device, others @ ..] = devices else { bail!("name a device") };
+        let place = place(config, folder, devices)?;
         if Task::of_corpus(&config.corpus)?.is_some() {
             bail!("corpus {}: `train` makes language models; a task is run by `compare`", config.corpus);
         }
-        let stored = stored_run(config, folder)?;
         let experiment = ExperimentConfig {
             tokenizer: config.tokenizer,
             d_model: config.d_model,
@@ -132,19 +133,13 @@ impl Session {
             carry: carried.then(|| experiment.carried_tokens()),
         };
         training.validate()?;
-        let data = Data::prepare(&experiment, stored.as_ref().map(|_| folder))?;
+        let data = Data::prepare(&experiment, place.has_begun().then_some(folder))?;
         let model = arm(&config.arm)?.decoder(data.sizes(&experiment))?;
         let tokens = config.tokens.unwrap_or_else(|| data.available());
         let batches = data.batches(&experiment, tokens, config.seed, carried)?;
         let tuning = data.tuning_windows(&experiment, carried)?;
-        let run = StoredRun { config: config.clone(), sha256: data.sha256() };
-        if stored.is_some_and(|stored| stored.sha256 != run.sha256) {
-            bail!("{} holds a run on another text of this name; give another --out", folder.display());
-        }
-        let _alone = lock(folder)?;
-        let path = folder.join("session.json");
-        write_atomically(&path, &serde_json::to_vec_pretty(&run)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let text = Input { name: config.corpus.clone(), sha256: data.sha256() };
+        let _alone = place.begin([("--corpus", vec![text])])?;
         data.save_tokenizer(folder)?;
         let (parameters, facts) = (parameters(&ModelConfig::Decoder(model.clone()))?, data.facts(&experiment));
 
@@ -204,16 +199,13 @@ impl Session {
     }
 }
 
-/// Keeps a second run out of the folder until it is dropped.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(".lock");
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => bail!("another run is at work in {}; wait for it", folder.display()),
-        // A file system without locks is no reason not to run.
-        _ => Ok(file),
-    }
+/// Where the run is to be: its text counts by what is in it, everything else as it is asked for.
+fn place(config: &SessionConfig, folder: &Path, devices: &[Device]) -> Result<Place> {
+    let name = |field: &str| (field != "corpus").then(|| format!("--{}", field.replace('_', "-")));
+    let mut options = identity::options(config, name)?;
+    let devices: Vec<String> = devices.iter().map(device::name).collect();
+    options.insert("--device".into(), devices.join(",").into());
+    Place::new(folder, "session.json", "run", options)
 }
 
 /// Cuts evaluations after the checkpoint's step, which will be made again.
@@ -223,33 +215,4 @@ fn keep_lines(path: &Path, last: u64) -> std::io::Result<()> {
     let kept = text.split_inclusive('\n').take_while(|line| step(line).is_some_and(|step| step <= last));
     let length: usize = kept.map(str::len).sum();
     std::fs::OpenOptions::new().write(true).open(path)?.set_len(length as u64)
-}
-
-/// `session.json`: what the folder's run depends on.
-#[derive(Serialize, Deserialize)]
-struct StoredRun {
-    config: SessionConfig,
-    /// Of the tokens.
-    sha256: String,
-}
-
-/// The run that has begun in the folder, if it is this one.
-fn stored_run(config: &SessionConfig, folder: &Path) -> Result<Option<StoredRun>> {
-    if folder.join("experiment.json").exists() {
-        bail!("{} holds a comparison; give another --out", folder.display());
-    }
-    let path = folder.join("session.json");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let stored: StoredRun = serde_json::from_str(&text)
-        .with_context(|| format!("{}: broken; give another --out, or remove the folder", path.display()))?;
-    // Through JSON as the stored one, which may cost a number its last digit.
-    let given: SessionConfig = serde_json::from_str(&serde_json::to_string(config)?)?;
-    if stored.config != given {
-        bail!("{} holds a run with other options; give another --out, or remove it", folder.display());
-    }
-    Ok(Some(stored))
 }

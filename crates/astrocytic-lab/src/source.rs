@@ -52,6 +52,9 @@ pub fn open(path: &Path, device: &Device) -> Result<Source> {
         }
         _ => path,
     };
+    if !path.exists() {
+        bail!("{}: there is no such file or folder; `astrocytic train` makes a model", path.display());
+    }
     match saved(path) {
         Some(Saved::Decoder) => {
             let model = load(path, device)?;

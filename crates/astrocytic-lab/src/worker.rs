@@ -13,6 +13,7 @@ use crate::cells::Cells;
 use crate::data::Data;
 use crate::device;
 use crate::experiment::{ExperimentConfig, run_training};
+use crate::program::Program;
 use crate::results::Cell;
 
 /// How long to wait before a cell that another holds is asked for again.
@@ -22,8 +23,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) config: ExperimentConfig,
+    /// The corpus as it was typed now, which need not be how it was when the run began.
+    pub(crate) corpus: String,
     /// Of the tokens: this machine's corpus may be another.
     pub(crate) sha256: String,
+    /// Of the program: this machine's may be another.
+    pub(crate) program: String,
     pub(crate) device: String,
     pub(crate) trainings: Vec<Training>,
 }
@@ -55,13 +60,14 @@ impl Share {
 /// them end before its cell does, this one takes it over from its last checkpoint.
 ///
 /// # Errors
-/// For a file that is no job's, another text than the job's, or a cell that cannot be run.
+/// For a file that is no job's, another text or program than the job's, or a cell that cannot be run.
 pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
     let text = std::fs::read(job).with_context(|| format!("cannot read {}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).with_context(|| format!("{} is no job", job.display()))?;
     if share.remainder >= share.parts {
         bail!("worker: part {} of {} is none", share.remainder, share.parts);
     }
+    Program::this()?.must_be(&job.program)?;
     let own: Vec<&Training> = job.trainings.iter().skip(share.remainder).step_by(share.parts).collect();
     let device = device::parse(&job.device)?;
     let mut cells = Cells::new(folder);
@@ -69,9 +75,9 @@ pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
     if own.iter().all(|training| cells.are_done(training)) {
         return Ok(());
     }
-    let data = Data::prepare(&job.config, Some(folder))?;
+    let data = Data::prepare(&ExperimentConfig { corpus: job.corpus.clone(), ..job.config.clone() }, Some(folder))?;
     if data.sha256() != job.sha256 {
-        bail!("corpus {}: this machine has another text of that name than the run's", job.config.corpus);
+        bail!("corpus {}: this machine has another text of that name than the run's", job.corpus);
     }
     loop {
         cells.news()?;

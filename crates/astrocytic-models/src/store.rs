@@ -1,17 +1,27 @@
-//! Models on disk: `model.safetensors` and `config.json` in a folder, written beside and renamed.
+//! Models on disk: `model.safetensors` and `config.json` in a folder, written beside and renamed. `config.json` holds the SHA-256
+//! of the weights, of the tokenizer beside them and of itself, so that nothing damaged is loaded.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::decoder::{Decoder, DecoderConfig};
 use crate::text_encoder::{TextEncoder, TextEncoderConfig};
 
 /// Version of the folder's format.
 const VERSION: u32 = 3;
+/// What a folder's model is made of; the tokenizer is whoever's who saves one there first.
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const TOKENIZER: &str = "tokenizer.json";
+/// Where files are made before they are renamed; what a kill leaves there goes with the next save.
+const UNFINISHED: &str = ".writing-model";
 
 /// Why a model could not be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +60,9 @@ struct Version {
 #[derive(Serialize, Deserialize)]
 struct StoredConfig {
     version: u32,
+    /// Of each file; its own is of the text without it. Models of older programs have none.
+    #[serde(default)]
+    sha256: BTreeMap<String, String>,
     #[serde(flatten)]
     model: StoredModel,
 }
@@ -61,7 +74,8 @@ enum StoredModel {
     Encoder(TextEncoderConfig),
 }
 
-/// Saves a decoder into `folder`, which is made where it is missing. The old files stay whole until the new ones are.
+/// Saves a decoder into `folder`, which is made where it is missing. A kill in the middle leaves the old files, or a model that
+/// is refused. A `tokenizer.json` that lies there belongs to the model from then on.
 ///
 /// # Errors
 /// Where a file cannot be written.
@@ -70,15 +84,44 @@ pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
 }
 
 fn save_as(model: &impl ModuleSnapshot, config: StoredModel, folder: &Path) -> Result<(), ModelError> {
-    std::fs::create_dir_all(folder).map_err(|cause| ModelError::File { path: folder.into(), cause })?;
-    let path = folder.join("model.safetensors");
+    let fail = |path: &Path| {
+        let path = path.to_path_buf();
+        move |cause| ModelError::File { path, cause }
+    };
+    let scratch = folder.join(UNFINISHED);
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).map_err(fail(&scratch))?;
+    }
+    fs::create_dir_all(&scratch).map_err(fail(&scratch))?;
+    let [weights, text] = [scratch.join(WEIGHTS), scratch.join(CONFIG)];
     // Burn's three entries of metadata come in any order; one has but one order, and the same model the same bytes.
-    let store = SafetensorsStore::from_file(&path).overwrite(true).skip_enum_variants(true);
+    let store = SafetensorsStore::from_file(&weights).skip_enum_variants(true);
     let mut store = store.clear_metadata().metadata("producer", "burn");
-    model.save_into(&mut store).map_err(|e| ModelError::Weights { path, reason: e.to_string() })?;
-    let stored = StoredConfig { version: VERSION, model: config };
-    let text = serde_json::to_string_pretty(&stored).expect("a config is plain data");
-    write_atomically(&folder.join("config.json"), text.as_bytes())
+    let saved = model.save_into(&mut store);
+    saved.map_err(|e| ModelError::Weights { path: folder.join(WEIGHTS), reason: e.to_string() })?;
+
+    let mut sha256 = BTreeMap::from([(CONFIG.into(), String::new()), (WEIGHTS.into(), sha256_of(&weights)?)]);
+    let tokenizer = folder.join(TOKENIZER);
+    if tokenizer.exists() {
+        sha256.insert(TOKENIZER.into(), sha256_of(&tokenizer)?);
+    }
+    let mut stored = StoredConfig { version: VERSION, sha256, model: config };
+    let pretty = |stored: &StoredConfig| serde_json::to_string_pretty(stored).expect("a config is plain data");
+    let own = hex(Sha256::new_with_prefix(pretty(&stored)));
+    stored.sha256.insert(CONFIG.into(), own);
+    fs::write(&text, pretty(&stored)).map_err(fail(&text))?;
+    // The weights come as their owner's alone.
+    fs::metadata(&text).and_then(|file| fs::set_permissions(&weights, file.permissions())).map_err(fail(&weights))?;
+    for (from, name) in [(&weights, WEIGHTS), (&text, CONFIG)] {
+        File::open(from).and_then(|file| file.sync_all()).map_err(fail(from))?;
+        let to = folder.join(name);
+        fs::rename(from, &to).map_err(fail(&to))?;
+    }
+    fs::remove_dir(&scratch).map_err(fail(&scratch))?;
+    // The folder too, so that both names survive a power cut.
+    #[cfg(unix)]
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail(folder))?;
+    Ok(())
 }
 
 impl TextEncoder {
@@ -95,9 +138,9 @@ impl TextEncoder {
     /// # Errors
     /// As [`load`].
     pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
+        let path = folder.join(CONFIG);
         let reject = |reason: String| ModelError::Config { path: path.clone(), reason };
-        match stored_config(&path)? {
+        match stored_config(folder)? {
             StoredModel::Encoder(config) => {
                 config.validate().map_err(|e| reject(e.to_string()))?;
                 load_weights(config.init(device), folder)
@@ -124,7 +167,7 @@ pub fn saved(folder: &Path) -> Option<Saved> {
         _version: u32,
         encoder: Option<serde::de::IgnoredAny>,
     }
-    let text = std::fs::read_to_string(folder.join("config.json")).ok()?;
+    let text = fs::read_to_string(folder.join(CONFIG)).ok()?;
     let kind: Kind = serde_json::from_str(&text).ok()?;
     Some(if kind.encoder.is_some() { Saved::Encoder } else { Saved::Decoder })
 }
@@ -134,9 +177,9 @@ pub fn saved(folder: &Path) -> Option<Saved> {
 /// # Errors
 /// For a missing or malformed file, another version, or weights that do not fit; never a half-loaded model.
 pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
-    let path = folder.join("config.json");
+    let path = folder.join(CONFIG);
     let reject = |reason: String| ModelError::Config { path: path.clone(), reason };
-    match stored_config(&path)? {
+    match stored_config(folder)? {
         StoredModel::Decoder(config) => {
             config.validate().map_err(|e| reject(e.to_string()))?;
             load_weights(config.init(device), folder)
@@ -145,20 +188,41 @@ pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
     }
 }
 
-fn stored_config(path: &Path) -> Result<StoredModel, ModelError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ModelError::File { path: path.into(), cause })?;
-    let reject = |reason: String| ModelError::Config { path: path.into(), reason };
-    let Version { version } = serde_json::from_str(&text).map_err(|e| reject(e.to_string()))?;
+/// The configuration, once every file is known to be as it was saved.
+fn stored_config(folder: &Path) -> Result<StoredModel, ModelError> {
+    let path = folder.join(CONFIG);
+    let text = fs::read_to_string(&path).map_err(|cause| ModelError::File { path: path.clone(), cause })?;
+    let reject = |reason: String| ModelError::Config { path: path.clone(), reason };
+    let broken = |e: serde_json::Error| reject(e.to_string());
+    let Version { version } = serde_json::from_str(&text).map_err(broken)?;
     if version != VERSION {
         return Err(reject(format!("format version {version} is not {VERSION}; save the model again")));
     }
-    let stored: StoredConfig = serde_json::from_str(&text).map_err(|e| reject(e.to_string()))?;
+    let members: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(&text).map_err(broken)?;
+    let known = ["version", "sha256", "decoder", "encoder"];
+    if let Some(unknown) = members.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(reject(format!("unknown member \"{unknown}\"; the file is damaged, or of a newer program")));
+    }
+    let stored: StoredConfig = serde_json::from_str(&text).map_err(broken)?;
+    for (name, expected) in &stored.sha256 {
+        let path = folder.join(name);
+        let found = match name.as_str() {
+            CONFIG => hex(Sha256::new_with_prefix(text.replacen(expected, "", 1))),
+            WEIGHTS | TOKENIZER => sha256_of(&path)?,
+            _ => return Err(reject(format!("has the checksum of \"{name}\", which is no file of a model"))),
+        };
+        if found != *expected {
+            let reason = "was damaged or changed since it was saved (its sha256 is not that in config.json); save or copy \
+                          the model again";
+            return Err(ModelError::Weights { path, reason: reason.into() });
+        }
+    }
     Ok(stored.model)
 }
 
 fn load_weights<M: ModuleSnapshot>(mut model: M, folder: &Path) -> Result<M, ModelError> {
-    let path = folder.join("model.safetensors");
-    std::fs::metadata(&path).map_err(|cause| ModelError::File { path: path.clone(), cause })?;
+    let path = folder.join(WEIGHTS);
+    fs::metadata(&path).map_err(|cause| ModelError::File { path: path.clone(), cause })?;
     let mut store = SafetensorsStore::from_file(&path).skip_enum_variants(true);
     let reject = |reason: String| ModelError::Weights { path: path.clone(), reason };
     // Burn's message goes on with a table of every tensor.
@@ -171,16 +235,14 @@ fn load_weights<M: ModuleSnapshot>(mut model: M, folder: &Path) -> Result<M, Mod
     Ok(model)
 }
 
-/// Writes beside, synchronises, renames.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let fail = |cause| ModelError::File { path: path.into(), cause };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|e| fail(e.error))?;
-    // The folder too, so that both names survive a power cut.
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
-    Ok(())
+fn sha256_of(path: &Path) -> Result<String, ModelError> {
+    let mut digest = Sha256::new();
+    let read =
+        File::open(path).and_then(|file| std::io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut digest));
+    read.map_err(|cause| ModelError::File { path: path.into(), cause })?;
+    Ok(hex(digest))
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

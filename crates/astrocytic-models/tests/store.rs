@@ -59,7 +59,13 @@ fn what_does_not_fit_is_named() {
     let [small, other] = [configs().remove(0), configs().remove(2)];
     save(&small.init(&device), folder.path()).unwrap();
     let (config, weights) = (folder.path().join("config.json"), folder.path().join("model.safetensors"));
-    let (text, bytes) = (std::fs::read_to_string(&config).unwrap(), std::fs::read(&weights).unwrap());
+    let bytes = std::fs::read(&weights).unwrap();
+    // As older programs saved it: without checksums.
+    let mut older: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    assert!(older.as_object_mut().unwrap().remove("sha256").is_some());
+    let text = serde_json::to_string_pretty(&older).unwrap();
+    std::fs::write(&config, &text).unwrap();
+    load(folder.path(), &device).unwrap();
 
     for (old, new, part) in [
         ("\"version\": 3", "\"version\": 7", "version 7"),
@@ -86,4 +92,52 @@ fn what_does_not_fit_is_named() {
     save(&other.init(&device), folder.path()).unwrap();
     std::fs::write(&config, &text).unwrap();
     refused(folder.path(), "model.safetensors");
+}
+
+#[test]
+fn what_is_damaged_is_named_and_never_loaded() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let model = configs().remove(0).init(&device);
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("tokenizer.json"), "{\"a tokenizer\": 1}").unwrap();
+    // What a killed save left does no harm, and goes.
+    std::fs::create_dir(path(".writing-model")).unwrap();
+    std::fs::write(path(".writing-model/model.safetensors.7-0.tmp"), "half").unwrap();
+    save(&model, folder.path()).unwrap();
+    load(folder.path(), &device).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["config.json", "model.safetensors", "tokenizer.json"]);
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let whole = std::fs::read(path(name)).unwrap();
+        for place in (0..whole.len()).step_by(whole.len() / 400 + 1) {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 1;
+            std::fs::write(path(name), flipped).unwrap();
+            refused(folder.path(), "config.json");
+        }
+        for length in [0, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(path(name), &whole[..length]).unwrap();
+            refused(folder.path(), name);
+        }
+        std::fs::remove_file(path(name)).unwrap();
+        refused(folder.path(), name);
+        std::fs::write(path(name), whole).unwrap();
+    }
+    load(folder.path(), &device).unwrap();
+    // Saved again, the old files are replaced.
+    save(&model, folder.path()).unwrap();
+    load(folder.path(), &device).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn both_files_are_for_the_same_readers() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    save(&configs().remove(0).init(&Device::flex()), folder.path()).unwrap();
+    let modes = ["config.json", "model.safetensors"]
+        .map(|name| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode());
+    assert_eq!(modes[0], modes[1]);
 }

@@ -1,7 +1,8 @@
 //! Options of the commands that run cells.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use astrocytic_lab::executor::{Execution, Executor};
+use astrocytic_lab::program::Program;
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
@@ -28,7 +29,7 @@ enum ExecutorName {
 impl ExecutionArguments {
     pub(crate) fn execution(&self) -> Result<Execution> {
         astrocytic_lab::device::parse(&self.device)?;
-        let program = std::env::current_exe().context("finding this program to start its workers")?;
+        let program = Program::this()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executor = match self.executor {
             ExecutorName::Local => Executor::Local,

@@ -1,6 +1,5 @@
 //! A decoder's conversion, held to its loss.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -9,9 +8,10 @@ use astrocytic_data::{Cache, Corpus, Document, Tokenizer, write_atomically};
 use astrocytic_models::{Decoder, save};
 use burn::module::Module;
 use burn::tensor::Device;
+use sha2::{Digest, Sha256};
 
 use super::rows::Rows;
-use super::{Speed, SwapConfig, SwapReport, attention_for, measure, page, recover, save_report, transfer};
+use super::{Conversion, Speed, SwapConfig, SwapReport, attention_for, measure, page, recover, save_report, transfer};
 use crate::machine;
 use crate::progress::Progress;
 use crate::source::LanguageModel;
@@ -23,8 +23,13 @@ const POSITIONS: [usize; 2] = [256, 4096];
 const LAYER_ROWS: usize = 16;
 
 /// Converts, trains, measures and reports.
-pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, device: &Device) -> Result<SwapReport> {
-    let started = Instant::now();
+pub(super) fn run(
+    config: &SwapConfig,
+    source: LanguageModel,
+    place: &Conversion,
+    device: &Device,
+) -> Result<SwapReport> {
+    let (started, folder) = (Instant::now(), place.place.folder());
     let LanguageModel { model: original, tokenizer, boundaries, notes } = source;
     if let Some(most) = original.config().positions.filter(|&most| config.context > most) {
         bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
@@ -33,6 +38,10 @@ pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, dev
     let layers = config.layers.of(layer_count)?;
     let attention = |memory| attention_for(config, &original.blocks[layers[0]].attention, memory);
     let (asked, preset) = attention(true)?;
+    if config.window > 0 {
+        // That of the control too, before anything begins.
+        attention(false)?;
+    }
 
     let (training, held_out) = match &config.corpus {
         None => sampled(&original, boundaries.first(), config)?,
@@ -55,8 +64,11 @@ pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, dev
     let some: Vec<usize> = (0..held_out.count().min(LAYER_ROWS)).collect();
     let errors = |model: &Decoder| measure::layers(&original, model, &layers, &held_out.inputs(&some, device));
 
-    let original_loss = loss(&original);
     let converted = swap(&asked)?;
+    let mut text = Sha256::new();
+    [&training, &held_out].into_iter().for_each(|rows| rows.digest(&mut text));
+    let _alone = place.begin(config, text)?;
+    let original_loss = loss(&original);
     let (converted_loss, converted_errors) = (loss(&converted), errors(&converted));
     eprintln!("original {original_loss:.4}, converted {converted_loss:.4} nats per token");
     let transferred = transfer(converted, "swapped")?;
@@ -65,10 +77,10 @@ pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, dev
     let recovered = recover(transferred, "swapped")?;
     let (after_recovery_loss, after_recovery) = (loss(&recovered), errors(&recovered));
     eprintln!("after recovery {after_recovery_loss:.4}");
-    save(&recovered, folder)?;
     if let Some(tokenizer) = &tokenizer {
         tokenizer.save(&folder.join("tokenizer.json"))?;
     }
+    save(&recovered, folder)?;
 
     let without = swap(&AttentionConfig::Off)?;
     let no_attention_loss = loss(&without);
@@ -84,12 +96,10 @@ pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, dev
         }
     }
 
-    // A model with learned positions ends with them.
-    let most = original.config().positions.map_or(usize::MAX, |most| most.saturating_sub(64));
-    let positions: Vec<usize> = POSITIONS.iter().copied().filter(|&position| position <= most).collect();
+    let positions = positions(original.config().positions);
     let original_speed = measure::speed(&original, &positions, device);
     let speed = measure::speed(&recovered, &positions, device);
-    let first = |speed: &[Speed]| speed.first().map_or(f64::NAN, |speed| speed.tokens_per_s);
+    let first = |speed: &[Speed]| speed.first().map(|speed| speed.tokens_per_s);
     let mut report = SwapReport {
         config: config.clone(),
         preset,
@@ -125,6 +135,17 @@ pub(super) fn run(config: &SwapConfig, source: LanguageModel, folder: &Path, dev
     write_atomically(&folder.join("report.html"), page.as_bytes())?;
     report.report = folder.join("report.html").display().to_string();
     Ok(report)
+}
+
+/// Those at which generation is timed: a model with learned positions ends with them, and what there is of a short one is halved
+/// between what is read and what is timed.
+fn positions(most: Option<usize>) -> Vec<usize> {
+    let most = most.unwrap_or(usize::MAX);
+    let fit: Vec<usize> = POSITIONS.into_iter().filter(|position| position + 64 <= most).collect();
+    match fit.is_empty() {
+        true if most >= measure::FEWEST_POSITIONS => vec![most / 2],
+        _ => fit,
+    }
 }
 
 /// The same model, memories switched off.
@@ -170,4 +191,19 @@ fn of_corpus(corpus: &str, tokenizer: Option<&Tokenizer>, config: &SwapConfig) -
     };
     let training = rows(&corpus.train, config.rows).context("the training split")?;
     Ok((training, rows(&corpus.test, config.held_out).context("the test split")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generation_is_timed_at_the_positions_that_there_are() {
+        assert_eq!(positions(None), POSITIONS);
+        assert_eq!(positions(Some(1_024)), [256]);
+        for most in [3, 16, 128, 319] {
+            assert_eq!(positions(Some(most)), [most / 2]);
+        }
+        assert!(positions(Some(2)).is_empty());
+    }
 }

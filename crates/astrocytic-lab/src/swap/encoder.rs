@@ -17,10 +17,11 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::model::Inputs;
 use super::rows::of_step;
-use super::{LayerError, SwapConfig, attention_for, measure, page, recover, save_report, transfer};
+use super::{Conversion, LayerError, SwapConfig, attention_for, measure, page, recover, save_report, transfer};
 use crate::machine;
 use crate::minimal_pairs::BYTE_ORDER_MARK;
 use crate::source::EmbeddingModel;
@@ -103,10 +104,10 @@ pub struct Probe {
 pub(super) fn run(
     config: &SwapConfig,
     source: EmbeddingModel,
-    folder: &Path,
+    place: &Conversion,
     device: &Device,
 ) -> Result<EncoderReport> {
-    let started = Instant::now();
+    let (started, folder) = (Instant::now(), place.place.folder());
     let EmbeddingModel { model: original, tokenizer, notes } = source;
     let model = config.model.display();
     let Some(tokenizer) = tokenizer else { bail!("{model}: the model has no tokenizer beside it") };
@@ -131,6 +132,13 @@ pub(super) fn run(
         let loss = |model: &TextEncoder, step: u64| recover::of_embeddings(&original, model, &inputs(step));
         recover::run(model, &layers, config.adapters, &config.recovery, &folder.join(name), loss)
     };
+    let converted = swap(&asked)?;
+    let mut text = Sha256::new();
+    for row in training.iter().chain(&held_out) {
+        text.update((row.len() as u64).to_le_bytes());
+        row.iter().for_each(|token| text.update(token.to_le_bytes()));
+    }
+    let _alone = place.begin(config, text)?;
     let expected = texts.embed(&original, &held_out);
     let cosine = |model: &TextEncoder| {
         f64::from(cosines(texts.embed(model, &held_out), expected.clone()).mean().into_scalar::<f32>())
@@ -138,7 +146,6 @@ pub(super) fn run(
     let some = texts.inputs(held_out.iter().take(BATCH).map(Vec::as_slice));
     let errors = |model: &TextEncoder| measure::layers(&original, model, &layers, &some);
 
-    let converted = swap(&asked)?;
     let (converted_cosine, converted_errors) = (cosine(&converted), errors(&converted));
     eprintln!("converted: cosine {converted_cosine:.4}");
     let place = folder.join("swapped");
@@ -148,8 +155,8 @@ pub(super) fn run(
     let recovered = recover(transferred.clone(), "swapped")?;
     let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
     eprintln!("after recovery: cosine {after_recovery_cosine:.4}");
-    recovered.save(folder)?;
     tokenizer.save(&folder.join("tokenizer.json"))?;
+    recovered.save(folder)?;
 
     let mut without = swap(&AttentionConfig::Off)?;
     let no_attention_cosine = cosine(&without);

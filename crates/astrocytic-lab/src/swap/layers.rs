@@ -1,5 +1,6 @@
 //! Which layers of a model: "all", "0,2,4-6" or "last:N".
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
@@ -14,6 +15,19 @@ pub enum LayerChoice {
     Last(usize),
     /// These, from 0.
     These(Vec<usize>),
+}
+
+impl fmt::Display for LayerChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Last(count) => write!(f, "last:{count}"),
+            Self::These(layers) => {
+                let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+                f.write_str(&layers.join(","))
+            }
+        }
+    }
 }
 
 impl FromStr for LayerChoice {
@@ -74,6 +88,9 @@ mod tests {
         assert_eq!(layers("all").unwrap(), [0, 1, 2, 3, 4, 5]);
         assert_eq!(layers("last:2").unwrap(), [4, 5]);
         assert_eq!(layers("4-5,0,2,4").unwrap(), [0, 2, 4, 5]);
+        for text in ["all", "last:2", "0,2,4"] {
+            assert_eq!(text.parse::<LayerChoice>().unwrap().to_string(), text);
+        }
         for wrong in ["", "x", "3-1", "6", "last:7", "last:0", "0,,1", "0-99999999999"] {
             let fault = layers(wrong).unwrap_err().to_string();
             assert!(fault.starts_with("layers") && !fault.contains('\n'), "{wrong}: {fault}");

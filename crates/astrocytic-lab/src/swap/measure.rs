@@ -99,11 +99,14 @@ pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Ve
                 let ids: Vec<i32> = (start..start + count).map(|i| (i * 7919 % vocabulary) as i32).collect();
                 Tensor::<2, Int>::from_data(TensorData::new(ids, [1, count]), device)
             };
+            // One more than is timed follows the position.
+            let left = model.config().positions.map_or(usize::MAX, |most| most - position - 1);
+            let timed = left.min(MEASURED);
             let mut cache = model.empty_cache(1);
             model.forward_cache(tokens(0, position), &mut cache);
             let mut step = |i: usize| model.forward_cache(tokens(position + i, 1), &mut cache).into_data();
             step(0);
-            let mut times: Vec<f64> = (1..=MEASURED)
+            let mut times: Vec<f64> = (1..=timed)
                 .map(|i| {
                     let started = Instant::now();
                     step(i);
@@ -111,14 +114,32 @@ pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Ve
                 })
                 .collect();
             times.sort_by(f64::total_cmp);
-            Speed {
-                position,
-                tokens_per_s: 1.0 / times[MEASURED / 2],
-                state_bytes: model.config().state_bytes(position),
-            }
+            Speed { position, tokens_per_s: 1.0 / times[timed / 2], state_bytes: model.config().state_bytes(position) }
         })
         .collect()
 }
 
-/// Tokens whose time is taken.
+/// Tokens whose time is taken, or as many as there are positions for.
 const MEASURED: usize = 41;
+/// For a token to read, one that is not timed and one that is.
+pub(super) const FEWEST_POSITIONS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use astrocytic_attention::{AttentionConfig, SoftmaxAttentionConfig};
+    use astrocytic_models::DecoderConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_short_model_is_timed_to_its_last_position() {
+        let device = Device::flex();
+        let softmax = SoftmaxAttentionConfig::new(16, 2).with_causal(true);
+        for most in [FEWEST_POSITIONS, 16, 128] {
+            let attention = AttentionConfig::Softmax(softmax.clone());
+            let config = DecoderConfig::new(20, 16, 1, 16, attention).with_positions(Some(most));
+            let found = speed(&config.init_seeded(1, &device), &[most / 2], &device);
+            assert!(found[0].tokens_per_s.is_finite() && found[0].tokens_per_s > 0.0, "{most}: {found:?}");
+        }
+    }
+}

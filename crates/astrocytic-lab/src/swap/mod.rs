@@ -12,14 +12,18 @@ mod rows;
 mod stage;
 pub(crate) mod transfer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
-use astrocytic_data::write_atomically;
+use astrocytic_data::{Tokenizer, sha256_of, write_atomically};
 use astrocytic_models::draw_parameters;
-use burn::tensor::Device;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
 pub use encoder::{EncoderReport, Probe};
 pub use layers::LayerChoice;
@@ -30,6 +34,8 @@ pub use rows::{RowBatch, Rows};
 pub use stage::StageConfig;
 pub use transfer::Match;
 
+use crate::device;
+use crate::identity::{self, Input, Options, Place, hex};
 use crate::source::{self, Source};
 use crate::train::derive_seed;
 
@@ -123,10 +129,13 @@ pub struct SwapReport {
     pub original_speed: Vec<Speed>,
     /// Generation with the converted model.
     pub speed: Vec<Speed>,
-    /// Tokens a second in generation at the first position: the converted model, and the original.
-    pub tokens_per_s: f64,
+    /// Tokens a second in generation at the first position, of the converted model; of one with fewer than three positions there
+    /// are none to measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_s: Option<f64>,
     /// The original's.
-    pub original_tokens_per_s: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_tokens_per_s: Option<f64>,
     /// Seconds of the whole.
     pub seconds: f64,
     /// Commit of the program.
@@ -143,12 +152,99 @@ pub struct SwapReport {
 /// # Errors
 /// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
 pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report> {
-    let source = source::open(&config.model, device)?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    keep_config(config, folder)?;
-    match source {
-        Source::Decoder(model) => Ok(Report::Decoder(Box::new(decoder::run(config, *model, folder, device)?))),
-        Source::Encoder(model) => Ok(Report::Encoder(Box::new(encoder::run(config, *model, folder, device)?))),
+    [&config.transfer, &config.recovery].into_iter().try_for_each(StageConfig::validate)?;
+    let place = Place::new(folder, "conversion.json", "conversion", config.options(device)?)?;
+    match source::open(&config.model, device)? {
+        Source::Decoder(source) => {
+            let of = digest(&source.model, &(source.model.config(), &source.boundaries), source.tokenizer.as_ref())?;
+            let place = Conversion { place, of };
+            Ok(Report::Decoder(Box::new(decoder::run(config, *source, &place, device)?)))
+        }
+        Source::Encoder(source) => {
+            let of = digest(&source.model, source.model.config(), source.tokenizer.as_ref())?;
+            let place = Conversion { place, of };
+            Ok(Report::Encoder(Box::new(encoder::run(config, *source, &place, device)?)))
+        }
+    }
+}
+
+/// The folder of a conversion.
+struct Conversion {
+    place: Place,
+    /// The model's SHA-256.
+    of: String,
+}
+
+impl Conversion {
+    /// Claims the folder, once everything was read that can be refused; `text` is of the corpus's tokens.
+    fn begin(&self, config: &SwapConfig, text: Sha256) -> Result<File> {
+        let mut inputs =
+            vec![("--model", vec![Input { name: config.model.display().to_string(), sha256: self.of.clone() }])];
+        if let Some(corpus) = &config.corpus {
+            inputs.push(("--corpus", vec![Input { name: corpus.clone(), sha256: hex(text) }]));
+        }
+        let probe = |path: &PathBuf| {
+            let sha256 = sha256_of(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(Input { name: path.display().to_string(), sha256 })
+        };
+        inputs.push(("--probe", config.probes.iter().map(probe).collect::<Result<_>>()?));
+        self.place.begin(inputs)
+    }
+}
+
+impl SwapConfig {
+    /// What a result depends on besides contents, by the names on the command line.
+    fn options(&self, device: &Device) -> Result<Options> {
+        let options = json!({
+            "layers": self.layers.to_string(),
+            "preset": self.preset,
+            "window": self.window,
+            "context": self.context,
+            "rows": self.rows,
+            "held-out": self.held_out,
+            "batch": self.batch,
+            "transfer": self.matched,
+            "transfer-steps": self.transfer.steps,
+            "transfer-rate": self.transfer.learning_rate,
+            "recovery-steps": self.recovery.steps,
+            "recovery-rate": self.recovery.learning_rate,
+            "adapters": self.adapters,
+            "untrained-controls": !self.controls,
+            "seed": self.seed,
+            "device": device::name(device),
+        });
+        identity::options(&options, |name| Some(format!("--{name}")))
+    }
+}
+
+/// SHA-256 of a model as it was read, whatever files it came in: its configuration, parameters and tokenizer.
+fn digest(model: &impl Module, config: &impl Serialize, tokenizer: Option<&Tokenizer>) -> Result<String> {
+    let tokenizer = tokenizer.map(Tokenizer::to_json).transpose()?;
+    let mut parameters = Parameters(Sha256::new_with_prefix(serde_json::to_vec(&(config, tokenizer))?));
+    model.visit(&mut parameters);
+    Ok(hex(parameters.0))
+}
+
+struct Parameters(Sha256);
+
+impl Parameters {
+    fn add(&mut self, data: &TensorData) {
+        data.shape().iter().for_each(|size| self.0.update((*size as u64).to_le_bytes()));
+        self.0.update(data.as_bytes());
+    }
+}
+
+impl ModuleVisitor for Parameters {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.add(&param.val().into_data());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.add(&param.val().into_data());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.add(&param.val().into_data());
     }
 }
 
@@ -185,15 +281,4 @@ fn save_report(report: &impl Serialize, folder: &Path) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
     Ok(write_atomically(&folder.join("swap.json"), &json)?)
-}
-
-/// Refuses to go on with another conversion's files.
-fn keep_config(config: &SwapConfig, folder: &Path) -> Result<()> {
-    let path = folder.join("conversion.json");
-    let text = serde_json::to_string_pretty(config)? + "\n";
-    match std::fs::read_to_string(&path) {
-        Ok(stored) if stored == text => Ok(()),
-        Ok(_) => bail!("{} holds another conversion; choose another folder with --out, or remove it", folder.display()),
-        Err(_) => Ok(write_atomically(&path, text.as_bytes())?),
-    }
 }

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
 use super::model::Inputs;
 use crate::progress::Progress;
@@ -66,6 +67,12 @@ impl Rows {
         }
         let row = |i: usize| tokens[i * steps..=(i + 1) * steps].iter().map(|&token| token as i32);
         Ok(Self { tokens: (0..count).flat_map(row).collect(), steps })
+    }
+
+    /// Adds the rows to a digest.
+    pub(super) fn digest(&self, digest: &mut Sha256) {
+        digest.update((self.steps as u64).to_le_bytes());
+        self.tokens.iter().for_each(|token| digest.update(token.to_le_bytes()));
     }
 
     /// Number of rows.

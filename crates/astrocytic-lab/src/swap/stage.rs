@@ -29,6 +29,28 @@ pub struct StageConfig {
     pub learning_rate: f64,
 }
 
+impl StageConfig {
+    /// Refuses what makes no sense, before anything has begun.
+    pub(super) fn validate(&self) -> Result<()> {
+        // A stage that is left out has no steps.
+        self.training(self.steps.max(1)).validate()
+    }
+
+    fn training(&self, steps: u64) -> TrainingConfig {
+        TrainingConfig {
+            learning_rate: self.learning_rate,
+            weight_decay: WEIGHT_DECAY,
+            steps,
+            warmup: 0.05,
+            clip: 1.0,
+            evaluate_every: CHECKPOINT_EVERY,
+            patience: 0,
+            seed: 0,
+            carry: None,
+        }
+    }
+}
+
 /// Trains the parameters of `model` (on an autodiff device, all others frozen) that `loss` depends on; `loss` is given the
 /// model and the step.
 ///
@@ -42,17 +64,7 @@ pub(super) fn run<M: Module + ModuleSnapshot>(
     mut loss: impl FnMut(&M, u64) -> Tensor<1>,
 ) -> Result<M> {
     let checkpoint = Checkpoint::new(&folder.join(name));
-    let training = TrainingConfig {
-        learning_rate: config.learning_rate,
-        weight_decay: WEIGHT_DECAY,
-        steps: config.steps,
-        warmup: 0.05,
-        clip: 1.0,
-        evaluate_every: CHECKPOINT_EVERY,
-        patience: 0,
-        seed: 0,
-        carry: None,
-    };
+    let training = config.training(config.steps);
     training.validate()?;
     let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::NAN, since_best: 0, seconds: 0.0 };
     let mut moments = None;
