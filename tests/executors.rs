@@ -105,12 +105,9 @@ fn must_succeed(output: &Output) {
 #[test]
 fn any_path_will_do() {
     let place = Place::new();
-    for (number, name) in
-        ["o/50%data", "%a %A %% %{TASK_ID}", "it's \"out\" $HOME `id` \\ back", "two\nlines", "-dash; exit 1 #"]
-            .iter()
-            .enumerate()
-    {
-        for executor in ["slurm", "hyperqueue", "local"] {
+    let names = ["o/50%data", "%a %% %{TASK_ID} it's \"out\" $HOME `id` \\ back", "two\nlines; exit 1 #"];
+    for executor in ["slurm", "hyperqueue", "local"] {
+        for (number, name) in names.iter().enumerate() {
             let out = place.path(executor).join(name);
             must_succeed(&place.run(&out, executor).output().unwrap());
             assert_eq!([results(&out, "one"), results(&out, "other")], [4, 4], "{executor}: {name}");
