@@ -20,7 +20,7 @@ fn positions_above_256_stay_apart_where_the_default_is_bf16() {
     // By hand: what stands at position p is turned by p radians.
     let places = [255, 256, 257, 2_049];
     let turned = |device: &Device| {
-        let x = Tensor::<4>::from_data(TensorData::new(vec![1f32, 0.0].repeat(4), [1, 1, 4, 2]), (device, DType::F32));
+        let x = Tensor::<4>::from_data(TensorData::new([1f32, 0.0].repeat(4), [1, 1, 4, 2]), (device, DType::F32));
         rotate(x, Tensor::<2, Int>::from_data([places], device), 1e4).into_data().iter::<f32>().collect::<Vec<_>>()
     };
     let expected: Vec<f32> = places.iter().flat_map(|&p| [(p as f32).cos(), (p as f32).sin()]).collect();

@@ -33,7 +33,7 @@ pub struct Generator<'a> {
 /// How the logits of the next token are computed. Both give the same.
 enum Route {
     /// From the state, a step at a time.
-    Recurrent(DecoderCache),
+    Recurrent(Box<DecoderCache>),
     /// From the whole text, each time anew, with the T×T matrix.
     Parallel(Vec<u32>),
 }
@@ -45,7 +45,7 @@ impl<'a> Generator<'a> {
     /// # Panics
     /// For an empty prompt.
     pub fn recurrent(model: &'a Decoder, prompt: &[u32], sampling: Sampling) -> Self {
-        Self::new(model, prompt, sampling, Route::Recurrent(model.empty_cache(1)))
+        Self::new(model, prompt, sampling, Route::Recurrent(Box::new(model.empty_cache(1))))
     }
 
     /// The same text by the quadratic form: slow, to check against.

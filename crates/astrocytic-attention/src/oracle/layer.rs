@@ -743,11 +743,11 @@ fn part_mut(x: &mut [f64], i: usize, n: usize) -> &mut [f64] {
 }
 
 /// Some rows of a given width.
-fn rows<'a>(x: &'a [f64], width: usize, which: Range<usize>) -> &'a [f64] {
+fn rows(x: &[f64], width: usize, which: Range<usize>) -> &[f64] {
     &x[which.start * width..which.end * width]
 }
 
-fn rows_mut<'a>(x: &'a mut [f64], width: usize, which: Range<usize>) -> &'a mut [f64] {
+fn rows_mut(x: &mut [f64], width: usize, which: Range<usize>) -> &mut [f64] {
     &mut x[which.start * width..which.end * width]
 }
 
