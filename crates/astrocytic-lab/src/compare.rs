@@ -34,6 +34,7 @@ pub fn compare(config: &ExperimentConfig, folder: &Path, execution: &Execution) 
         bail!("{} holds an experiment of `run`; give another --out", folder.display());
     }
     let data = Data::prepare(config, stored.is_some().then_some(folder))?;
+    data.notes().iter().for_each(|note| eprintln!("note: {note}"));
     let given = config;
     let mut config = config.clone();
     cap_sizes(&mut config, data.available())?;

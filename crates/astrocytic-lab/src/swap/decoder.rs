@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 
 use super::rows::Rows;
 use super::{
-    Speed, SwapConfig, SwapReport, attention_for, measure, page, plain, recover, refuse_beyond, save_report,
+    Speed, SwapConfig, SwapReport, attention_for, measure, note, page, plain, recover, refuse_beyond, save_report,
     save_tokenizer, transfer,
 };
 use crate::machine;
@@ -31,7 +31,7 @@ pub(super) fn run(
     original: Decoder,
     tokenizer: Option<Tokenizer>,
     begin: Option<u32>,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
     folder: &Path,
     device: &Device,
 ) -> Result<SwapReport> {
@@ -46,7 +46,7 @@ pub(super) fn run(
 
     let (training, held_out) = match &config.corpus {
         None => sampled(&original, begin, config)?,
-        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), original.config().vocabulary, config)?,
+        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), original.config().vocabulary, config, &mut notes)?,
     };
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let rows = |step| training.of_step(step, config.batch, config.seed);
@@ -168,12 +168,14 @@ fn of_corpus(
     tokenizer: Option<&Tokenizer>,
     vocabulary: usize,
     config: &SwapConfig,
+    notes: &mut Vec<String>,
 ) -> Result<(Rows, Rows)> {
     let Some(tokenizer) = tokenizer else {
         bail!("{}: the model has no tokenizer beside it, which a corpus needs", config.model.display());
     };
     let tokenizer = plain(tokenizer.clone(), None)?;
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
+    note(&corpus.notes, notes);
     let rows = |documents: &[Document], count: usize| -> Result<Rows> {
         let mut tokens = Vec::new();
         for document in documents {

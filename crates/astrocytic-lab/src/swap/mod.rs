@@ -118,7 +118,7 @@ pub struct SwapReport {
     pub after_transfer: Vec<LayerError>,
     /// After recovery.
     pub after_recovery: Vec<LayerError>,
-    /// What was guessed or left out in reading the model's files.
+    /// What was guessed or left out in reading the model's files and texts.
     #[serde(default)]
     pub notes: Vec<String>,
     /// Generation with the original.
@@ -208,6 +208,12 @@ fn refuse_beyond(tokens: &[u32], tokenizer: &Tokenizer, vocabulary: usize) -> Re
 fn save_tokenizer(tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     let text = tokenizer.to_string(true).map_err(|e| anyhow!("tokenizer: {e}"))?;
     Ok(write_atomically(&folder.join("tokenizer.json"), text.as_bytes())?)
+}
+
+/// Shows notes, and keeps them for the report.
+fn note(found: &[String], notes: &mut Vec<String>) {
+    found.iter().for_each(|note| eprintln!("note: {note}"));
+    notes.extend_from_slice(found);
 }
 
 /// Writes `swap.json`.
