@@ -135,7 +135,7 @@ mod tests {
         let table = rows.iter().map(|(label, text)| format!("7,\"{text}\",{label}\n")).collect::<String>();
         let object = |(label, text): &(String, String)| format!("{{\"text\": \"{text}\", \"label\": \"{label}\"}}\n");
         let objects: String = rows.iter().map(object).collect();
-        let mut one_stray = format!("Text, Label\n{}", table.replace("7,", "")).into_bytes();
+        let mut one_stray = format!("Text, Label\n{}", table.replace("7,\"", "\"")).into_bytes();
         let first = one_stray.iter().position(|&byte| byte == 0xc3).unwrap();
         one_stray.splice(first..first + 2, [0xe9]);
         for (name, bytes, notes) in [
