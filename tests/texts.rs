@@ -10,25 +10,24 @@ use std::time::{Duration, Instant};
 use program::{astrocytic, files, run, succeed, text};
 use serde_json::Value;
 
-/// Options of a comparison of moments.
-const SMALL: &str = "--arms vanilla --seeds 1 --sizes 20 --json";
-
+/// A run of moments on labelled texts.
 fn compare(path: &Path, out: &Path) -> Command {
-    let corpus = format!("labelled:{}", text(path));
-    let mut command = astrocytic(&["compare", "--corpus", &corpus, "--out", text(out)]);
-    command.args(SMALL.split(' '));
-    command
+    let plan = path.with_extension("toml");
+    let corpus = text(path).replace('\\', "/");
+    let shared = "arms = [\"vanilla\", \"linear\"]\nsizes = [20]\nseeds = 1\ntokenizer = \"bpe:300\"\nlearning_rates = [0.01]\n\
+                  weight_decays = [0.1]\nschedules = [4]\nevaluations = 1\nd_model = 16\nlayers = 1\ndropout = 0.0\n";
+    let studies = format!("[[studies]]\nname = \"task\"\ncorpus = \"labelled:{corpus}\"\n");
+    std::fs::write(&plan, format!("question = \"q\"\nexpected = \"e\"\n[shared]\n{shared}{studies}")).unwrap();
+    astrocytic(&["run", text(&plan), "--out", text(out), "--json"])
 }
 
 /// The one line of an error.
 fn refused(mut command: Command) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.code() == Some(2) && said.starts_with("error: ") && said.trim().lines().count() == 1,
-        "{said}"
-    );
-    said
+    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("study ")).collect();
+    assert!(output.status.code() == Some(2) && lines.len() == 1 && lines[0].starts_with("error: "), "{said}");
+    lines[0].into()
 }
 
 /// Reviews of two kinds, no two alike.
@@ -54,14 +53,15 @@ fn a_table_of_a_spreadsheet_becomes_a_report_with_its_notes() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["corpus"]["train_tokens"], 48);
-    let notes: Vec<&str> = found["corpus"]["notes"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    let found = &found["studies"][0]["corpus"];
+    assert_eq!(found["train_tokens"], 48);
+    let notes: Vec<&str> = found["notes"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
     let parts = [
         "1 byte is not UTF-8 and read as Windows-1252, the first in line 9: \"\\\"Café\"",
         "2 blank rows are left out",
     ];
-    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
-    let tokenizer = std::fs::read_to_string(out.join("tokenizer.json")).unwrap();
+    let page = std::fs::read_to_string(out.join("task/report.html")).unwrap();
+    let tokenizer = std::fs::read_to_string(out.join("task/tokenizer.json")).unwrap();
     assert_eq!(notes.len(), parts.len(), "{notes:?}");
     for (part, note) in parts.iter().zip(&notes) {
         assert!(note.contains(part) && said.contains(&format!("note: {note}")), "{note}: {said}");
@@ -74,7 +74,6 @@ fn a_table_of_a_spreadsheet_becomes_a_report_with_its_notes() {
 #[test]
 fn what_cannot_be_told_is_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
@@ -86,31 +85,32 @@ fn what_cannot_be_told_is_asked() {
         format!("{} {text} {label}", text.len() * 7 + text.bytes().map(usize::from).sum::<usize>())
     });
     for (path, parts) in [
-        (file("reviews", &format!("text,label\n{csv}")), &["each line's first word", "occur only once", ".csv"][..]),
+        (file("reviews", &format!("text, label\n{csv}")), &["each line's first word", "seen only once", ".csv"][..]),
         (file("reviews.txt", &label_last), &["reviews.txt", "labels in 60 texts", "behind the path"]),
         (file("Bare.CSV", &csv), &["\"text\"", "\"label\"", "Café film 0", "text,label"]),
         (
             file("swapped.csv", &format!("label,text\n{csv}")),
-            &["60 labels, and 60 of them occur only once", "the column \"label\""],
+            &["60 labels in 60 texts, 60 seen only once", "the column \"label\""],
         ),
-        (file("semi.csv", &format!("text;label\n{csv}\n")), &["line 2", "label"]),
+        (file("semi.csv", &format!("text;label\n{csv}\n")), &["line 2", "quote"]),
         (file("half.csv", &format!("text,label\n{csv}\nA film,\n")), &["line 62 has a text and no label: \"A film\""]),
         (file("open.csv", &format!("text,label\n\"A film,positive\n{csv}")), &["line 2", "quote"]),
         (file("r.jsonl", &format!("text,label\n{csv}")), &["line 1", "JSON object"]),
     ] {
-        let said = refused(compare(&path, &out));
         let name = path.file_name().unwrap().to_str().unwrap();
+        let out = folder.path().join(format!("{name}.out"));
+        let said = refused(compare(&path, &out));
         assert!(said.contains(name) && parts.iter().all(|part| said.contains(part)), "{said}");
-        assert!(!out.exists());
+        assert!(!out.join("task/experiment.json").exists());
     }
     // An answer to the question is taken.
     let many: String = reviews(60).enumerate().map(|(i, (text, _))| format!("l{} {text}\n", i % 55)).collect();
     let path = file("many.txt", &many);
-    let said = refused(compare(&path, &out));
+    let said = refused(compare(&path, &folder.path().join("asked")));
     assert!(said.contains("\":55\""), "{said}");
     let told = folder.path().join("many.txt:55");
-    let found: Value = serde_json::from_str(&succeed(compare(&told, &out))).unwrap();
-    assert!(found["corpus"]["name"].as_str().unwrap().ends_with("many.txt:55"));
+    let found: Value = serde_json::from_str(&succeed(compare(&told, &folder.path().join("told")))).unwrap();
+    assert!(found["studies"][0]["corpus"]["name"].as_str().unwrap().ends_with("many.txt:55"));
 }
 
 #[test]

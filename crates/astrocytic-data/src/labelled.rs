@@ -108,31 +108,22 @@ pub fn labels<'a>(
     let (count, texts) = (counts.len(), counts.values().sum::<usize>());
     let once: Vec<&str> = counts.iter().filter(|(_, count)| **count == 1).map(|(label, _)| *label).collect();
     let labels: Vec<&str> = counts.into_keys().collect();
-    let fault = |said: &str, some: &[&str], then: &str| {
+    let fault = |some: &[&str], then: String| {
         let some: Vec<String> = some.iter().take(SHOWN.0).map(|label| shown(label)).collect();
-        let some = some.join(", ");
-        Err(DataError::text(
-            &path.path.display().to_string(),
-            format!("{said} in {texts} texts ({some}), taken from {from}; {then}"),
-        ))
+        let some = if some.is_empty() { String::new() } else { format!(" ({})", some.join(", ")) };
+        let seen = if once.is_empty() { String::new() } else { format!(", {} seen only once", once.len()) };
+        let plural = if count == 1 { "" } else { "s" };
+        let reason = format!("{count} label{plural} in {texts} texts{seen}{some}, taken from {from}; {then}");
+        Err(DataError::text(&path.path.display().to_string(), reason))
     };
     match path.labels {
-        _ if count < 2 => {
-            let said = if count == 1 { "there is 1 label" } else { "there are no labels" };
-            fault(said, &labels, &format!("at least 2 are needed; {FORMS}"))
-        }
+        _ if count < 2 => fault(&labels, format!("at least 2 are needed; {FORMS}")),
         Some(told) if told == count => Ok(labels),
-        Some(told) => {
-            fault(&format!("there are {count} labels, not {told},"), &labels, "is the number behind the path right?")
-        }
-        None if count > MOST_LABELS || !once.is_empty() => {
-            let (said, some) = match once.len() {
-                0 => (format!("there are {count} labels"), &labels),
-                1 => (format!("there are {count} labels, and one of them occurs only once,"), &once),
-                many => (format!("there are {count} labels, and {many} of them occur only once,"), &once),
-            };
-            fault(&said, some, &format!("if they are meant, write \":{count}\" behind the path; if not: {FORMS}"))
-        }
+        Some(told) => fault(&labels, format!("\":{told}\" behind the path says that there are {told}")),
+        None if count > MOST_LABELS || !once.is_empty() => fault(
+            if once.is_empty() { &labels } else { &once },
+            format!("if they are meant, write \":{count}\" behind the path; if not: {FORMS}"),
+        ),
         None => Ok(labels),
     }
 }
@@ -171,8 +162,7 @@ fn table(text: &str) -> Rows {
         Err(_) if delimiter == '\t' => table::rows(text, delimiter, false).unwrap_or_default(),
         Err(line) => {
             return Err(format!(
-                "a quote opens a field in line {line} and does not close at the end of one; double the quotes inside it, \
-                 and put one behind it"
+                "line {line}: a field opens with a quote, and none closes it at its end; double the quotes that are inside it"
             ));
         }
         Ok(rows) => rows,
@@ -399,8 +389,8 @@ mod tests {
         for (all, parts) in [
             (twice(MOST_LABELS + 1), ["51 labels in 102 texts", "\"l000\", \"l001\", \"l002\")", "\":51\""]),
             (twice(400), ["400 labels", "\"l000\"", "\":400\""]),
-            ([twice(3), vec![7]].concat(), ["4 labels, and one of them occurs only once,", "(\"l007\")", "\":4\""]),
-            ((0..90).collect(), ["90 labels, and 90 of them occur only once, in 90 texts", "\"l002\")", "\":90\""]),
+            ([twice(3), vec![7]].concat(), ["4 labels in 7 texts, 1 seen only once", "(\"l007\")", "\":4\""]),
+            ((0..90).collect(), ["90 labels in 90 texts, 90 seen only once", "\"l002\")", "\":90\""]),
         ] {
             let error = labels("folder/a.txt", &texts(&all)).unwrap_err();
             assert!(error.starts_with("folder/a.txt: ") && error.contains("each line's first word"), "{error}");
@@ -408,10 +398,10 @@ mod tests {
             // The answer.
             let count = all.iter().collect::<std::collections::HashSet<_>>().len();
             assert_eq!(labels(&format!("folder/a.txt:{count}"), &texts(&all)), Ok(count));
-            assert!(labels("folder/a.txt:49", &texts(&all)).unwrap_err().contains("not 49"));
+            assert!(labels("folder/a.txt:49", &texts(&all)).unwrap_err().contains("there are 49"));
         }
         for (path, all, said) in
-            [("a", vec![], "no labels"), ("a", vec![1, 1], "1 label"), ("a:1", vec![1, 1], "at least 2")]
+            [("a", vec![], "0 labels"), ("a", vec![1, 1], "1 label"), ("a:1", vec![1, 1], "at least 2")]
         {
             assert!(labels(path, &texts(&all)).unwrap_err().contains(said));
         }

@@ -1,6 +1,6 @@
 //! Labelled texts as examples: the label is the token that is expected after the text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{Example, Examples, Splits, Wanted, deal};
@@ -17,18 +17,15 @@ pub(super) fn examples(
     wanted: &Wanted,
     tokenizer: Option<Tokenizer>,
 ) -> Result<Examples, DataError> {
-    let Loaded { splits, labels_from, mut notes } = load(&path.path)?;
-    // A label that only a test has can be no answer that is right.
-    let all = [&splits.train, &splits.tuning, &splits.test].into_iter().flatten();
-    let labels = labelled::labels(path, labels_from, all.clone())?;
+    let Loaded { splits, labels, mut notes } = load(path)?;
     let tokenizer = match tokenizer {
         Some(tokenizer) => tokenizer,
         None => Tokenizer::train(wanted.tokenizer, &splits.train.iter().map(|one| &*one.text).collect::<Vec<_>>())?,
     };
     let known = tokenizer.vocabulary_size();
-    let (count, mut cut) = (all.count(), 0);
+    let (count, mut cut) = (splits.train.len() + splits.tuning.len() + splits.test.len(), 0);
     let mut example = |one: &LabelledText| {
-        let label = labels.binary_search(&one.label.as_str()).expect("collected from all of them");
+        let label = labels.binary_search(&one.label).expect("collected from all of them");
         let mut tokens = tokenizer.encode(&one.text)?;
         let most = wanted.context.saturating_sub(1);
         cut += usize::from(tokens.len() > most);
@@ -54,41 +51,57 @@ pub(super) fn examples(
 /// The texts of a file or folder.
 struct Loaded {
     splits: Splits<LabelledText>,
-    labels_from: &'static str,
+    /// In the order of the alphabet; those that only a test has too, though no model can give them.
+    labels: Vec<String>,
     notes: Vec<String>,
 }
 
-fn load(path: &Path) -> Result<Loaded, DataError> {
+fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
+    let path = labelled_path.path.as_path();
     let [train, tuning, test] = if path.is_dir() { files(path)? } else { [Some(path.into()), None, None] };
     let name = path.display().to_string();
     let train = train.ok_or_else(|| DataError::text(&name, "no file in it has the word \"train\" in its name"))?;
-    let LabelledFile { texts, labels_from, mut notes } = labelled::read(&train)?;
-    let mut train = deal(texts);
+    let LabelledFile { texts: train, labels_from, mut notes } = labelled::read(&train)?;
+    let mut held_out = |path: Option<PathBuf>| -> Result<Option<Vec<LabelledText>>, DataError> {
+        let Some(path) = path else { return Ok(None) };
+        let LabelledFile { texts, notes: more, .. } = labelled::read(&path)?;
+        notes.extend(more);
+        Ok(Some(texts))
+    };
+    let (tuning, test) = (held_out(tuning)?, held_out(test)?);
+    let all = train.iter().chain(tuning.iter().flatten()).chain(test.iter().flatten());
+    let labels = labelled::labels(labelled_path, labels_from, all)?.into_iter().map(String::from).collect();
+
+    let mut train = deal(train);
     if test.is_none() || tuning.is_none() {
         // No text on both sides, and of each label one to learn from: what is held out is taken from the end.
-        let (mut texts, all) = (HashSet::new(), train.len());
-        train.retain(|one| texts.insert(one.text.clone()));
-        match all - train.len() {
-            0 => {}
-            1 => notes.push(format!("{name}: 1 text that occurs twice is taken once")),
-            again => notes.push(format!("{name}: {again} texts that occur again are left out")),
+        let (mut seen, mut again, mut otherwise) = (HashMap::new(), 0, 0);
+        train.retain(|one| match seen.get(&one.text) {
+            None => seen.insert(one.text.clone(), one.label.clone()).is_none(),
+            Some(label) => {
+                again += 1;
+                otherwise += usize::from(*label != one.label);
+                false
+            }
+        });
+        if again > 0 {
+            notes.push(format!(
+                "{name}: a text that occurs again is left out: {again}, of which with another label {otherwise}"
+            ));
         }
         let mut labels = HashSet::new();
         train.sort_by_cached_key(|one| !labels.insert(one.label.clone()));
     }
     // Splits that have files keep their order, shuffled so that a part of one is like the whole.
-    let mut held_out = |path: Option<PathBuf>| match path {
-        Some(path) => labelled::read(&path).map(|file| {
-            notes.extend(file.notes);
-            deal(file.texts)
-        }),
-        None => Ok(train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize)),
+    let mut split = |given: Option<Vec<LabelledText>>| match given {
+        Some(texts) => deal(texts),
+        None => train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize),
     };
-    let (test, tuning) = (held_out(test)?, held_out(tuning)?);
+    let (test, tuning) = (split(test), split(tuning));
     if [&train, &tuning, &test].iter().any(|split| split.is_empty()) {
         return Err(DataError::text(&name, "too few texts for training, tuning and test"));
     }
-    Ok(Loaded { splits: Splits { train, tuning, test }, labels_from, notes })
+    Ok(Loaded { splits: Splits { train, tuning, test }, labels, notes })
 }
 
 /// The folder's files for training, tuning and test, by their names.
@@ -169,9 +182,13 @@ mod tests {
         let path = folder.path().join("a.txt");
         let lines: String = (0..40).map(|i| format!("{} text {i}\n", i % 2)).collect();
         let long = format!("1 {}\n", "a text without end ".repeat(100));
-        std::fs::write(&path, format!("{lines}0 text 4\n\n{long}1 text 3\n")).unwrap();
+        std::fs::write(&path, format!("{lines}0 text 4\n\n{long}0 text 3\n")).unwrap();
         let notes = found(&path).unwrap().notes;
-        let parts = ["1 blank row is left out", "2 texts that occur again are", "1 of 41 texts are longer"];
+        let parts = [
+            "1 blank row is left out",
+            "occurs again is left out: 2, of which with another label 1",
+            "1 of 41 texts are longer",
+        ];
         assert!(parts.iter().zip(&notes).all(|(part, note)| note.contains(part)) && notes.len() == 3, "{notes:?}");
     }
 
@@ -203,9 +220,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, text, said) in [
             ("a.txt", "yes a\nyes b\nyes c\n", "1 label in 3 texts"),
-            ("b.txt", "", "too few"),
-            ("c.csv", "text,label\n,\n", "too few"),
-            ("d.txt", "I saw it\nThe film\nGood one\nI did\n", "2 of them occur only once"),
+            ("b.txt", "", "0 labels"),
+            ("c.csv", "text,label\n,\n", "at least 2"),
+            ("f.csv", "text,label\na,x\na,y\na,x\na,y\n", "too few"),
+            ("d.txt", "I saw it\nThe film\nGood one\nI did\n", "2 seen only once"),
             ("e.txt", "text,label\na b,x\nc d,y\n", "the columns text and label"),
         ] {
             let path = folder.path().join(name);
