@@ -50,7 +50,7 @@ fn bad_input_is_refused_in_one_line() {
     compare(&["--corpus", "listops:5"], &["from 32 to 2000"]);
     compare(&["--corpus", "labelled:no-such-file.csv"], &["no-such-file.csv"]);
     compare(&["--corpus", &format!("labelled:{}", text(&lines))], &["train"]);
-    compare(&["--corpus", &format!("labelled:{short}")], &["too few"]);
+    compare(&["--corpus", &format!("labelled:{short}")], &["1 label in 1 text", "at least 2"]);
     compare(&["--seeds", "0"], &["seeds"]);
     compare(&["--arms", "vanilla,tripatite"], &["tripatite", "tripartite"]);
     compare(&["--arms", "tripartite"], &["vanilla"]);

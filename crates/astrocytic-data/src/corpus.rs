@@ -6,16 +6,15 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::datasets::{self, Cache, Split};
+use crate::blocks::{blocks, divisible};
+use crate::cache::Cache;
+use crate::datasets::{self, Split};
 use crate::error::DataError;
 use crate::grammar;
+use crate::text::{Text, read_text};
 
 /// Share of the documents (or of the text) in the tuning split, and again in the test split.
 const HELD_OUT: f64 = 0.05;
-/// Bytes of a block that a text without documents is cut into.
-const BLOCK: usize = 2_000;
-/// Documents that can be dealt to three splits.
-const FEWEST: usize = 3;
 /// Seed by which documents are dealt to the splits: one split for everybody.
 const SPLIT_SEED: u64 = 0;
 
@@ -39,6 +38,8 @@ pub struct Corpus {
     pub tuning: Vec<Document>,
     /// To report, read once.
     pub test: Vec<Document>,
+    /// What was guessed in reading it, for the user to see.
+    pub notes: Vec<String>,
 }
 
 impl Corpus {
@@ -48,7 +49,8 @@ impl Corpus {
             let documents = grammar::generate(seed, stream, words);
             documents.into_iter().map(|d| Document { text: d.text, nats: Some(d.nats) }).collect()
         };
-        Self { name: "generated".into(), train: split(0, words), tuning: split(1, 40_000), test: split(2, 40_000) }
+        let [train, tuning, test] = [(0, words), (1, 40_000), (2, 40_000)].map(|(stream, words)| split(stream, words));
+        Self { name: "generated".into(), train, tuning, test, notes: Vec::new() }
     }
 
     /// A named corpus, fetched where it is not in the cache, "generated", or a text file.
@@ -73,12 +75,13 @@ impl Corpus {
         if path.exists() { Self::open_file(path) } else { Err(unknown) }
     }
 
-    /// A UTF-8 text file.
+    /// A text file, read as [`read_text`] says.
     ///
     /// # Errors
-    /// For a file that is missing, empty, not UTF-8 or too short to be split.
+    /// For a file that is missing, empty, no text or too short to be split.
     pub fn open_file(path: &Path) -> Result<Self, DataError> {
-        Self::from_text(&path.display().to_string(), &read_text(path)?)
+        let Text { text, notes } = read_text(path)?;
+        Ok(Self { notes, ..Self::from_text(&path.display().to_string(), &text)? })
     }
 
     /// A text without documents: blocks of paragraphs, the first 90 % to train on, then tuning, then test.
@@ -98,7 +101,7 @@ impl Corpus {
         let mut documents: Vec<Document> = documents.into_iter().map(|text| Document { text, nats: None }).collect();
         let test = documents.split_off(documents.len() - held_out);
         let tuning = documents.split_off(documents.len() - held_out);
-        Ok(Self { name: name.into(), train: documents, tuning, test })
+        Ok(Self { name: name.into(), train: documents, tuning, test, notes: Vec::new() })
     }
 
     fn deal(name: &str, mut documents: Vec<String>) -> Result<Self, DataError> {
@@ -107,80 +110,9 @@ impl Corpus {
     }
 }
 
-/// A file as UTF-8 text without zero bytes.
-pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|e| DataError::file(path, e))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        DataError::text(&name, format!("is not UTF-8 text (byte {at}); convert it, for example with iconv"))
-    })?;
-    match text.find('\0') {
-        Some(at) => Err(DataError::text(&name, format!("is a binary file (byte {at} is zero); give a text"))),
-        None => Ok(text),
-    }
-}
-
-/// The documents, or blocks of them where they are too few for three splits.
-///
-/// # Errors
-/// For a text that is too short for that too.
-pub(crate) fn divisible(name: &str, documents: Vec<String>) -> Result<Vec<String>, DataError> {
-    if documents.len() >= FEWEST {
-        return Ok(documents);
-    }
-    let text = documents.concat();
-    let blocks = blocks(&text);
-    if blocks.len() < FEWEST {
-        // A block is at most twice as long as it need be.
-        let least = (2 * FEWEST - 1) * BLOCK;
-        let reason = format!("is too short to be split ({} bytes); give at least {least} bytes", text.len());
-        return Err(DataError::text(name, reason));
-    }
-    Ok(blocks)
-}
-
-/// Paragraphs joined to blocks of at least [`BLOCK`] bytes; a longer paragraph is cut at line ends or spaces.
-fn blocks(text: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut rest = text;
-    while rest.len() > BLOCK {
-        let tail = rest.char_indices().find(|(at, _)| *at >= BLOCK).map_or("", |(at, _)| &rest[at..]);
-        let start = rest.len() - tail.len();
-        let window = &tail[..tail.char_indices().find(|(at, _)| *at >= BLOCK).map_or(tail.len(), |(at, _)| at)];
-        let end = ["\n\n", "\n", " "].iter().find_map(|mark| window.find(mark).map(|at| at + mark.len()));
-        let (block, after) = rest.split_at(start + end.unwrap_or(window.len()));
-        blocks.push(block.to_string());
-        rest = after;
-    }
-    match blocks.last_mut() {
-        // A last piece of a few bytes would be a document of its own weight in the bootstrap.
-        Some(last) if rest.len() < BLOCK / 2 => last.push_str(rest),
-        _ => blocks.push(rest.to_string()),
-    }
-    blocks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blocks_are_the_text_and_neither_tiny_nor_huge() {
-        let paragraph = "word and naïve word. ".repeat(30);
-        let text = format!("{paragraph}\n\n").repeat(40);
-        for text in [text.clone(), text.replace("\n\n", "\n"), "é".repeat(20_000), "x".repeat(9_000)] {
-            let blocks = blocks(&text);
-            assert_eq!(blocks.concat(), text);
-            assert!(blocks.iter().all(|b| b.len() >= BLOCK / 2 && b.len() <= 3 * BLOCK), "{}", blocks.len());
-        }
-        // The size that the error asks for is enough, however the text is broken.
-        for space in (1..2 * BLOCK).step_by(7) {
-            let text = "x".repeat(space - 1) + " ";
-            let text = &text.repeat(10 * BLOCK / space + 1)[..(2 * FEWEST - 1) * BLOCK];
-            assert!(divisible("t", vec![text.into()]).unwrap().len() >= FEWEST, "{space}");
-        }
-    }
 
     #[test]
     fn splits_share_nothing_and_lose_nothing() {
@@ -205,13 +137,17 @@ mod tests {
             (&b""[..], "empty"),
             (b"  \n", "empty"),
             (b"too short", "too short"),
-            (b"abc\xff\xfe", "byte 3"),
+            (b"abc\xff\xfe", "line 1"),
             (b"abc\0def", "binary"),
         ] {
             std::fs::write(&path, bytes).unwrap();
             let error = Corpus::open_file(&path).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
+        std::fs::write(&path, [b"caf\xe9\n".as_slice(), "naïve words \n".repeat(2_000).as_bytes()].concat()).unwrap();
+        let corpus = Corpus::open_file(&path).unwrap();
+        assert!(corpus.train[0].text.starts_with("café\nnaïve"));
+        assert!(corpus.notes.len() == 1 && corpus.notes[0].contains("1 byte"), "{:?}", corpus.notes);
         let error = Corpus::load("no-such", &Cache::new(folder.path())).unwrap_err().to_string();
         assert!(error.contains("moby-dick") && error.contains("generated"), "{error}");
     }

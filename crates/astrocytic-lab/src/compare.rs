@@ -62,6 +62,7 @@ pub(crate) fn compare_as(
     config.validate()?;
     let stored = stored_experiment(config, folder, &execution.device, asked)?;
     let data = Data::prepare(config, stored.is_some().then_some(folder))?;
+    data.notes().iter().for_each(|note| eprintln!("note: {note}"));
     let (given, corpus) = (config, config.corpus.clone());
     let mut config = config.clone();
     cap_sizes(&mut config, data.available())?;

@@ -38,6 +38,7 @@ enum Kind {
         train: Vec<TokenizedDocument>,
         tuning: Vec<TokenizedDocument>,
         test: Vec<TokenizedDocument>,
+        notes: Vec<String>,
     },
     Examples {
         task: Task,
@@ -94,6 +95,7 @@ impl Data {
                 tuning: first_tokens(encode(&corpus.tuning)?, config.tuning_tokens),
                 test: first_tokens(encode(&corpus.test)?, config.test_tokens),
                 tokenizer,
+                notes: corpus.notes,
             })
         };
         let available = data.available();
@@ -137,6 +139,14 @@ impl Data {
         Ok(tokenizer.map_or(Ok(()), |tokenizer| tokenizer.save(&folder.join("tokenizer.json")))?)
     }
 
+    /// What was guessed or left out in reading it; also in the [facts](Self::facts).
+    pub fn notes(&self) -> &[String] {
+        match &self.0 {
+            Kind::Text { notes, .. } => notes,
+            Kind::Examples { examples, .. } => &examples.notes,
+        }
+    }
+
     /// Tokens, or examples, in the training split.
     pub fn available(&self) -> u64 {
         match &self.0 {
@@ -170,6 +180,7 @@ impl Data {
             entropy: None,
             sha256: self.sha256(),
             examples: !self.is_text(),
+            notes: self.notes().to_vec(),
         };
         match &self.0 {
             Kind::Text { tuning, test, .. } => {

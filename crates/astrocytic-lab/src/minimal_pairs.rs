@@ -9,7 +9,7 @@ use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use astrocytic_data::{EvaluationWindows, TokenizedDocument, Tokenizer};
+use astrocytic_data::{EvaluationWindows, Text, TokenizedDocument, Tokenizer, read_text};
 use astrocytic_models::Decoder;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,6 @@ use serde::{Deserialize, Serialize};
 use crate::evaluate;
 use crate::source::LanguageModel;
 
-/// What some editors put before a text.
-pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Sentences in a batch.
 const ROWS: usize = 64;
 
@@ -43,6 +41,9 @@ pub struct Accuracy {
     pub phenomena: BTreeMap<String, f64>,
     /// Of each file, by its name.
     pub paradigms: BTreeMap<String, f64>,
+    /// What was guessed in reading the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Scores a model on every `.jsonl` file of a folder; `look` is told of each file's accuracy.
@@ -64,11 +65,12 @@ pub fn evaluate(
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>().context("reading the folder")?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.retain(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")));
     files.sort();
     let (mut paradigms, mut phenomena, mut count) = (BTreeMap::new(), BTreeMap::<String, Vec<f64>>::new(), 0);
+    let mut notes = Vec::new();
     for path in &files {
-        let pairs = read(path)?;
+        let pairs = read(path, &mut notes)?;
         let name = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
         let right = share_right(model, tokenizer, first, &pairs, device).with_context(|| path.display().to_string())?;
         look(&name, right);
@@ -86,12 +88,13 @@ pub fn evaluate(
         pairs: count,
         phenomena: phenomena.into_iter().map(|(name, values)| (name, mean(&values))).collect(),
         paradigms,
+        notes,
     })
 }
 
-fn read(path: &Path) -> Result<Vec<Pair>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+fn read(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Pair>> {
+    let Text { text, notes: found } = read_text(path)?;
+    notes.extend(found);
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let parse = |(place, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| anyhow!("{}, line {}: {error}", path.display(), place + 1))
@@ -175,13 +178,20 @@ mod tests {
         let line = |good: &str, bad: &str| serde_json::json!({"sentence_good": good, "sentence_bad": bad, "linguistics_term": "agreement", "UID": "x"});
         let lines = format!("{}\n{}\n", line(better, worse), line(worse, better));
         std::fs::write(folder.path().join("half.jsonl"), lines).unwrap();
-        let all = format!("{BYTE_ORDER_MARK}{}", line(better, worse));
-        std::fs::write(folder.path().join("all.jsonl"), all).unwrap();
+        let all = format!("\u{feff}{}", line(better, worse));
+        std::fs::write(folder.path().join("all.JSONL"), all).unwrap();
         let found = evaluate(&model, folder.path(), &device, &mut |_, _| {}).unwrap();
         assert_eq!((found.paradigms["half"], found.paradigms["all"], found.pairs), (0.5, 1.0, 3));
         assert_eq!((found.accuracy, found.phenomena["agreement"]), (0.75, 0.75));
 
-        std::fs::write(folder.path().join("all.jsonl"), "{\"sentence_good\": \"a\"}\n").unwrap();
+        // A byte that is not UTF-8 is read by itself and noted.
+        let stray = line("the cat sleeps, she says", "the cats sleeps.").to_string().replace("she", "\u{e9}");
+        let stray: Vec<u8> = stray.chars().map(|c| c as u8).collect();
+        std::fs::write(folder.path().join("all.JSONL"), stray).unwrap();
+        let noted = evaluate(&model, folder.path(), &device, &mut |_, _| {}).unwrap().notes;
+        assert!(noted.len() == 1 && noted[0].contains("1 byte"), "{noted:?}");
+
+        std::fs::write(folder.path().join("all.JSONL"), "{\"sentence_good\": \"a\"}\n").unwrap();
         let error = evaluate(&model, folder.path(), &device, &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("line 1"), "{error}");
         let empty = tempfile::tempdir().unwrap();

@@ -248,6 +248,7 @@ impl Study {
     pub fn predict(&self, device: &str) -> Result<Prediction> {
         let mut config = self.config.clone();
         let data = Data::prepare(&config, None)?;
+        data.notes().iter().for_each(|note| eprintln!("note: {note}"));
         cap_sizes(&mut config, data.available())?;
         let mut seconds = 0.0;
         let each = config.sizes.len() as f64;

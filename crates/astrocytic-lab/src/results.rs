@@ -62,6 +62,9 @@ pub struct CorpusFacts {
     /// answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub examples: bool,
+    /// What was guessed or left out in reading the files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl CorpusFacts {

@@ -76,6 +76,9 @@ pub struct SessionResult {
     pub entropy: Option<f64>,
     /// Training throughput.
     pub tokens_per_second: f64,
+    /// What was guessed in reading the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A training run in a folder.
@@ -134,6 +137,7 @@ impl Session {
         };
         training.validate()?;
         let data = Data::prepare(&experiment, place.has_begun().then_some(folder))?;
+        data.notes().iter().for_each(|note| eprintln!("note: {note}"));
         let model = arm(&config.arm)?.decoder(data.sizes(&experiment))?;
         let tokens = config.tokens.unwrap_or_else(|| data.available());
         let batches = data.batches(&experiment, tokens, config.seed, carried)?;
@@ -193,6 +197,7 @@ impl Session {
             bits_per_byte: test_loss / facts.bytes_per_token / std::f64::consts::LN_2,
             entropy: facts.entropy,
             tokens_per_second: outcome.tokens_per_second,
+            notes: facts.notes,
         };
         write_atomically(&folder.join("result.json"), &serde_json::to_vec_pretty(&result)?)?;
         Ok(result)

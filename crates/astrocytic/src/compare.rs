@@ -15,9 +15,9 @@ use crate::execution::ExecutionArguments;
                         kept, those in progress go on from their last evaluation. Two machines may work in one shared \
                         folder.")]
 pub(crate) struct Arguments {
-    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a task of examples: "labelled:PATH" (CSV or
-    /// TSV with columns text and label, lines "label text", or a folder of such files for train, dev and test),
-    /// "scan:simple", "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS" (or with ":blocks" behind), "listops:LENGTH".
+    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a task of examples: "labelled:PATH" (CSV, TSV
+    /// or JSON lines with text and label, lines "label text", or a folder of such files for train, dev and test; ":N" behind
+    /// it where more than 50 labels, N, or some that occur once are meant), "scan:simple", "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS" (or with ":blocks" behind), "listops:LENGTH".
     #[arg(long, default_value = "generated")]
     corpus: String,
     /// How much to spend: minutes, about an hour, or the headline protocol (days on two cores).

@@ -65,11 +65,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         Command::Fetch { name, from, json } => {
             let cache = Cache::default_folder()?;
-            let path = match models::show(name) {
-                Ok(_) => models::fetch(name, &cache, from.as_deref())?,
+            let (path, notes) = match models::show(name) {
+                Ok(_) => (models::fetch(name, &cache, from.as_deref())?, Vec::new()),
                 Err(_) => datasets::fetch(name, &cache, from.as_deref())?,
             };
-            if *json { say(serde_json::json!({ "name": name, "path": path }))? } else { say(path.display())? }
+            notes.iter().for_each(|note| eprintln!("note: {note}"));
+            if *json {
+                say(serde_json::json!({ "name": name, "path": path, "notes": notes }))?;
+            } else {
+                say(path.display())?;
+            }
         }
         Command::Show { name, json } => show(name, *json)?,
     }
@@ -88,6 +93,7 @@ fn show(name: &str, json: bool) -> Result<()> {
         "generated" => Corpus::generated(60_000, 0),
         _ => Corpus::load(name, &Cache::default_folder()?)?,
     };
+    corpus.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let first = corpus.train.first().map_or("", |document| document.text.as_str());
     let beginning: String = first.chars().take(600).collect();
     let [train, tuning, test] = [&corpus.train, &corpus.tuning, &corpus.test].map(|split| {
@@ -97,7 +103,9 @@ fn show(name: &str, json: bool) -> Result<()> {
     if json {
         let split = |(documents, bytes): (usize, usize)| serde_json::json!({ "documents": documents, "bytes": bytes });
         let splits = serde_json::json!({ "train": split(train), "tuning": split(tuning), "test": split(test) });
-        return say(serde_json::json!({ "name": name, "dataset": info, "splits": splits, "beginning": beginning }));
+        return say(serde_json::json!({
+            "name": name, "dataset": info, "splits": splits, "beginning": beginning, "notes": corpus.notes
+        }));
     }
     if let Some(info) = info {
         say(format_args!("{}\n{}\nlicence: {}\n", info.title, info.description, info.licence))?;

@@ -29,5 +29,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let found = minimal_pairs::evaluate(&model, &arguments.blimp, &device, &mut |name, accuracy| {
         eprintln!("{:5.1} %  {name}", 100.0 * accuracy);
     })?;
+    found.notes.iter().for_each(|note| eprintln!("note: {note}"));
     if arguments.json { crate::say(serde_json::to_string(&found)?) } else { crate::say(found) }
 }

@@ -27,7 +27,8 @@ pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`) or a text file, instead of text that the model itself samples.
     #[arg(long)]
     corpus: Option<String>,
-    /// Labelled texts, lines of a class, a space and a text, to probe an encoder's embeddings with; can be given again.
+    /// Labelled texts to probe an encoder's embeddings with: a file as for `compare --corpus labelled:PATH`; can be given
+    /// again.
     #[arg(long = "probe")]
     probes: Vec<PathBuf>,
     /// Tokens of a row.

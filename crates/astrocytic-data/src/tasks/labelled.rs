@@ -1,74 +1,107 @@
-//! Labelled texts of the user's own: the label is the token that is expected after the text.
+//! Labelled texts as examples: the label is the token that is expected after the text.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{Example, Examples, Splits, Wanted, deal};
 use crate::error::DataError;
+use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use crate::tokenizer::Tokenizer;
 
 /// Share of the training texts that stands in for a split which has no file.
 const HELD_OUT: f64 = 0.1;
-/// More labels are no classes but a column taken by mistake.
-const MOST_LABELS: usize = 1_000;
-
-struct Labelled {
-    label: String,
-    text: String,
-}
 
 /// Texts, cut to the context (their beginning), and their labels as further tokens, in the order of the alphabet.
-pub(super) fn examples(path: &Path, wanted: &Wanted, tokenizer: Option<Tokenizer>) -> Result<Examples, DataError> {
-    let name = path.display().to_string();
-    let splits = load(path)?;
-    // A label that only a test has can be no answer that is right.
-    let all = [&splits.train, &splits.tuning, &splits.test].into_iter().flatten();
-    let labels: BTreeSet<&str> = all.map(|one| one.label.as_str()).collect();
-    let labels: Vec<&str> = labels.into_iter().collect();
-    if !(2..=MOST_LABELS).contains(&labels.len()) {
-        let reason = format!("its texts have {} labels; from 2 to {MOST_LABELS} are needed", labels.len());
-        return Err(DataError::text(&name, reason));
-    }
+pub(super) fn examples(
+    path: &LabelledPath,
+    wanted: &Wanted,
+    tokenizer: Option<Tokenizer>,
+) -> Result<Examples, DataError> {
+    let Loaded { splits, labels, mut notes } = load(path)?;
     let tokenizer = match tokenizer {
         Some(tokenizer) => tokenizer,
         None => Tokenizer::train(wanted.tokenizer, &splits.train.iter().map(|one| &*one.text).collect::<Vec<_>>())?,
     };
     let known = tokenizer.vocabulary_size();
-    let example = |one: &Labelled| {
-        let label = labels.binary_search(&one.label.as_str()).expect("collected from all of them");
+    let (count, mut cut) = (splits.train.len() + splits.tuning.len() + splits.test.len(), 0);
+    let mut example = |one: &LabelledText| {
+        let label = labels.binary_search(&one.label).expect("collected from all of them");
         let mut tokens = tokenizer.encode(&one.text)?;
-        tokens.truncate(wanted.context.saturating_sub(1));
+        let most = wanted.context.saturating_sub(1);
+        cut += usize::from(tokens.len() > most);
+        tokens.truncate(most);
         tokens.push(tokenizer.end_id()?);
         let answers = vec![(tokens.len() - 1, (known + label) as u32)];
         Ok(Example { tokens, answers })
     };
-    let encode = |labelled: &[Labelled]| labelled.iter().map(example).collect::<Result<Vec<_>, DataError>>();
-    let splits = Splits { train: encode(&splits.train)?, tuning: encode(&splits.tuning)?, test: encode(&splits.test)? };
-    Ok(Examples { vocabulary: known + labels.len(), tokenizer: Some(tokenizer), splits })
+    let mut encode =
+        |labelled: &[LabelledText]| labelled.iter().map(&mut example).collect::<Result<Vec<_>, DataError>>();
+    let encoded =
+        Splits { train: encode(&splits.train)?, tuning: encode(&splits.tuning)?, test: encode(&splits.test)? };
+    if cut > 0 {
+        let (name, context) = (path.path.display(), wanted.context);
+        notes.push(format!(
+            "{name}: {cut} of {count} texts are longer than the context of {context} tokens and cut to it"
+        ));
+    }
+    let vocabulary = known + labels.len();
+    Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, notes })
 }
 
-fn load(path: &Path) -> Result<Splits<Labelled>, DataError> {
+/// The texts of a file or folder.
+struct Loaded {
+    splits: Splits<LabelledText>,
+    /// In the order of the alphabet; those that only a test has too, though no model can give them.
+    labels: Vec<String>,
+    notes: Vec<String>,
+}
+
+fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
+    let path = labelled_path.path.as_path();
     let [train, tuning, test] = if path.is_dir() { files(path)? } else { [Some(path.into()), None, None] };
     let name = path.display().to_string();
     let train = train.ok_or_else(|| DataError::text(&name, "no file in it has the word \"train\" in its name"))?;
-    let mut train = deal(read(&train)?);
+    let LabelledFile { texts: train, labels_from, mut notes } = labelled::read(&train)?;
+    let mut held_out = |path: Option<PathBuf>| -> Result<Option<Vec<LabelledText>>, DataError> {
+        let Some(path) = path else { return Ok(None) };
+        let LabelledFile { texts, notes: more, .. } = labelled::read(&path)?;
+        notes.extend(more);
+        Ok(Some(texts))
+    };
+    let (tuning, test) = (held_out(tuning)?, held_out(test)?);
+    let all = train.iter().chain(tuning.iter().flatten()).chain(test.iter().flatten());
+    let labels = labelled::labels(labelled_path, labels_from, all)?.into_iter().map(String::from).collect();
+
+    let mut train = deal(train);
     if test.is_none() || tuning.is_none() {
         // No text on both sides, and of each label one to learn from: what is held out is taken from the end.
-        let mut texts = HashSet::new();
-        train.retain(|one| texts.insert(one.text.clone()));
+        let (mut seen, mut again, mut otherwise) = (HashMap::new(), 0, 0);
+        train.retain(|one| match seen.get(&one.text) {
+            None => seen.insert(one.text.clone(), one.label.clone()).is_none(),
+            Some(label) => {
+                again += 1;
+                otherwise += usize::from(*label != one.label);
+                false
+            }
+        });
+        if again > 0 {
+            notes.push(format!(
+                "{name}: a text that occurs again is left out: {again}, of which with another label {otherwise}"
+            ));
+        }
         let mut labels = HashSet::new();
         train.sort_by_cached_key(|one| !labels.insert(one.label.clone()));
     }
     // Splits that have files keep their order, shuffled so that a part of one is like the whole.
-    let mut held_out = |path: Option<PathBuf>| match path {
-        Some(path) => Ok(deal(read(&path)?)),
-        None => Ok(train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize)),
+    let mut split = |given: Option<Vec<LabelledText>>| match given {
+        Some(texts) => deal(texts),
+        None => train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize),
     };
-    let (test, tuning) = (held_out(test)?, held_out(tuning)?);
+    let (test, tuning) = (split(test), split(tuning));
     if [&train, &tuning, &test].iter().any(|split| split.is_empty()) {
         return Err(DataError::text(&name, "too few texts for training, tuning and test"));
     }
-    Ok(Splits { train, tuning, test })
+    Ok(Loaded { splits: Splits { train, tuning, test }, labels, notes })
 }
 
 /// The folder's files for training, tuning and test, by their names.
@@ -80,7 +113,7 @@ fn files(folder: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let place = |word: &str| match word {
             "train" | "training" => Some(0),
-            "dev" | "valid" | "validation" => Some(1),
+            "dev" | "val" | "valid" | "validation" => Some(1),
             "test" => Some(2),
             _ => None,
         };
@@ -96,63 +129,14 @@ fn files(folder: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
     Ok(found)
 }
 
-fn read(path: &Path) -> Result<Vec<Labelled>, DataError> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| DataError::file(path, error))?;
-    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        return Err(DataError::text(&name, format!("is a binary file (byte {at} is zero); give a text")));
-    }
-    // What is not UTF-8 is taken for Latin-1, in which every byte is the character of its number.
-    let text = String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|&byte| char::from(byte)).collect());
-    let text = text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text);
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("csv") => table(&name, &text, b','),
-        Some("tsv") => table(&name, &text, b'\t'),
-        _ => lines(&name, &text),
-    }
-}
-
-fn table(name: &str, text: &str, delimiter: u8) -> Result<Vec<Labelled>, DataError> {
-    let mut table =
-        csv::ReaderBuilder::new().delimiter(delimiter).quoting(delimiter == b',').from_reader(text.as_bytes());
-    let header = table.headers().map_err(|error| DataError::text(name, error.to_string()))?;
-    let column = |wanted: &str| header.iter().position(|title| title.trim().eq_ignore_ascii_case(wanted));
-    let (Some(text), Some(label)) = (column("text"), column("label")) else {
-        return Err(DataError::text(name, "its first line must name a column \"text\" and a column \"label\""));
-    };
-    let mut found = Vec::new();
-    for record in table.records() {
-        let record = record.map_err(|error| DataError::text(name, error.to_string()))?;
-        let field = |column: usize| record.get(column).unwrap_or_default().trim().to_string();
-        found.push(whole(name, record.position().map_or(0, |at| at.line()), field(label), field(text))?);
-    }
-    Ok(found)
-}
-
-fn lines(name: &str, text: &str) -> Result<Vec<Labelled>, DataError> {
-    let numbered = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    let parse = |(line, number): (&str, u64)| {
-        let (label, text) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        whole(name, number, label.into(), text.trim().into())
-    };
-    numbered.map(parse).collect()
-}
-
-fn whole(name: &str, line: u64, label: String, text: String) -> Result<Labelled, DataError> {
-    if label.is_empty() || text.is_empty() {
-        let reason = format!("line {line} has no label or no text; write \"label text\", or a CSV with both columns");
-        return Err(DataError::text(name, reason));
-    }
-    Ok(Labelled { label, text })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::WANTED;
     use super::*;
 
     fn found(path: &Path) -> Result<Examples, String> {
-        examples(path, &WANTED, None).map_err(|error| error.to_string())
+        let path = LabelledPath { path: path.into(), labels: None };
+        examples(&path, &WANTED, None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -161,21 +145,27 @@ mod tests {
         let rows: Vec<(String, String)> =
             (0..40).map(|i| (["no", "yes"][i % 2].into(), format!("text, number {i}, caf\u{e9}"))).collect();
         let lines: String = rows.iter().map(|(label, text)| format!("{label} {text}\n")).collect();
-        let table = |d: &str| {
-            let quote = if d == "," { "\"" } else { "" };
-            let row = |(label, text): &(String, String)| format!("7{d}{quote}{text}{quote}{d}{label}\n");
-            format!("id{d}Text{d}label\n") + &rows.iter().map(row).collect::<String>()
-        };
-        let latin: Vec<u8> = lines.chars().map(|c| c as u8).collect();
-        for (name, bytes) in
-            [("a.txt", lines.into_bytes()), ("b", latin), ("c.csv", table(",").into()), ("d.tsv", table("\t").into())]
-        {
+        let table = rows.iter().map(|(label, text)| format!("7,\"{text}\",{label}\n")).collect::<String>();
+        let object = |(label, text): &(String, String)| format!("{{\"text\": \"{text}\", \"label\": \"{label}\"}}\n");
+        let objects: String = rows.iter().map(object).collect();
+        let mut one_stray = format!("Text, Label\n{}", table.replace("7,\"", "\"")).into_bytes();
+        let first = one_stray.iter().position(|&byte| byte == 0xc3).unwrap();
+        one_stray.splice(first..first + 2, [0xe9]);
+        for (name, bytes, notes) in [
+            ("a.txt", lines.clone().into_bytes(), 0),
+            ("b", lines.chars().map(|c| c as u8).collect(), 1),
+            ("c.csv", format!("id,Text,label\n{table},,\n").into(), 1),
+            ("d.tsv", format!("id\tText\tlabel\n{}", table.replace(",\"", "\t").replace("\",", "\t")).into(), 0),
+            ("e.JSONL", objects.into(), 0),
+            ("Reviews.CSV", one_stray, 1),
+        ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            let Examples { vocabulary, tokenizer, splits } = found(&path).unwrap();
+            let Examples { vocabulary, tokenizer, splits, notes: found } = found(&path).unwrap();
             let tokenizer = tokenizer.unwrap();
             assert_eq!(vocabulary, tokenizer.vocabulary_size() + 2);
             assert_eq!([splits.train.len(), splits.tuning.len(), splits.test.len()], [32, 4, 4], "{name}");
+            assert_eq!(found.len(), notes, "{found:?}");
             for example in [splits.train, splits.tuning, splits.test].concat() {
                 let (&end, text) = example.tokens.split_last().unwrap();
                 let text = tokenizer.decode(text).unwrap();
@@ -184,6 +174,22 @@ mod tests {
                 assert_eq!(example.answers, [(example.tokens.len() - 1, (vocabulary - 2) as u32 + u32::from(label))]);
             }
         }
+    }
+
+    #[test]
+    fn what_is_left_out_or_cut_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let lines: String = (0..40).map(|i| format!("{} text {i}\n", i % 2)).collect();
+        let long = format!("1 {}\n", "a text without end ".repeat(100));
+        std::fs::write(&path, format!("{lines}0 text 4\n\n{long}0 text 3\n")).unwrap();
+        let notes = found(&path).unwrap().notes;
+        let parts = [
+            "1 blank row is left out",
+            "occurs again is left out: 2, of which with another label 1",
+            "1 of 41 texts are longer",
+        ];
+        assert!(parts.iter().zip(&notes).all(|(part, note)| note.contains(part)) && notes.len() == 3, "{notes:?}");
     }
 
     #[test]
@@ -213,14 +219,12 @@ mod tests {
     fn texts_that_cannot_be_used_say_why() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text, said) in [
-            ("a.txt", "yes a\nno\n", "line 2"),
-            ("b.txt", "yes a\nyes b\nyes c\n", "1 labels"),
-            ("c.csv", "a,b\n1,2\n", "\"label\""),
-            ("d.csv", "text,label\na,yes,no\n", "line: 2"),
-            ("e.csv", "text,label\na,yes\n,no\n", "line 3"),
-            ("f.txt", "", "too few"),
-            ("g.txt", "yes a\0b\n", "binary"),
-            ("h.csv", "text,label\n\"never closed", "line: 2"),
+            ("a.txt", "yes a\nyes b\nyes c\n", "1 label in 3 texts"),
+            ("b.txt", "", "0 labels"),
+            ("c.csv", "text,label\n,\n", "at least 2"),
+            ("f.csv", "text,label\na,x\na,y\na,x\na,y\n", "too few"),
+            ("d.txt", "I saw it\nThe film\nGood one\nI did\n", "2 seen only once"),
+            ("e.txt", "text,label\na b,x\nc d,y\n", "the columns text and label"),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();

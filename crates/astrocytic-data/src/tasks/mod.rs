@@ -8,7 +8,6 @@ mod scan;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use rand::SeedableRng;
@@ -16,6 +15,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::DataError;
+use crate::labelled::LabelledPath;
 use crate::tokenizer::{Tokenizer, TokenizerKind};
 
 pub use mqar::MQAR_VOCABULARY;
@@ -69,14 +69,17 @@ pub struct Examples {
     pub tokenizer: Option<Tokenizer>,
     /// The examples.
     pub splits: Splits<Example>,
+    /// What was guessed or left out in reading them, for the user to see.
+    pub notes: Vec<String>,
 }
 
 /// A task of examples; written KIND:VARIANT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// "labelled:PATH", classification of texts: a CSV or TSV file with columns `text` and `label`, a file of lines "label
-    /// text", or a folder of such files with train, dev (or valid) and test in their names.
-    Labelled(PathBuf),
+    /// "labelled:PATH", classification of texts: a file that [`labelled::read`](crate::labelled::read) takes, or a folder of
+    /// such files with train, dev (or valid) and test in their names. With ":N" behind it the user says that there are N
+    /// labels, which else are asked about where they are many or occur once.
+    Labelled(LabelledPath),
     /// "scan:simple", "scan:length" or "scan:add-jump": commands to actions (arXiv 1711.00350).
     Scan(ScanSplit),
     /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927); with ":blocks" behind it some training
@@ -123,7 +126,7 @@ impl Task {
     /// # Errors
     /// For files that cannot be used, and examples that are longer than the context.
     pub fn load(&self, wanted: &Wanted, tokenizer: Option<Tokenizer>) -> Result<Examples, DataError> {
-        let generated = |vocabulary, splits| Examples { vocabulary, tokenizer: None, splits };
+        let generated = |vocabulary, splits| Examples { vocabulary, tokenizer: None, splits, notes: Vec::new() };
         let mut examples = match self {
             Self::Labelled(path) => labelled::examples(path, wanted, tokenizer)?,
             Self::Scan(split) => generated(scan::vocabulary(), scan::examples(*split)),
@@ -148,7 +151,7 @@ impl Task {
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Labelled(path) => write!(f, "labelled:{}", path.display()),
+            Self::Labelled(path) => write!(f, "labelled:{path}"),
             Self::Scan(split) => write!(f, "scan:{split}"),
             Self::Mqar { length, pairs, blocks } => {
                 write!(f, "mqar:{length}x{pairs}{}", if *blocks { ":blocks" } else { "" })
@@ -247,6 +250,7 @@ pub(crate) mod tests {
     fn names_are_tasks_or_texts_or_refused() {
         for name in [
             "labelled:a/b.csv",
+            "labelled:a/b.csv:77",
             "scan:simple",
             "scan:length",
             "scan:add-jump",

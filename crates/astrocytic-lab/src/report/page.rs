@@ -112,6 +112,9 @@ fn facts(page: &mut String, experiment: &Experiment) -> Result<()> {
         experiment.seeds.len(),
         if experiment.seeds.len() == 1 { "" } else { "s" }
     )?;
+    for note in &corpus.notes {
+        writeln!(page, "<p class=\"note\">Note on the data: {}.</p>", escape(note))?;
+    }
     Ok(())
 }
 

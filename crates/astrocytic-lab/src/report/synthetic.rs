@@ -49,6 +49,7 @@ fn experiment(
             entropy,
             sha256: String::new(),
             examples: false,
+            notes: Vec::new(),
         },
         arms: arms
             .iter()

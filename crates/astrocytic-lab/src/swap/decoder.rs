@@ -11,7 +11,9 @@ use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 use super::rows::Rows;
-use super::{Conversion, Speed, SwapConfig, SwapReport, attention_for, measure, page, recover, save_report, transfer};
+use super::{
+    Conversion, Speed, SwapConfig, SwapReport, attention_for, measure, note, page, recover, save_report, transfer,
+};
 use crate::machine;
 use crate::progress::Progress;
 use crate::source::LanguageModel;
@@ -30,7 +32,7 @@ pub(super) fn run(
     device: &Device,
 ) -> Result<SwapReport> {
     let (started, folder) = (Instant::now(), place.place.folder());
-    let LanguageModel { model: original, tokenizer, boundaries, notes } = source;
+    let LanguageModel { model: original, tokenizer, boundaries, mut notes } = source;
     if let Some(most) = original.config().positions.filter(|&most| config.context > most) {
         bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
     }
@@ -45,7 +47,7 @@ pub(super) fn run(
 
     let (training, held_out) = match &config.corpus {
         None => sampled(&original, boundaries.first(), config)?,
-        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config)?,
+        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config, &mut notes)?,
     };
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let rows = |step| training.of_step(step, config.batch, config.seed);
@@ -174,11 +176,17 @@ fn sampled(original: &Decoder, begin: Option<u32>, config: &SwapConfig) -> Resul
 }
 
 /// Rows of a corpus: of its training split, and of its test split.
-fn of_corpus(corpus: &str, tokenizer: Option<&Tokenizer>, config: &SwapConfig) -> Result<(Rows, Rows)> {
+fn of_corpus(
+    corpus: &str,
+    tokenizer: Option<&Tokenizer>,
+    config: &SwapConfig,
+    notes: &mut Vec<String>,
+) -> Result<(Rows, Rows)> {
     let Some(tokenizer) = tokenizer else {
         bail!("{}: the model has no tokenizer beside it, which a corpus needs", config.model.display());
     };
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
+    note(&corpus.notes, notes);
     let rows = |documents: &[Document], count: usize| -> Result<Rows> {
         let mut tokens = Vec::new();
         for document in documents {

@@ -1,12 +1,12 @@
 //! An encoder's conversion, held to the original's embeddings and to what a probe reads from them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use astrocytic_attention::AttentionConfig;
 use astrocytic_attention::ops::cross_entropy;
+use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
 use astrocytic_models::TextEncoder;
 use burn::module::Module;
@@ -21,9 +21,8 @@ use sha2::{Digest, Sha256};
 
 use super::model::Inputs;
 use super::rows::of_step;
-use super::{Conversion, LayerError, SwapConfig, attention_for, measure, page, recover, save_report, transfer};
+use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};
 use crate::machine;
-use crate::minimal_pairs::BYTE_ORDER_MARK;
 use crate::source::EmbeddingModel;
 use crate::train::derive_seed;
 
@@ -60,7 +59,7 @@ pub struct EncoderReport {
     /// How the steps of a text become its embedding.
     #[serde(default)]
     pub pooling: String,
-    /// What was guessed or left out in reading the model's files.
+    /// What was guessed or left out in reading the model's files and texts.
     #[serde(default)]
     pub notes: Vec<String>,
     /// What is read from the embeddings.
@@ -108,7 +107,7 @@ pub(super) fn run(
     device: &Device,
 ) -> Result<EncoderReport> {
     let (started, folder) = (Instant::now(), place.place.folder());
-    let EmbeddingModel { model: original, tokenizer, notes } = source;
+    let EmbeddingModel { model: original, tokenizer, mut notes } = source;
     let model = config.model.display();
     let Some(tokenizer) = tokenizer else { bail!("{model}: the model has no tokenizer beside it") };
     let Some(corpus) = &config.corpus else { bail!("{model}: an encoder samples no text; give a --corpus") };
@@ -119,9 +118,9 @@ pub(super) fn run(
     let layers = config.layers.of(original.blocks.len())?;
     let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
     let texts = Texts { tokenizer: tokenizer.clone().cut_to(config.context)?, device: device.clone() };
-    let (training, held_out) = sentences(corpus, config)?;
+    let (training, held_out) = sentences(corpus, config, &mut notes)?;
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
-    let labelled: Vec<Labelled> = config.probes.iter().map(labelled).collect::<Result<_>>()?;
+    let labelled: Vec<Labelled> = config.probes.iter().map(|path| labelled(path, &mut notes)).collect::<Result<_>>()?;
 
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let inputs = |step| {
@@ -215,8 +214,9 @@ pub(super) fn run(
 }
 
 /// Sentences to train on and others to measure on, of a corpus's training and test split.
-fn sentences(corpus: &str, config: &SwapConfig) -> Result<(Vec<String>, Vec<String>)> {
+fn sentences(corpus: &str, config: &SwapConfig, notes: &mut Vec<String>) -> Result<(Vec<String>, Vec<String>)> {
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
+    note(&corpus.notes, notes);
     let some = |documents: &[astrocytic_data::Document], count: usize, purpose: &str| {
         let pieces = documents.iter().flat_map(|document| document.text.split_inclusive(['.', '!', '?', '\n']));
         let mut pieces: Vec<String> =
@@ -294,29 +294,23 @@ struct Labelled {
     train: usize,
 }
 
-/// Reads lines of a class, a whole number, a space and a text; UTF-8, or else Latin-1. A fifth is kept to measure on.
-fn labelled(path: &PathBuf) -> Result<Labelled> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    // Every byte is a character of Latin-1.
-    let text = String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().iter().map(|&byte| byte as char).collect());
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
-    let mut lines = Vec::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let parsed = line.split_once(' ').and_then(|(class, text)| Some((class.parse::<u8>().ok()?, text.to_string())));
-        let wrong = || format!("{}, line {}: not a class from 0 to 255, a space and a text", path.display(), i + 1);
-        lines.push(parsed.with_context(wrong)?);
+/// Reads labelled texts in any form that tasks have them in. A fifth is kept to measure on.
+fn labelled(path: &Path, notes: &mut Vec<String>) -> Result<Labelled> {
+    let path = LabelledPath::from(&*path.to_string_lossy());
+    let LabelledFile { mut texts, labels_from, notes: found } = labelled::read(&path.path)?;
+    note(&found, notes);
+    texts.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+    let train = texts.len() - texts.len() / 5;
+    if train == texts.len() {
+        bail!("{}: {} labelled texts are too few", path.path.display(), texts.len());
     }
-    lines.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
-    let train = lines.len() - lines.len() / 5;
-    if train == lines.len() {
-        bail!("{}: {} labelled lines are too few", path.display(), lines.len());
-    }
-    let (classes, texts): (Vec<i32>, Vec<String>) =
-        lines.into_iter().map(|(class, text)| (i32::from(class), text)).unzip();
-    let count = classes.iter().max().map_or(0, |&class| class as usize + 1);
-    let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into());
-    let folder = path.parent().and_then(Path::file_name).map_or_else(String::new, |name| name.to_string_lossy().into());
-    Ok(Labelled { name: format!("{folder}/{name}"), texts, classes, count, train })
+    let labels = labelled::labels(&path, labels_from, &texts)?;
+    let class = |one: &LabelledText| labels.binary_search(&&*one.label).expect("collected from all of them") as i32;
+    let (classes, count) = (texts.iter().map(class).collect(), labels.len());
+    let name = path.path.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = path.path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let name = format!("{folder}/{name}");
+    Ok(Labelled { name, classes, count, train, texts: texts.into_iter().map(|one| one.text).collect() })
 }
 
 /// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little decay).
@@ -417,11 +411,26 @@ mod tests {
         // The tokenizer is saved as it came, not cut to the context of this conversion.
         let tokenizer = tokenizers::Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
         assert!(tokenizer.encode("the old fox ".repeat(20), true).unwrap().len() > 16);
-        std::fs::write(&probe, format!("{BYTE_ORDER_MARK}{}", "1 a bird\n".repeat(5))).unwrap();
-        assert_eq!(labelled(&probe).unwrap().classes, [1; 5]);
-        std::fs::write(&probe, "no class here\n").unwrap();
-        let fault = labelled(&probe).err().unwrap().to_string();
-        assert!(fault.contains("line 1"), "{fault}");
+        // What tasks read, a probe reads.
+        let table = folder.path().join("Probe.CSV");
+        let rows = "\"a bird, it\nsings\";no\r\nthe caf\u{e9};yes\r\n".repeat(20);
+        let (before, after) = rows.split_once('\u{e9}').unwrap();
+        std::fs::write(
+            &table,
+            [format!("\u{feff}Text; label\r\n{before}").as_bytes(), b"\xe9", after.as_bytes()].concat(),
+        )
+        .unwrap();
+        let mut notes = Vec::new();
+        let read = labelled(&table, &mut notes).unwrap();
+        assert_eq!((read.count, read.train, read.texts.len()), (2, 32, 40));
+        assert!(read.texts.iter().zip(&read.classes).all(|(text, &class)| (text == "the caf\u{e9}") == (class == 1)));
+        assert!(notes.len() == 1 && notes[0].contains("1 byte"), "{notes:?}");
+        for (lines, part) in [("0 one\n1\n", "line 2"), ("1 a bird\n", "too few"), (&"1 a bird\n".repeat(9), "1 label")]
+        {
+            std::fs::write(&probe, lines).unwrap();
+            let fault = labelled(&probe, &mut notes).err().unwrap().to_string();
+            assert!(fault.contains(part), "{fault}");
+        }
         let fault = super::super::run(&SwapConfig { corpus: None, ..config }, &folder.path().join("o"), &device);
         assert!(fault.err().unwrap().to_string().contains("--corpus"));
     }

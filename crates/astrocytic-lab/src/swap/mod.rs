@@ -122,7 +122,7 @@ pub struct SwapReport {
     pub after_transfer: Vec<LayerError>,
     /// After recovery.
     pub after_recovery: Vec<LayerError>,
-    /// What was guessed or left out in reading the model's files.
+    /// What was guessed or left out in reading the model's files and texts.
     #[serde(default)]
     pub notes: Vec<String>,
     /// Generation with the original.
@@ -274,6 +274,12 @@ fn attention_for(config: &SwapConfig, layer: &Attention, memory: bool) -> Result
     let asked = preset(&name, &layer, config.window)?.with_memory(memory);
     asked.validate()?;
     Ok((AttentionConfig::Astrocytic(asked), name))
+}
+
+/// Shows notes, and keeps them for the report.
+fn note(found: &[String], notes: &mut Vec<String>) {
+    found.iter().for_each(|note| eprintln!("note: {note}"));
+    notes.extend_from_slice(found);
 }
 
 /// Writes `swap.json`.

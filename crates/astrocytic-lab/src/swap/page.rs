@@ -261,10 +261,10 @@ fn map(weights: &[f32]) -> Result<String> {
     picture(&values, weights.len().isqrt(), CELL, Shade::Rows, "attention weights")
 }
 
-/// What was guessed or left out in reading the model's files.
+/// What was guessed or left out in reading the model's files and texts.
 fn read_notes(page: &mut String, notes: &[String]) -> Result<()> {
     for note in notes {
-        writeln!(page, "<p class=\"note\">Note on the model's files: {}.</p>", escape(note))?;
+        writeln!(page, "<p class=\"note\">Note on what was read: {}.</p>", escape(note))?;
     }
     Ok(())
 }
