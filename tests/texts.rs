@@ -56,10 +56,8 @@ fn a_table_of_a_spreadsheet_becomes_a_report_with_its_notes() {
     let found = &found["studies"][0]["corpus"];
     assert_eq!(found["train_tokens"], 48);
     let notes: Vec<&str> = found["notes"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
-    let parts = [
-        "1 byte is not UTF-8 and read as Windows-1252, the first in line 9: \"\\\"Café\"",
-        "2 blank rows are left out",
-    ];
+    let parts =
+        ["1 byte is not UTF-8 and read as Windows-1252, the first in line 9: \"Café\"", "2 blank rows are left out"];
     let page = std::fs::read_to_string(out.join("task/report.html")).unwrap();
     let tokenizer = std::fs::read_to_string(out.join("task/tokenizer.json")).unwrap();
     assert_eq!(notes.len(), parts.len(), "{notes:?}");
