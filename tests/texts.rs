@@ -56,10 +56,8 @@ fn a_table_of_a_spreadsheet_becomes_a_report_with_its_notes() {
     let found = &found["studies"][0]["corpus"];
     assert_eq!(found["train_tokens"], 48);
     let notes: Vec<&str> = found["notes"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
-    let parts = [
-        "1 byte is not UTF-8 and read as Windows-1252, the first in line 9: \"\\\"Café\"",
-        "2 blank rows are left out",
-    ];
+    let parts =
+        ["1 byte is not UTF-8 and read as Windows-1252, the first in line 9: \"Café\"", "2 blank rows are left out"];
     let page = std::fs::read_to_string(out.join("task/report.html")).unwrap();
     let tokenizer = std::fs::read_to_string(out.join("task/tokenizer.json")).unwrap();
     assert_eq!(notes.len(), parts.len(), "{notes:?}");
@@ -180,6 +178,5 @@ fn what_a_killed_download_leaves_is_swept() {
     assert_eq!(left(), 2, "the half archive, and the lock");
     client("exit 1");
     assert!(!fetch("state-of-the-union").status().unwrap().success());
-    let names: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, [".lock"]);
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
 }

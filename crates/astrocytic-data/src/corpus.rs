@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::datasets::{self, Split};
 use crate::error::DataError;
 use crate::grammar;
+use crate::labelled::Form;
 use crate::text::{Text, read_text};
 
 /// Share of the documents (or of the text) in the tuning split, and again in the test split.
@@ -80,7 +81,13 @@ impl Corpus {
     /// # Errors
     /// For a file that is missing, empty, no text or too short to be split.
     pub fn open_file(path: &Path) -> Result<Self, DataError> {
-        let Text { text, notes } = read_text(path)?;
+        let Text { text, mut notes } = read_text(path)?;
+        if Form::of(path) != Form::Lines {
+            notes.push(format!(
+                "{0} is read as it stands, as one text; labelled:{0} reads texts and labels",
+                path.display()
+            ));
+        }
         Ok(Self { notes, ..Self::from_text(&path.display().to_string(), &text)? })
     }
 
@@ -148,6 +155,10 @@ mod tests {
         let corpus = Corpus::open_file(&path).unwrap();
         assert!(corpus.train[0].text.starts_with("café\nnaïve"));
         assert!(corpus.notes.len() == 1 && corpus.notes[0].contains("1 byte"), "{:?}", corpus.notes);
+        let table = folder.path().join("reviews.CSV");
+        std::fs::write(&table, "a text,its label\n".repeat(2_000)).unwrap();
+        let notes = Corpus::open_file(&table).unwrap().notes;
+        assert!(notes.len() == 1 && notes[0].contains("labelled:"), "{notes:?}");
         let error = Corpus::load("no-such", &Cache::new(folder.path())).unwrap_err().to_string();
         assert!(error.contains("moby-dick") && error.contains("generated"), "{error}");
     }

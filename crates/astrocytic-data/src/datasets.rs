@@ -324,7 +324,7 @@ mod tests {
         )
         .unwrap();
         let (_, notes) = fetch("moby-dick", &cache, Some(&file)).unwrap();
-        assert!(notes.len() == 1 && notes[0].contains("line 1: \"café.\""), "{notes:?}");
+        assert!(notes.len() == 1 && notes[0].contains("line 1: \"café\""), "{notes:?}");
         assert!(documents(&show("moby-dick").unwrap(), &cache).unwrap()[0].starts_with("Words of a café."));
         std::fs::write(&file, "too short").unwrap();
         let before = std::fs::read(&path).unwrap();

@@ -64,6 +64,27 @@ pub struct LabelledFile {
     pub notes: Vec<String>,
 }
 
+/// What a file's name says of its form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Columns with titles.
+    Table,
+    /// JSON, an object a line.
+    Objects,
+    /// A label and a text, or text alone.
+    Lines,
+}
+
+impl Form {
+    pub(crate) fn of(path: &Path) -> Self {
+        match path.extension().unwrap_or_default().to_string_lossy().to_lowercase().as_str() {
+            "csv" | "tsv" => Self::Table,
+            "json" | "jsonl" | "ndjson" => Self::Objects,
+            _ => Self::Lines,
+        }
+    }
+}
+
 /// Reads a file in the form that its name tells, in capitals or not: a table with columns `text` and `label` (.csv, .tsv),
 /// objects with such members, one a line (.jsonl, .ndjson, .json), or else lines "label text". Blank rows are left out.
 ///
@@ -72,11 +93,10 @@ pub struct LabelledFile {
 pub fn read(path: &Path) -> Result<LabelledFile, DataError> {
     let name = path.display().to_string();
     let Text { text, mut notes } = read_text(path)?;
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let (labels_from, rows) = match extension.as_str() {
-        "csv" | "tsv" => ("the column \"label\"", table(&text)),
-        "json" | "jsonl" | "ndjson" => ("the member \"label\"", objects(&text)),
-        _ => {
+    let (labels_from, rows) = match Form::of(path) {
+        Form::Table => ("the column \"label\"", table(&text)),
+        Form::Objects => ("the member \"label\"", objects(&text)),
+        Form::Lines => {
             let (from, rows) = lines(&text);
             (from, rows.map_err(|reason| format!("{reason}; {FORMS}")))
         }
@@ -192,9 +212,8 @@ fn objects(text: &str) -> Rows {
         if line.trim().is_empty() {
             return Ok(None);
         }
-        let object: Map<String, Value> = serde_json::from_str(line).map_err(|error| {
-            format!("line {number}, column {}: not a JSON object, of which each line is one", error.column())
-        })?;
+        let object: Map<String, Value> = serde_json::from_str(line)
+            .map_err(|_| format!("line {number} is no JSON object; write one a line, with members text and label"))?;
         let member = |wanted: &str| match object
             .iter()
             .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
@@ -249,6 +268,9 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     /// What a file of that name and content holds.
@@ -370,6 +392,42 @@ mod tests {
             assert!(parts.iter().all(|part| error.contains(part)), "{name}: {error}");
         }
         assert!(read(Path::new("no-such-file.csv")).is_err());
+    }
+
+    #[test]
+    fn whatever_a_file_holds_is_read_or_refused_in_a_line() {
+        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let pieces = [
+            &b"text"[..],
+            b"label",
+            b",",
+            b"\t",
+            b";",
+            b"\"",
+            b"\n",
+            b"\r",
+            b"a b",
+            b" ",
+            b"\xe9",
+            b"\xff\xfe",
+            b"{",
+            b"}",
+            b"\"text\":",
+            b"null",
+            b"\xef\xbb\xbf",
+            b"\0",
+            "\u{2028}".as_bytes(),
+        ];
+        for round in 0..4_000 {
+            let name = ["a.csv", "b.tsv", "c.jsonl", "d.txt"][round % 4];
+            let mut content = if round % 3 == 0 { Vec::new() } else { b"text,label\n".to_vec() };
+            for _ in 0..random.random_range(0..40) {
+                content.extend(pieces[random.random_range(0..pieces.len())]);
+            }
+            if let Ok(found) = read_as(name, &content) {
+                assert!(found.texts.iter().all(|one| !one.text.is_empty() && !one.label.is_empty()));
+            }
+        }
     }
 
     #[test]

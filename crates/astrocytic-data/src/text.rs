@@ -9,7 +9,7 @@ use crate::error::DataError;
 /// Bytes of a text, at least, for each that is not UTF-8. A Western language in Windows-1252 has more; with fewer it is
 /// another encoding or no text, and which cannot be told.
 const BYTES_PER_STRAY: usize = 20;
-/// Characters of a word that a note shows, on each side of the one in question.
+/// Letters that a note shows on each side of the character in question.
 const SHOWN: usize = 16;
 
 /// A text that was read.
@@ -86,12 +86,13 @@ fn line_at(text: &str, at: usize) -> usize {
     1 + text[..at].matches(end).count()
 }
 
+/// The letters around a character.
 fn word_at(text: &str, at: usize) -> String {
     let (before, after) = text.split_at(at);
-    let before = before.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let after = after.split(char::is_whitespace).next().unwrap_or_default();
-    let start = before.char_indices().rev().take(SHOWN).last().map_or(0, |(start, _)| start);
-    before[start..].chars().chain(after.chars().take(SHOWN)).collect()
+    let letter = |c: &char| c.is_alphanumeric();
+    let before: Vec<char> = before.chars().rev().take_while(letter).take(SHOWN).collect();
+    let mut after = after.chars();
+    before.into_iter().rev().chain(after.next()).chain(after.take_while(letter).take(SHOWN)).collect()
 }
 
 #[cfg(test)]
@@ -150,7 +151,7 @@ mod tests {
             }
         }
         let note = &decode("n", b"a plain line\nand a caf\xe9, they say\n").unwrap().notes[0];
-        assert_eq!(note, "n: 1 byte is not UTF-8 and read as Windows-1252, the first in line 2: \"café,\"");
+        assert_eq!(note, "n: 1 byte is not UTF-8 and read as Windows-1252, the first in line 2: \"café\"");
     }
 
     #[test]

@@ -85,9 +85,7 @@ fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
             }
         });
         if again > 0 {
-            notes.push(format!(
-                "{name}: a text that occurs again is left out: {again}, of which with another label {otherwise}"
-            ));
+            notes.push(format!("{name}: repeated texts left out: {again} (with another label: {otherwise})"));
         }
         let mut labels = HashSet::new();
         train.sort_by_cached_key(|one| !labels.insert(one.label.clone()));
@@ -186,7 +184,7 @@ mod tests {
         let notes = found(&path).unwrap().notes;
         let parts = [
             "1 blank row is left out",
-            "occurs again is left out: 2, of which with another label 1",
+            "repeated texts left out: 2 (with another label: 1)",
             "1 of 41 texts are longer",
         ];
         assert!(parts.iter().zip(&notes).all(|(part, note)| note.contains(part)) && notes.len() == 3, "{notes:?}");
