@@ -9,7 +9,6 @@ use tokenizers::decoders::strip::Strip;
 use tokenizers::{Decoder, Tokenizer};
 
 use crate::error::DataError;
-use crate::tokenizer::wrong;
 
 /// What stands for bytes that are no character, or not yet.
 const REPLACEMENT: char = '\u{fffd}';
@@ -230,7 +229,7 @@ impl Stage {
 }
 
 fn chain(decoder: &DecoderWrapper, pieces: Vec<String>) -> Result<Vec<String>, DataError> {
-    if pieces.is_empty() { Ok(pieces) } else { decoder.decode_chain(pieces).map_err(wrong) }
+    if pieces.is_empty() { Ok(pieces) } else { decoder.decode_chain(pieces).map_err(DataError::tokenizer) }
 }
 
 /// As the library's [`ByteFallback`](tokenizers::decoders::byte_fallback::ByteFallback) has it.

@@ -64,6 +64,10 @@ impl DataError {
         Self::File { path: path.into(), cause }
     }
 
+    pub(crate) fn tokenizer(reason: impl std::fmt::Display) -> Self {
+        Self::Tokenizer(reason.to_string())
+    }
+
     pub(crate) fn text(name: &str, reason: impl Into<String>) -> Self {
         Self::Text { name: name.into(), reason: reason.into() }
     }

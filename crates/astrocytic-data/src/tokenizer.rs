@@ -142,7 +142,7 @@ impl Tokenizer {
     /// Where special tokens alone are more.
     pub fn cut_to(mut self, max_length: usize) -> Result<Self, DataError> {
         let cut = TruncationParams { max_length, ..Default::default() };
-        self.inner.with_truncation(Some(cut)).map_err(wrong)?;
+        self.inner.with_truncation(Some(cut)).map_err(DataError::tokenizer)?;
         Ok(self)
     }
 
@@ -162,7 +162,7 @@ impl Tokenizer {
     /// # Errors
     /// Where the library refuses.
     pub fn to_json(&self) -> Result<String, DataError> {
-        self.inner.to_string(true).map_err(wrong)
+        self.inner.to_string(true).map_err(DataError::tokenizer)
     }
 
     /// Writes a tokenizer.json, beside and renamed.
@@ -208,7 +208,7 @@ impl Tokenizer {
     }
 
     fn encode_as(&self, text: &str, special: bool) -> Result<Vec<u32>, DataError> {
-        let ids = self.inner.encode_fast(text, special).map_err(wrong)?.get_ids().to_vec();
+        let ids = self.inner.encode_fast(text, special).map_err(DataError::tokenizer)?.get_ids().to_vec();
         match ids.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(DataError::Tokenizer(format!(
                 "the text has the token {:?}, {id}, which is beyond the model's {}; take it out",
@@ -256,11 +256,12 @@ fn characters(texts: &[&str]) -> Result<tokenizers::Tokenizer, DataError> {
     let known: BTreeSet<char> = texts.iter().flat_map(|text| text.chars()).collect();
     let words = [END.to_string(), UNKNOWN.to_string()].into_iter().chain(known.into_iter().map(String::from));
     let vocabulary = words.zip(0..).collect();
-    let model = WordLevel::builder().vocab(vocabulary).unk_token(UNKNOWN.into()).build().map_err(wrong)?;
+    let model =
+        WordLevel::builder().vocab(vocabulary).unk_token(UNKNOWN.into()).build().map_err(DataError::tokenizer)?;
     let mut inner = tokenizers::Tokenizer::new(model);
     inner.with_pre_tokenizer(Some(FixedLength { length: 1 }));
     inner.with_decoder(Some(Fuse::new()));
-    inner.add_special_tokens([special(END), special(UNKNOWN)]).map_err(wrong)?;
+    inner.add_special_tokens([special(END), special(UNKNOWN)]).map_err(DataError::tokenizer)?;
     Ok(inner)
 }
 
@@ -275,16 +276,12 @@ fn byte_pairs(vocabulary: usize, texts: &[&str]) -> Result<tokenizers::Tokenizer
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let mut trainer = TrainerWrapper::from(trainer);
-    inner.train(&mut trainer, texts.iter()).map_err(wrong)?;
+    inner.train(&mut trainer, texts.iter()).map_err(DataError::tokenizer)?;
     Ok(inner)
 }
 
 fn special(token: &str) -> AddedToken {
     AddedToken::from(token, true)
-}
-
-pub(crate) fn wrong(error: impl fmt::Display) -> DataError {
-    DataError::Tokenizer(error.to_string())
 }
 
 #[cfg(test)]
