@@ -135,7 +135,10 @@ fn fetch_with(
     let work = Scratch::new_in(cache.folder()).map_err(|e| DataError::file(cache.folder(), e))?;
     let (documents, notes) = match from.map(|file| given(dataset, file)).transpose()? {
         // A text of the user's own may have no headings: then it is cut to blocks.
-        Some(Given::Text(name, Text { text, notes })) => (divisible(&name, cut(dataset, &text))?, notes),
+        Some(Given::Text(name, Text { text, mut notes })) => {
+            notes.push(format!("{name}: a text of your own in the place of {}; it was not checked", dataset.name));
+            (divisible(&name, cut(dataset, &text))?, notes)
+        }
         given => {
             let archive = match &given {
                 Some(Given::Archive(file)) => Some(file.as_path()),
@@ -305,7 +308,7 @@ mod tests {
         let file = folder.path().join("own.txt");
         std::fs::write(&file, "CHAPTER 1\nCall me.\nCHAPTER 2\nThe end.\nCHAPTER 3\nMore.\n").unwrap();
         let (path, notes) = fetch("moby-dick", &cache, Some(&file)).unwrap();
-        assert!(path.exists() && notes.is_empty());
+        assert!(path.exists() && notes.len() == 1 && notes[0].contains("not checked"), "{notes:?}");
         assert_eq!(
             documents(&show("moby-dick").unwrap(), &cache).unwrap(),
             ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n", "CHAPTER 3\nMore.\n"]
@@ -324,7 +327,7 @@ mod tests {
         )
         .unwrap();
         let (_, notes) = fetch("moby-dick", &cache, Some(&file)).unwrap();
-        assert!(notes.len() == 1 && notes[0].contains("line 1: \"café\""), "{notes:?}");
+        assert!(notes.len() == 2 && notes[0].contains("line 1: \"café\""), "{notes:?}");
         assert!(documents(&show("moby-dick").unwrap(), &cache).unwrap()[0].starts_with("Words of a café."));
         std::fs::write(&file, "too short").unwrap();
         let before = std::fs::read(&path).unwrap();

@@ -93,8 +93,9 @@ impl Form {
 pub fn read(path: &Path) -> Result<LabelledFile, DataError> {
     let name = path.display().to_string();
     let Text { text, mut notes } = read_text(path)?;
+    let mut headers = 0;
     let (labels_from, rows) = match Form::of(path) {
-        Form::Table => ("the column \"label\"", table(&text)),
+        Form::Table => ("the column \"label\"", table(&text, &mut headers)),
         Form::Objects => ("the member \"label\"", objects(&text)),
         Form::Lines => {
             let (from, rows) = lines(&text);
@@ -108,6 +109,9 @@ pub fn read(path: &Path) -> Result<LabelledFile, DataError> {
         0 => {}
         1 => notes.push(format!("{name}: 1 blank row is left out")),
         blank => notes.push(format!("{name}: {blank} blank rows are left out")),
+    }
+    if headers > 0 {
+        notes.push(format!("{name}: its first line comes again, {headers} times; left out"));
     }
     Ok(LabelledFile { texts, labels_from, notes })
 }
@@ -151,7 +155,8 @@ pub fn labels<'a>(
 /// A row that is not blank.
 type Rows = Result<Vec<Option<LabelledText>>, String>;
 
-fn table(text: &str) -> Rows {
+/// `headers` counts the first lines that come again: tables that were joined end to end bring them.
+fn table(text: &str, headers: &mut usize) -> Rows {
     let blank = |line: &str| line.chars().all(|c| c.is_whitespace() || c == '"' || DELIMITERS.contains(&c));
     let (header_line, header) = text::lines(text).find(|(_, line)| !blank(line)).unwrap_or_default();
     let found = DELIMITERS.into_iter().find_map(|delimiter| {
@@ -189,8 +194,13 @@ fn table(text: &str) -> Rows {
     };
     let mut found = Vec::new();
     for row in rows {
+        let field = |column: usize| row.fields.get(column).cloned().unwrap_or_default();
+        let is_header =
+            field(text_column).eq_ignore_ascii_case("text") && field(label_column).eq_ignore_ascii_case("label");
         if row.is_blank() {
             found.push(None);
+        } else if row.line > header_line && is_header {
+            *headers += 1;
         } else if row.line > header_line {
             let beyond = row.fields.iter().skip(width);
             if beyond.clone().any(|field| !field.is_empty()) {
@@ -200,7 +210,6 @@ fn table(text: &str) -> Rows {
                     row.fields.len()
                 ));
             }
-            let field = |column: usize| row.fields.get(column).cloned().unwrap_or_default();
             found.push(Some(whole(row.line, field(label_column), field(text_column))?));
         }
     }
@@ -214,15 +223,16 @@ fn objects(text: &str) -> Rows {
         }
         let object: Map<String, Value> = serde_json::from_str(line)
             .map_err(|_| format!("line {number} is no JSON object; write one a line, with members text and label"))?;
-        let member = |wanted: &str| match object
-            .iter()
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value)
-        {
-            None | Some(Value::Null) => Ok(String::new()),
-            Some(Value::String(text)) => Ok(text.trim().into()),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
-            Some(_) => Err(format!("line {number}: \"{wanted}\" is neither a text nor a number")),
+        let member = |wanted: &str| {
+            let named = object.iter().filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+            let values: Vec<&Value> = named.map(|(_, value)| value).collect();
+            match values[..] {
+                [] | [Value::Null] => Ok(String::new()),
+                [Value::String(text)] => Ok(text.trim().into()),
+                [value @ (Value::Number(_) | Value::Bool(_))] => Ok(value.to_string()),
+                [_] => Err(format!("line {number}: \"{wanted}\" is neither a text nor a number")),
+                [..] => Err(format!("line {number} has two members \"{wanted}\"; rename one of them")),
+            }
         };
         let (label, text) = (member("label")?, member("text")?);
         let empty = |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
@@ -323,6 +333,16 @@ mod tests {
         let glue = "label\ttext\n1\t\" it 's , good\n0\tbad \"\n1\t\"so\" so\n";
         let found = read_as("train.tsv", glue.as_bytes()).unwrap();
         assert_eq!(pairs(&found), [("1", "\" it 's , good"), ("0", "bad \""), ("1", "\"so\" so")]);
+    }
+
+    #[test]
+    fn first_lines_of_joined_tables_are_no_rows_and_two_members_are_no_text() {
+        let table = "text,label\na cat,x\na dog,y\n".repeat(3);
+        let found = read_as("joined.csv", table.as_bytes()).unwrap();
+        assert_eq!((found.texts.len(), found.notes.len()), (6, 1));
+        assert!(found.notes[0].contains("2 times"), "{:?}", found.notes);
+        let error = read_as("a.jsonl", b"{\"Text\": \"title\", \"text\": \"a cat\", \"label\": 1}\n").unwrap_err();
+        assert!(error.contains("line 1") && error.contains("two members"), "{error}");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::decoders::fuse::Fuse;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::fixed_length::FixedLength;
 use tokenizers::{AddedToken, TruncationParams};
@@ -90,13 +90,22 @@ pub struct Tokenizer {
     vocabulary: usize,
 }
 
-/// Any tokenizer of the library. Texts are encoded whole and alone: truncation and padding that came with it are dropped.
+/// Any tokenizer of the library. Texts are encoded whole, alone and always alike: truncation, padding and the dropout of merges
+/// that came with it are dropped.
 impl From<tokenizers::Tokenizer> for Tokenizer {
     fn from(mut inner: tokenizers::Tokenizer) -> Self {
         // (Only truncation to nothing but special tokens can fail.)
         let _ = inner.with_padding(None).with_truncation(None);
-        // A text that happens to spell the end token is text. In others' tokenizers special tokens are written by name.
-        let is_ours = inner.token_to_id(END).is_some();
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some()
+        {
+            let mut model = model.clone();
+            model.dropout = None;
+            inner.with_model(model);
+        }
+        // A text that happens to spell the end token is text: here it is the first token. In others' tokenizers special
+        // tokens are written by name.
+        let is_ours = inner.token_to_id(END) == Some(0);
         inner.set_encode_special_tokens(is_ours);
         let end = DELIMITERS.iter().find_map(|token| inner.token_to_id(token));
         let largest = inner.get_vocab(true).into_values().max();
@@ -364,6 +373,31 @@ mod tests {
         }
         assert!("bpe:100".parse::<TokenizerKind>().unwrap_err().to_string().contains("257"));
         assert!("words".parse::<TokenizerKind>().is_err());
+    }
+
+    #[test]
+    fn what_comes_with_a_tokenizer_touches_no_text() {
+        let plain = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &[TEXT]).unwrap();
+        let mut inner = plain.inner().clone();
+        let ModelWrapper::BPE(model) = inner.get_model() else { panic!("byte pairs") };
+        let mut model = model.clone();
+        model.dropout = Some(0.5);
+        inner.with_model(model);
+        inner.with_padding(Some(Default::default()));
+        let cut = TruncationParams { max_length: 3, ..Default::default() };
+        inner.with_truncation(Some(cut)).unwrap();
+        let found = Tokenizer::from(inner);
+        for _ in 0..5 {
+            assert_eq!(found.encode(TEXT).unwrap(), plain.encode(TEXT).unwrap());
+        }
+        // A special token of another's tokenizer is written by name, whatever it is called.
+        let mut inner = characters(&["ab"]).unwrap();
+        assert_ne!(Tokenizer::from(inner.clone()).encode(END).unwrap(), [0]);
+        let vocabulary = [("a".to_string(), 0), (END.to_string(), 1)].into_iter().collect();
+        inner.with_model(WordLevel::builder().vocab(vocabulary).unk_token("a".into()).build().unwrap());
+        let mut inner = tokenizers::Tokenizer::new(inner.get_model().clone());
+        inner.add_special_tokens([special(END)]).unwrap();
+        assert_eq!(Tokenizer::from(inner).encode("<|end|>").unwrap(), [1]);
     }
 
     #[test]

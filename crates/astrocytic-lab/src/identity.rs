@@ -21,6 +21,8 @@ const MARKS: [(&str, &str); 4] = [
     ("experiment.json", "a comparison"),
     ("experiment.toml", "an experiment of `run`"),
 ];
+/// Files that a run writes; where one lies in a folder that is no run's it is somebody's own.
+const WRITTEN: [&str; 5] = ["config.json", "model.safetensors", "tokenizer.json", "result.json", "report.html"];
 /// So many options that differ are named.
 const NAMED: usize = 4;
 
@@ -65,8 +67,12 @@ pub(crate) fn refuse(folder: &Path, what: &str, mut differences: Vec<String>) ->
 
 /// Refuses a folder that holds something else than a run of this kind, whose file is named `own`.
 pub(crate) fn refuse_others(folder: &Path, own: &str) -> Result<()> {
-    match MARKS.iter().find(|(file, _)| *file != own && folder.join(file).exists()) {
-        Some((_, what)) => bail!("{} holds {what}; give another --out", folder.display()),
+    let there = |file: &str| folder.join(file).exists();
+    if let Some((_, what)) = MARKS.iter().find(|(file, _)| *file != own && there(file)) {
+        bail!("{} holds {what}; give another --out", folder.display());
+    }
+    match WRITTEN.iter().find(|file| !there(own) && there(file)) {
+        Some(file) => bail!("{} holds a {file} that is no run's of this program; give another --out", folder.display()),
         None => Ok(()),
     }
 }
@@ -225,6 +231,12 @@ mod tests {
     fn a_run_is_its_options_and_contents_and_begins_late() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
+        // What somebody else made is not written over.
+        let own = folder.path().join("own");
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(own.join("model.safetensors"), "the only copy").unwrap();
+        let error = place(&own, 40).err().unwrap().to_string();
+        assert!(error.contains("model.safetensors") && error.contains("--out"), "{error}");
         // What never began claims nothing.
         assert!(!place(&out, 40).unwrap().has_begun() && !out.exists());
         drop(place(&out, 80).unwrap().begin(text("a.txt", "1111")).unwrap());

@@ -65,7 +65,11 @@ pub fn evaluate(
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>().context("reading the folder")?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")));
+    // Names with a dot before them are a system's own.
+    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    files.retain(|path| {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) && !hidden(path)
+    });
     files.sort();
     let (mut paradigms, mut phenomena, mut count) = (BTreeMap::new(), BTreeMap::<String, Vec<f64>>::new(), 0);
     let mut notes = Vec::new();

@@ -21,7 +21,7 @@ impl Decoder {
     /// For a file of another family, or a tensor that is missing, of another shape or too many; then nothing is loaded.
     pub fn from_pretrained(pretrained: Pretrained, device: &Device) -> Result<Self, PretrainedError> {
         let Pretrained { config, tensors, path, boundaries, .. } = pretrained;
-        let mut fill = Fill { tensors, device };
+        let mut fill = Fill { tensors, device, path: path.clone() };
         let model = match &config {
             PretrainedConfig::Llama(config) => llama(config, boundaries, &mut fill)?,
             PretrainedConfig::Gpt2(config) => gpt2(config, boundaries, &mut fill)?,
@@ -39,7 +39,7 @@ impl TextEncoder {
     /// As [`Decoder::from_pretrained`].
     pub fn from_pretrained(pretrained: Pretrained, device: &Device) -> Result<Self, PretrainedError> {
         let Pretrained { config, tensors, path, .. } = pretrained;
-        let mut fill = Fill { tensors, device };
+        let mut fill = Fill { tensors, device, path: path.clone() };
         let PretrainedConfig::Bert(config) = &config else {
             return Err(wrong_family(path, "this is a decoder, where an encoder is needed"));
         };
@@ -57,17 +57,32 @@ fn wrong_family(path: PathBuf, reason: &str) -> PretrainedError {
 struct Fill<'a> {
     tensors: Tensors,
     device: &'a Device,
+    /// Where they are from.
+    path: PathBuf,
 }
 
 impl Fill<'_> {
+    /// The numbers of a tensor, which must be some: with others every figure is made of nothing.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, PretrainedError> {
+        let numbers = self.tensors.take(name, shape)?;
+        if numbers.iter().all(|number| number.is_finite()) {
+            return Ok(numbers);
+        }
+        Err(PretrainedError::Tensor {
+            path: self.path.clone(),
+            tensor: name.into(),
+            reason: "has numbers that are not finite; get the file again".into(),
+        })
+    }
+
     fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, PretrainedError> {
-        let data = TensorData::new(self.tensors.take(name, &shape)?, shape);
+        let data = TensorData::new(self.take(name, &shape)?, shape);
         Ok(Param::from_tensor(Tensor::from_data(data, self.device)))
     }
 
     /// From `[output, input]`, as PyTorch keeps it, to Burn's `[input, output]`.
     fn linear(&mut self, name: &str, [input, output]: [usize; 2], bias: bool) -> Result<Linear, PretrainedError> {
-        let weight = self.tensors.take(&format!("{name}.weight"), &[output, input])?;
+        let weight = self.take(&format!("{name}.weight"), &[output, input])?;
         let mut transposed = vec![0.0; weight.len()];
         for (i, row) in weight.chunks_exact(input).enumerate() {
             for (j, &x) in row.iter().enumerate() {

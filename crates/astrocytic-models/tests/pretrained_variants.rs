@@ -5,8 +5,8 @@ mod synthetic;
 
 use std::collections::BTreeMap;
 
-use astrocytic_models::TextEncoder;
 use astrocytic_models::pretrained::{self, Files, Pretrained};
+use astrocytic_models::{Decoder, TextEncoder};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use serde_json::{Value, json};
 use synthetic::{Gguf, Tensors, array, file, gguf, gguf_llama, hugging_face, string};
@@ -331,4 +331,40 @@ fn an_encoder_pools_as_its_files_say() {
         sentence.push(modules);
     }
     assert!(pretrained::read(files).unwrap_err().to_string().contains("Dense"));
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused_by_their_tensor() {
+    for (name, files) in synthetic::models() {
+        let Files::Llama2c { mut model, tokenizer } = files else { continue };
+        model.bytes[28..32].copy_from_slice(&f32::NAN.to_le_bytes());
+        let read = pretrained::read(Files::Llama2c { model, tokenizer }).unwrap();
+        let error = Decoder::from_pretrained(read, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("model.embed_tokens.weight") && error.contains("not finite"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_tokenizer_that_fails_on_texts_is_refused() {
+    let template = json!({
+        "type": "TemplateProcessing", "special_tokens": {},
+        "single": [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+    });
+    let zero = json!({"type": "FixedLength", "length": 0});
+    for (field, value) in [("post_processor", template), ("pre_tokenizer", zero)] {
+        let mut tokenizer = synthetic::byte_pairs();
+        tokenizer[field] = value;
+        let error = pretrained::read(hugging_face(synthetic::gpt2(), Some(tokenizer))).unwrap_err().to_string();
+        assert!(error.contains("tokenizer") && error.lines().count() == 1, "{field}: {error}");
+    }
+}
+
+#[test]
+fn what_a_system_keeps_beside_files_is_no_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let Files::Gguf(parts) = synthetic::gguf(synthetic::gguf_llama("llama")) else { unreachable!() };
+    std::fs::write(folder.path().join("model.gguf"), &parts[0].bytes).unwrap();
+    std::fs::write(folder.path().join("._model.gguf"), b"\0\x05\x16\x07").unwrap();
+    pretrained::open(folder.path()).unwrap();
 }

@@ -116,7 +116,8 @@ fn files(folder: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
             _ => None,
         };
         let Some(place) = name.split(|c: char| !c.is_alphanumeric()).find_map(place) else { continue };
-        if path.is_dir() {
+        // Names with a dot before them are a system's own.
+        if path.is_dir() || name.starts_with('.') {
             continue;
         }
         if let Some(other) = found[place].replace(path) {

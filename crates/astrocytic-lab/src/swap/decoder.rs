@@ -33,6 +33,9 @@ pub(super) fn run(
 ) -> Result<SwapReport> {
     let (started, folder) = (Instant::now(), place.place.folder());
     let LanguageModel { model: original, tokenizer, boundaries, mut notes } = source;
+    if !config.probes.is_empty() {
+        bail!("--probe: {} is a decoder; only an encoder has embeddings to probe", config.model.display());
+    }
     if let Some(most) = original.config().positions.filter(|&most| config.context > most) {
         bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
     }

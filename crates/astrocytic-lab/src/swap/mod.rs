@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
+use astrocytic_data::labelled::LabelledPath;
 use astrocytic_data::{Tokenizer, sha256_of, write_atomically};
 use astrocytic_models::draw_parameters;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -152,6 +153,11 @@ pub struct SwapReport {
 /// # Errors
 /// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
 pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report> {
+    for path in [&config.model, folder] {
+        if path.to_str().is_none() {
+            bail!("{}: the path is not UTF-8; rename it", path.display());
+        }
+    }
     [&config.transfer, &config.recovery].into_iter().try_for_each(StageConfig::validate)?;
     let place = Place::new(folder, "conversion.json", "conversion", config.options(device)?)?;
     match source::open(&config.model, device)? {
@@ -184,7 +190,8 @@ impl Conversion {
             inputs.push(("--corpus", vec![Input { name: corpus.clone(), sha256: hex(text) }]));
         }
         let probe = |path: &PathBuf| {
-            let sha256 = sha256_of(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let file = LabelledPath::from(path.to_string_lossy().as_ref()).path;
+            let sha256 = sha256_of(&file).with_context(|| format!("cannot read {}", file.display()))?;
             Ok(Input { name: path.display().to_string(), sha256 })
         };
         inputs.push(("--probe", config.probes.iter().map(probe).collect::<Result<_>>()?));

@@ -1,12 +1,11 @@
 //! Where a pretrained model's texts begin and end: what its files say, else what its tokenizer's tokens are called.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::File;
 use super::fields::Fields;
+use super::panics::caught;
 use crate::boundaries::Boundaries;
 
 /// Usual names of a token that begins a text.
@@ -25,8 +24,8 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// By Hugging Face's config.json, and by generation_config.json and tokenizer_config.json, which go before. Nothing is
-    /// computed with them: one that cannot be read is left out with a note.
+    /// By Hugging Face's config.json, and by the files beside it, which go before. Nothing is computed with them: one that
+    /// cannot be read is left out with a note.
     pub(super) fn hugging_face<'a>(
         config: &Fields,
         others: &'a [File],
@@ -40,7 +39,8 @@ impl Said {
                 None
             }
         };
-        let others: Vec<Fields<'a>> = others.iter().filter_map(read).collect();
+        let json = |file: &&File| file.path.extension().is_some_and(|extension| extension == "json");
+        let others: Vec<Fields<'a>> = others.iter().filter(json).filter_map(read).collect();
         let all = || others.iter().chain([config]);
         let numbers = |name: &'static str| all().flat_map(move |fields| fields.tokens(name, vocabulary));
         let called = |name: &'static str| {
@@ -51,12 +51,7 @@ impl Said {
             let numbers = token.filter_map(|text| tokenizer?.token_to_id(text));
             numbers.filter(|&number| (number as usize) < vocabulary)
         };
-        let mut end = Vec::new();
-        for token in numbers("eos_token_id").chain(called("eos_token")) {
-            if !end.contains(&token) {
-                end.push(token);
-            }
-        }
+        let end = numbers("eos_token_id").chain(called("eos_token")).collect();
         let begin = numbers("bos_token_id").chain(called("bos_token")).next();
         let adds_begin = all().find_map(|fields| fields.get("add_bos_token")?.as_bool());
         others.into_iter().flat_map(Fields::into_notes).for_each(|note| config.note(note));
@@ -67,7 +62,12 @@ impl Said {
     pub(super) fn complete(self, tokenizer: Option<&Tokenizer>, vocabulary: usize) -> Boundaries {
         let known = |token: &u32| (*token as usize) < vocabulary;
         let usual = |names: &[&str]| names.iter().find_map(|name| tokenizer?.token_to_id(name)).filter(known);
-        let mut end = self.end;
+        let mut end: Vec<u32> = Vec::new();
+        for token in self.end {
+            if !end.contains(&token) {
+                end.push(token);
+            }
+        }
         if end.is_empty() {
             end.extend(usual(&ENDS));
         }
@@ -83,11 +83,19 @@ impl Said {
     }
 }
 
+/// Usual names of tokens that end what one side of a talk says. Files of before 2024 do not number them.
+const TURN_ENDS: [&str; 6] = ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>"];
+
+/// The special tokens that end a turn by their name.
+pub(super) fn turn_ends(tokenizer: Option<&Tokenizer>) -> Vec<u32> {
+    let Some(tokenizer) = tokenizer else { return Vec::new() };
+    let special = |name: &&&str| tokenizer.get_added_vocabulary().is_special_token(name);
+    TURN_ENDS.iter().filter(special).filter_map(|name| tokenizer.token_to_id(name)).collect()
+}
+
 /// What the tokenizer puts before a text.
 fn before(tokenizer: &Tokenizer) -> Vec<u32> {
-    // The library panics on some tokenizers that it reads.
-    let encoding = catch_unwind(AssertUnwindSafe(|| tokenizer.encode("a", true).ok())).ok().flatten();
-    let Some(encoding) = encoding else { return Vec::new() };
+    let Some(Ok(encoding)) = caught(|| tokenizer.encode("a", true)) else { return Vec::new() };
     let special = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
     special.take_while(|(_, special)| **special == 1).map(|(&token, _)| token).collect()
 }

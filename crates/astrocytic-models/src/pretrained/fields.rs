@@ -24,13 +24,43 @@ pub(super) fn without_mark(json: &[u8]) -> &[u8] {
     json.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(json)
 }
 
+/// JSON with null for NaN, Infinity and -Infinity.
+fn without_constants(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    let (mut at, mut within) = (0, false);
+    while let Some(&byte) = json.get(at) {
+        let constant = [&b"NaN"[..], b"-Infinity", b"Infinity"].into_iter().find(|name| json[at..].starts_with(name));
+        match (within, byte, constant) {
+            (true, b'\\', _) => {
+                out.push(byte);
+                at += 1;
+                out.extend(json.get(at));
+            }
+            (false, _, Some(name)) => {
+                out.extend_from_slice(b"null");
+                at += name.len() - 1;
+            }
+            _ => {
+                within ^= byte == b'"';
+                out.push(byte);
+            }
+        }
+        at += 1;
+    }
+    out
+}
+
 impl<'a> Fields<'a> {
     pub(super) fn new(path: &'a Path, map: Map<String, Value>) -> Self {
         Self { path, map, notes: RefCell::default() }
     }
 
     pub(super) fn from_json(path: &'a Path, bytes: &[u8]) -> Result<Self, PretrainedError> {
-        let map = serde_json::from_slice(without_mark(bytes)).map_err(|e| PretrainedError::config(path, e))?;
+        let json = without_mark(bytes);
+        let map = serde_json::from_slice(json).or_else(|error| {
+            // Python writes what JSON does not have.
+            serde_json::from_slice(&without_constants(json)).map_err(|_| PretrainedError::config(path, error))
+        })?;
         Ok(Self::new(path, map))
     }
 
@@ -150,4 +180,19 @@ impl<'a> Fields<'a> {
 /// Equality, of numbers by value: 1 is 1.0.
 fn same(a: &Value, b: &Value) -> bool {
     a == b || a.as_f64().is_some_and(|a| Some(a) == b.as_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_python_writes_is_read() {
+        let json = br#"{"a": NaN, "b": [-Infinity, Infinity], "c \\" NaN": "NaN \\\\", "d": 1}"#;
+        let json = String::from_utf8_lossy(json).replace("\\\\", "\\");
+        let fields = Fields::from_json("f".as_ref(), json.as_bytes()).unwrap();
+        assert!(fields.get("a").is_none() && fields.get("d") == Some(&1.into()));
+        assert_eq!(fields.map.len(), 4);
+        assert!(Fields::from_json("f".as_ref(), b"{\"a\": nan}").is_err());
+    }
 }

@@ -11,6 +11,16 @@ use super::{File, Files, llama2c, pooling};
 
 /// The ending of the names of indices of safetensors files.
 const INDEX: &str = ".safetensors.index.json";
+/// Files that say how texts become tokens, and where they begin and end.
+const TEXTS: [&str; 5] = [
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "sentence_bert_config.json",
+    "merges.txt",
+];
+/// Files of tokenizers, the newest first.
+const TOKENIZERS: [&str; 4] = ["tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model"];
 /// Candidates that an error names.
 const MOST_NAMED: usize = 3;
 
@@ -73,9 +83,9 @@ impl Format {
 /// The model of a folder: of safetensors files those of the usual name or an index, else the only model of the first
 /// format that there is.
 fn folder(folder: &Path) -> Result<Files, PretrainedError> {
-    let usual = folder.join("model.safetensors");
-    if usual.exists() {
-        return find(&usual);
+    let usual = ["model.safetensors", "model.safetensors.index.json"].map(|name| folder.join(name));
+    if let Some(usual) = usual.iter().find(|path| path.exists()) {
+        return find(usual);
     }
     // The oldest folders of Sentence Transformers keep the model in one of its own.
     if !folder.join("config.json").exists()
@@ -133,7 +143,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
     let fail = |e| PretrainedError::file(folder, e);
     let entries = std::fs::read_dir(folder).map_err(fail)?;
     let mut paths = entries.map(|entry| Ok(entry.map_err(fail)?.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.retain(|path| path.is_file());
+    // Names with a dot before them are a system's own, such as what macOS keeps beside every file on other disks.
+    paths.retain(|path| path.is_file() && !name(path).starts_with('.'));
     paths.sort();
     Ok(paths)
 }
@@ -213,9 +224,10 @@ fn parts(index: &File) -> Result<Vec<PathBuf>, PretrainedError> {
 
 fn hugging_face(folder: &Path, weights: Vec<PathBuf>) -> Result<Files, PretrainedError> {
     let config = read(&folder.join("config.json"))?;
-    let tokenizer = read_optional(&folder.join("tokenizer.json"))?;
+    let tokenizers = TOKENIZERS.iter().map(|name| folder.join(name)).find(|path| path.exists());
+    let tokenizer = tokenizers.map(|path| read(&path)).transpose()?;
     let weights = weights.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    let texts = ["generation_config.json", "tokenizer_config.json"].map(|name| read_optional(&folder.join(name)));
+    let texts = TEXTS.map(|name| read_optional(&folder.join(name)));
     let texts = texts.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
     Ok(Files::HuggingFace { config, weights, tokenizer, sentence: sentence(folder)?, texts })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::boundaries::Said;
+use super::boundaries::{Said, turn_ends};
 use super::config::PretrainedConfig;
 use super::dtype::Dtype;
 use super::error::PretrainedError;
@@ -25,6 +25,12 @@ pub(super) fn read(parts: Vec<File>) -> Result<Pretrained, PretrainedError> {
     // One value for each layer is one value where they are all the same.
     let uniform = arrays.iter().filter(|(name, _)| !name.starts_with("tokenizer."));
     values.extend(uniform.filter_map(|(name, array)| Some((name.to_string(), array.uniform()?))));
+    // The numbers that SentencePiece gives.
+    if values.get("tokenizer.ggml.model").is_some_and(|model| model == "llama") {
+        for (name, number) in [("unknown", 0), ("bos", 1), ("eos", 2)] {
+            values.entry(format!("tokenizer.ggml.{name}_token_id")).or_insert_with(|| number.into());
+        }
+    }
     let fields = Fields::new(&path, values);
     let all = || headers.iter().flat_map(|header| &header.tensors);
     let shape = |name: &str| all().find(|tensor| tensor.name == name).map(|tensor| &tensor.shape[..]);
@@ -32,11 +38,13 @@ pub(super) fn read(parts: Vec<File>) -> Result<Pretrained, PretrainedError> {
     let vocabulary = config.vocabulary();
     let tokenizer = gguf_tokenizer::read(&fields, arrays, vocabulary)?;
     let tokens = |name: &str| fields.tokens(&format!("tokenizer.ggml.{name}_token_id"), vocabulary);
-    let said = Said {
+    let mut said = Said {
         begin: tokens("bos").first().copied(),
         end: ["eos", "eot", "eom"].into_iter().flat_map(tokens).collect(),
         adds_begin: None,
     };
+    said.end.extend(turn_ends(tokenizer.as_ref()));
+    said.end.retain(|&token| (token as usize) < vocabulary);
     let boundaries = said.complete(tokenizer.as_ref(), vocabulary);
 
     let described: Vec<_> = headers.into_iter().map(|header| (header.start, header.tensors)).collect();

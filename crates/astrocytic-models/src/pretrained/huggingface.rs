@@ -1,10 +1,9 @@
 //! Hugging Face's config.json, safetensors and tokenizer.json.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
-use tokenizers::Tokenizer;
+use tokenizers::normalizers::{self, Lowercase};
+use tokenizers::{NormalizerWrapper, Tokenizer};
 
 use super::boundaries::Said;
 use super::config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
@@ -12,9 +11,10 @@ use super::dtype::Dtype;
 use super::error::PretrainedError;
 use super::fields::{Fields, without_mark};
 use super::names::{Names, Role};
+use super::panics::caught;
 use super::pooling::{self, Pooling};
 use super::reader::Reader;
-use super::{File, Pretrained, Tensors};
+use super::{File, Pretrained, Tensors, older_tokenizer};
 
 /// Unused tensors that a note names; there may be thousands.
 const MOST_NAMED: usize = 3;
@@ -35,7 +35,12 @@ pub(super) fn read(
     let mut tensors = Tensors::new(weights);
     insert_all(&mut tensors, &config, &fields)?;
     output(&mut config, &mut tensors, &fields)?;
-    let tokenizer = tokenizer.map(|file| read_tokenizer(&file)).transpose()?.map(plain);
+    let tokenizer = match tokenizer {
+        Some(file) if file.path.ends_with("tokenizer.json") => Some(read_tokenizer(&file)?),
+        Some(file) => older_tokenizer::read(&file, &texts, &fields)?,
+        None => None,
+    };
+    let tokenizer = tokenizer.map(|tokenizer| plain(tokenizer, &texts));
     let vocabulary = config.vocabulary();
     let said = Said::hugging_face(&fields, &texts, tokenizer.as_ref(), vocabulary);
     let boundaries = said.complete(tokenizer.as_ref(), vocabulary);
@@ -119,7 +124,9 @@ const POSITIONS: [&str; 6] =
 fn llama(fields: &Fields, kind: &str) -> Result<LlamaConfig, PretrainedError> {
     let (vocabulary, d_model) = (fields.size("vocab_size")?, fields.size("hidden_size")?);
     let heads = fields.size("num_attention_heads")?;
-    let key_heads = fields.size_or("num_key_value_heads", if kind == "mistral" { 8 } else { heads })?;
+    // Mistral's default holds where the field is missing, not where it is null.
+    let is_missing = !fields.map.contains_key("num_key_value_heads");
+    let key_heads = fields.size_or("num_key_value_heads", if kind == "mistral" && is_missing { 8 } else { heads })?;
     check_heads(fields, d_model, heads, key_heads, true)?;
     fields.only("head_dim", d_model / heads)?;
     fields.only("attention_bias", false)?;
@@ -156,7 +163,12 @@ fn window(fields: &Fields, kind: &str, max_steps: usize) -> Result<(), Pretraine
     {
         return Err(fields.error(format!("layer_types with {other} is not supported; only \"full_attention\" is")));
     }
-    let Some(window) = fields.get("sliding_window") else { return Ok(()) };
+    let Some(window) = fields.get("sliding_window") else {
+        if kind == "mistral" && !fields.map.contains_key("sliding_window") && max_steps > 4096 {
+            fields.note("sliding_window is missing: taken for none; the library's default is 4096");
+        }
+        return Ok(());
+    };
     if kind == "llama" && fields.get("use_sliding_window").is_none() {
         fields.note(format_args!("sliding_window = {window} is no field of Llama: ignored"));
         return Ok(());
@@ -320,10 +332,18 @@ fn header(file: &File) -> Result<(usize, Vec<(String, TensorInfo)>), PretrainedE
     Ok((start, infos))
 }
 
-/// The tokenizer without the truncation and padding that its file may bring: they are one use's.
-fn plain(mut tokenizer: Tokenizer) -> Tokenizer {
+/// The tokenizer without the truncation and padding that its file may bring: they are one use's. In small letters where
+/// Sentence Transformers makes them so.
+fn plain(mut tokenizer: Tokenizer, texts: &[File]) -> Tokenizer {
     // (Only a truncation can fail.)
     let _ = tokenizer.with_padding(None).with_truncation(None);
+    let mut sentence = texts.iter().filter(|file| file.path.ends_with("sentence_bert_config.json"));
+    let fields = sentence.next().and_then(|file| Fields::from_json(&file.path, &file.bytes).ok());
+    if fields.is_some_and(|fields| fields.get("do_lower_case") == Some(&Value::Bool(true))) {
+        let before = tokenizer.get_normalizer().cloned();
+        let all = std::iter::once(NormalizerWrapper::from(Lowercase)).chain(before);
+        let _ = tokenizer.with_normalizer(Some(normalizers::Sequence::new(all.collect())));
+    }
     tokenizer
 }
 
@@ -333,9 +353,9 @@ fn read_tokenizer(file: &File) -> Result<Tokenizer, PretrainedError> {
     let json = without_mark(&file.bytes);
     check_merges(json).map_err(|reason| fail(&reason))?;
     // The library is written for files that its own tools made, and panics on some others.
-    match catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(json))) {
-        Ok(read) => read.map_err(|e| fail(&e)),
-        Err(_) => Err(fail(&"malformed; make it again with the tokenizers library")),
+    match caught(|| Tokenizer::from_bytes(json)) {
+        Some(read) => read.map_err(|e| fail(&e)),
+        None => Err(fail(&"malformed; make it again with the tokenizers library")),
     }
 }
 

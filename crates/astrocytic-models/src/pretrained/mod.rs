@@ -39,6 +39,8 @@ mod gguf_tokenizer;
 mod huggingface;
 mod llama2c;
 mod names;
+mod older_tokenizer;
+mod panics;
 mod pieces;
 mod pooling;
 mod reader;
@@ -82,11 +84,12 @@ pub enum Files {
         config: File,
         /// The safetensors files that share the tensors.
         weights: Vec<File>,
-        /// tokenizer.json.
+        /// tokenizer.json, or what stood in its place before there was one: vocab.txt, vocab.json or tokenizer.model.
         tokenizer: Option<File>,
         /// Sentence Transformers' modules.json and its pooling's config.json.
         sentence: Vec<File>,
-        /// generation_config.json and tokenizer_config.json, which say where texts begin and end.
+        /// generation_config.json, tokenizer_config.json, special_tokens_map.json, sentence_bert_config.json and merges.txt:
+        /// how texts become tokens, and where they begin and end.
         texts: Vec<File>,
     },
     /// A GGUF file, which holds everything, or all its parts in any order.
@@ -124,6 +127,12 @@ pub fn read(files: Files) -> Result<Pretrained, PretrainedError> {
         Files::Llama2c { model, tokenizer } => llama2c::read(model, tokenizer),
     }?;
     read.tensors.check(read.config.shapes())?;
+    if let Some(tokenizer) = &read.tokenizer
+        && panics::caught(|| tokenizer.encode("a", true).is_ok()).is_none()
+    {
+        let reason = "malformed: it fails on a text; make it again with the tokenizers library";
+        return Err(PretrainedError::tokenizer(&read.path, reason));
+    }
     refuse_beyond(&mut read)?;
     Ok(read)
 }
