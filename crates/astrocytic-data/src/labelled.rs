@@ -158,7 +158,9 @@ type Rows = Result<Vec<Option<LabelledText>>, String>;
 /// `headers` counts the first lines that come again: tables that were joined end to end bring them.
 fn table(text: &str, headers: &mut usize) -> Rows {
     let blank = |line: &str| line.chars().all(|c| c.is_whitespace() || c == '"' || DELIMITERS.contains(&c));
-    let (header_line, header) = text::lines(text).find(|(_, line)| !blank(line)).unwrap_or_default();
+    // What tells Excel the delimiter is no row.
+    let hint = |line: &str| line.trim().trim_matches('"').to_lowercase().starts_with("sep=");
+    let (header_line, header) = text::lines(text).find(|(_, line)| !blank(line) && !hint(line)).unwrap_or_default();
     let found = DELIMITERS.into_iter().find_map(|delimiter| {
         let titles = table::rows(header, delimiter, true).ok()?.pop()?.fields;
         let columns = |wanted: &str| {
@@ -229,7 +231,9 @@ fn objects(text: &str) -> Rows {
             match values[..] {
                 [] | [Value::Null] => Ok(String::new()),
                 [Value::String(text)] => Ok(text.trim().into()),
-                [value @ (Value::Number(_) | Value::Bool(_))] => Ok(value.to_string()),
+                // 1 and 1.0 are one label.
+                [Value::Number(number)] => Ok(number.as_f64().map_or(number.to_string(), |number| number.to_string())),
+                [Value::Bool(flag)] => Ok(flag.to_string()),
                 [_] => Err(format!("line {number}: \"{wanted}\" is neither a text nor a number")),
                 [..] => Err(format!("line {number} has two members \"{wanted}\"; rename one of them")),
             }
@@ -343,6 +347,11 @@ mod tests {
         assert!(found.notes[0].contains("2 times"), "{:?}", found.notes);
         let error = read_as("a.jsonl", b"{\"Text\": \"title\", \"text\": \"a cat\", \"label\": 1}\n").unwrap_err();
         assert!(error.contains("line 1") && error.contains("two members"), "{error}");
+        let found = read_as("excel.csv", b"sep=;\r\ntext;label\r\na cat;x\r\n").unwrap();
+        assert_eq!(pairs(&found), [("x", "a cat")]);
+        let found =
+            read_as("b.jsonl", b"{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 1.0}\n").unwrap();
+        assert_eq!(pairs(&found), [("1", "a"), ("1", "b")]);
     }
 
     #[test]
