@@ -6,7 +6,6 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::DataError;
-use crate::tasks::Example;
 
 /// A document as tokens.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +16,15 @@ pub struct TokenizedDocument {
     pub nats: Option<f64>,
     /// Bytes of its text.
     pub bytes: usize,
+}
+
+/// A sequence and the answers expected in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The tokens.
+    pub tokens: Vec<u32>,
+    /// (place, answer): the token that is expected after the one at that place; in the order of places.
+    pub answers: Vec<(usize, u32)>,
 }
 
 /// The first `tokens` tokens of the documents as `seed` shuffles them. Prefixes are nested for one seed.

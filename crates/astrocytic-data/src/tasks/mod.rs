@@ -17,21 +17,13 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::DataError;
 use crate::labelled::LabelledPath;
 use crate::tokenizer::{Tokenizer, TokenizerKind};
+pub use crate::tokens::Example;
 
 pub use mqar::MQAR_VOCABULARY;
 pub use scan::ScanSplit;
 
 /// Seed by which examples are dealt to the splits: one split for everybody.
 const SPLIT_SEED: u64 = 0;
-
-/// A sequence and the answers expected in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Example {
-    /// The tokens.
-    pub tokens: Vec<u32>,
-    /// (place, answer): the token that is expected after the one at that place; in the order of places.
-    pub answers: Vec<(usize, u32)>,
-}
 
 /// Examples in three splits.
 #[derive(Debug, Clone, PartialEq, Eq)]

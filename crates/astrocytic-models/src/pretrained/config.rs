@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::activation::Activation;
 use super::pooling::Pooling;
 
 /// The configuration of a pretrained model, by family.
@@ -87,19 +88,6 @@ pub struct BertConfig {
     pub activation: Activation,
     /// How the steps of a text become its embedding.
     pub pooling: Pooling,
-}
-
-/// What follows the first layer of a feed-forward pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x Φ(x), by the error function.
-    Gelu,
-    /// Its approximation by tanh.
-    GeluTanh,
-    /// max(x, 0).
-    Relu,
-    /// x σ(x).
-    Silu,
 }
 
 impl PretrainedConfig {

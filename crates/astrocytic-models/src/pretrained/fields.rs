@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::config::Activation;
+use super::activation::Activation;
 use super::error::{PretrainedError, one_line};
 
 /// More than any size of a real model; products of a few still fit.

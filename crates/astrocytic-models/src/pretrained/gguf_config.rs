@@ -1,6 +1,7 @@
 //! What GGUF's metadata says of a model, and its names of tensors.
 
-use super::config::{Activation, Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
+use super::activation::Activation;
+use super::config::{Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
 use super::error::PretrainedError;
 use super::fields::Fields;
 

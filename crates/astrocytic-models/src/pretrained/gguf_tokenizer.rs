@@ -6,7 +6,7 @@ use tokenizers::Tokenizer;
 use super::byte_level::{self, Splitting};
 use super::error::PretrainedError;
 use super::fields::Fields;
-use super::gguf::Arrays;
+use super::gguf_values::Arrays;
 use super::pieces::{Distinct, Ends, Kind, Piece, is_byte};
 use super::scored;
 

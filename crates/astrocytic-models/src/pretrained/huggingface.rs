@@ -5,8 +5,9 @@ use serde_json::Value;
 use tokenizers::normalizers::{self, Lowercase};
 use tokenizers::{NormalizerWrapper, Tokenizer};
 
+use super::activation::Activation;
 use super::boundaries::Said;
-use super::config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
+use super::config::{BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig, heads_fault};
 use super::dtype::Dtype;
 use super::error::PretrainedError;
 use super::fields::{Fields, without_mark};

@@ -26,6 +26,7 @@
 //! # Ok::<(), pretrained::PretrainedError>(())
 //! ```
 
+mod activation;
 mod boundaries;
 mod byte_level;
 mod config;
@@ -36,6 +37,7 @@ mod find;
 mod gguf;
 mod gguf_config;
 mod gguf_tokenizer;
+mod gguf_values;
 mod huggingface;
 mod llama2c;
 mod names;
@@ -53,7 +55,8 @@ use tokenizers::Tokenizer;
 
 use crate::boundaries::Boundaries;
 
-pub use config::{Activation, BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
+pub use activation::Activation;
+pub use config::{BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
 pub use error::PretrainedError;
 pub use pooling::{PooledSteps, Pooling};
 pub use tensors::{File, Tensors};
