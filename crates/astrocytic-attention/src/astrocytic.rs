@@ -167,18 +167,24 @@ impl AstrocyticAttention {
         })
     }
 
-    /// This layer with another configuration. What [`from_softmax`](Self::from_softmax) keeps is kept, and the keys of a
-    /// distance memory; feature map, normaliser, plasticity and write gate are new.
+    /// This layer with another configuration. What [`from_softmax`](Self::from_softmax) keeps is kept, the write gate, the
+    /// window's scale and the keys of a distance memory too; feature maps and the norm are, where they are configured alike.
     ///
     /// # Errors
     /// As [`from_softmax`](Self::from_softmax).
     pub fn with_config(&self, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         let new = Self::with_all_of(&self.config, [&self.query, &self.key, &self.value, &self.output], config)?;
+        let same_map = self.config.feature_map == config.feature_map;
         Ok(Self {
             gate: self.gate.clone().or(new.gate),
             convolution: self.convolution.clone().or(new.convolution),
             decay: if self.config.decay == DecayConfig::None { new.decay } else { self.decay.clone() },
             distance: self.distance.clone().or(new.distance),
+            write_gate: self.write_gate.clone().or(new.write_gate),
+            window_scale: self.window_scale.clone().or(new.window_scale),
+            norm: new.norm.map(|norm| self.norm.clone().unwrap_or(norm)),
+            query_map: if same_map { self.query_map.clone() } else { new.query_map },
+            key_map: if same_map { self.key_map.clone() } else { new.key_map },
             ..new
         })
     }
@@ -192,6 +198,15 @@ impl AstrocyticAttention {
         let lacks = |what, needed| Err(AttentionError::NotKept(what, needed));
         if has.causal && !config.causal {
             return lacks("causality", "set causal = true");
+        }
+        if !has.causal && config.causal {
+            return lacks("sight of later steps", "set causal = false");
+        }
+        if has.window > 0 && config.window == 0 {
+            return lacks("window", "set a window");
+        }
+        if has.write_gate && (!config.write_gate || has.largest_write != config.largest_write) {
+            return lacks("write gate", "set write_gate = true and largest_write to the layer's");
         }
         if has.position != config.position && has.position != PositionConfig::None {
             return match has.position {

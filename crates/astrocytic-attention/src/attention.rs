@@ -152,7 +152,10 @@ impl Attention {
                         .with_position(old.position)
                         .with_convolution(old.convolution)
                         .with_output_gate(old.output_gate)
-                        .with_decay(old.decay),
+                        .with_decay(old.decay)
+                        .with_write_gate(old.write_gate)
+                        .with_largest_write(old.largest_write)
+                        .with_window(old.window),
                 )
             }
             Self::Softmax(layer) => Some(layer.plain_config()),

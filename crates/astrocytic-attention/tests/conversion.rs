@@ -24,6 +24,7 @@ fn what_cannot_be_kept_is_refused_by_name() {
     let rotary = new.clone().with_position(PositionConfig::Rotary { theta: 50.0 });
     for (old, new, part) in [
         (old.clone(), Config::new(D_MODEL, HEADS), "causality"),
+        (old.clone().with_causal(false), new.clone(), "later steps"),
         (old.clone().with_rotary_theta(Some(100.0)), new.clone(), "rotary positions"),
         (old.clone().with_rotary_theta(Some(100.0)), rotary, "rotary positions"),
         (old.clone().with_convolution(3), new.clone(), "short convolution"),
@@ -125,11 +126,17 @@ fn an_astrocytic_layer_becomes_another_with_all_that_it_has() {
     assert_eq!((taps(&layer), rate(&layer), gate(&layer)), (taps(&new), rate(&new), gate(&new)));
     refused(layer.with_config(&plain.clone().with_convolution(0)), "short convolution");
     refused(layer.with_config(&plain.with_decay(DecayConfig::None)), "gated decay");
-    // The same configuration is the same layer, but for what is new by its nature.
+    // The same configuration is the same layer.
     let x = Tensor::<3>::random([2, 9, D_MODEL], burn::tensor::Distribution::Default, &device);
-    let linear = Config::linear(D_MODEL, HEADS).init(&device);
-    let again = linear.with_config(linear.config()).unwrap();
     let context = |layer: &AstrocyticAttention| layer.forward(AttentionInput::self_attn(x.clone())).context.into_data();
-    assert_eq!(context(&again), context(&linear));
+    for (name, config) in common::variants() {
+        let layer = common::layer(&config, &device);
+        let again = layer.with_config(layer.config()).unwrap();
+        assert_eq!(context(&again), context(&layer), "{name}");
+    }
+    let windowed = Config::linear(D_MODEL, HEADS).with_causal(true).with_window(4);
+    refused(windowed.init(&device).with_config(&windowed.clone().with_window(0)), "window");
+    let gated = Config::tripartite(D_MODEL, HEADS);
+    refused(gated.init(&device).with_config(&gated.clone().with_write_gate(false)), "write gate");
     assert!(Attention::Off(astrocytic_attention::NoAttention).plain_config().is_none());
 }

@@ -245,3 +245,42 @@ fn half_precision_keeps_state_and_normaliser_in_single() {
         assert!(large.is_finite().all().into_scalar::<bool>(), "{name}");
     }
 }
+
+/// log a = −∞ is in its range: nothing of what was before is left.
+#[test]
+fn a_decay_may_forget_all() {
+    let device = device();
+    let log = Tensor::<3>::from_data([[[0.0, -0.5, f32::NEG_INFINITY, 0.0, -0.1, f32::NEG_INFINITY]]], &device);
+    let draw = || Tensor::<4>::random([1, 1, 6, 4], Distribution::Uniform(0.1, 1.0), &device);
+    let (query, key, value) = (draw(), draw(), draw());
+    let writes = Writes { key: key.clone(), value: value.clone(), log_decay: Some(log.clone()), strength: None };
+    for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
+        let run = |form| ops::causal(query.clone(), writes.clone(), writes.empty_memory(), plasticity, form);
+        let (expected, expected_memory) = run(Form::Recurrent);
+        assert!(expected.clone().is_finite().all().into_scalar::<bool>());
+        let last = |x: &Tensor<4>| x.clone().swap_dims(1, 2);
+        for form in [Form::Parallel, Form::Chunkwise(2), Form::Chunkwise(64)] {
+            let (found, memory) = run(form);
+            assert!(relative_error(found, expected.clone()) < 1e-5, "{plasticity:?}, {form:?}");
+            assert!(relative_error(memory, expected_memory.clone()) < 1e-5, "{plasticity:?}, {form:?}, memory");
+            let (feature, calcium) = (Feature::Identity, false);
+            let attend = Attend { plasticity, feature, unit: false, calcium, causal: true, form };
+            let log_decay = Some(log.clone().swap_dims(1, 2));
+            let x = Attended { query: last(&query), key: last(&key), value: last(&value), log_decay, strength: None };
+            let found = attend.run(x, None, false).0.swap_dims(1, 2);
+            assert!(relative_error(found, expected.clone()) < 1e-5, "{plasticity:?}, {form:?}, through the operation");
+        }
+    }
+}
+
+/// A product with a later step that is infinite, of numbers that are not.
+#[test]
+fn what_grows_too_large_later_reaches_nothing_before() {
+    let device = device();
+    let of = |numbers: [f32; 2]| Tensor::<4>::from_data([[[[numbers[0]], [numbers[1]]]]], &device);
+    let writes = Writes { key: of([1.0, 1e38]), value: of([1.0, 1.0]), log_decay: None, strength: None };
+    for form in [Form::Recurrent, Form::Parallel, Form::Chunkwise(1), Form::Chunkwise(2)] {
+        let (reads, _) = ops::causal(of([10.0, 1.0]), writes.clone(), writes.empty_memory(), Plasticity::Hebbian, form);
+        assert_eq!(reads.into_data().iter::<f32>().next(), Some(10.0), "{form:?}");
+    }
+}

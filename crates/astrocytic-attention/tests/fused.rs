@@ -353,7 +353,7 @@ fn the_norms_scale_and_the_filters_taps_are_trained() {
     let composed = x.clone() / size * norm.gamma.val().unsqueeze();
     let expected = (composed * weights.clone()).sum().backward();
     let grad = |of: &burn::tensor::Gradients| numbers(norm.gamma.val().grad(of).expect("trained"));
-    close("gamma", &grad(&found), &grad(&expected), 1e-10);
+    close("gamma", &grad(&found), &grad(&expected), 1e-12);
 
     let kernel = Tensor::<2>::from_data(draw.tensor([width, taps], -1.0, 1.0), f64s);
     let filter = ShortConvolution { kernel: Param::from_tensor(kernel) };
@@ -367,7 +367,7 @@ fn the_norms_scale_and_the_filters_taps_are_trained() {
     let composed = (1..taps).fold(tap(0), |sum, j| sum + tap(j));
     let expected = (composed * weights).sum().backward();
     let grad = |of: &burn::tensor::Gradients| numbers(filter.kernel.val().grad(of).expect("trained"));
-    close("taps", &grad(&found), &grad(&expected), 1e-10);
+    close("taps", &grad(&found), &grad(&expected), 1e-12);
 }
 
 #[test]

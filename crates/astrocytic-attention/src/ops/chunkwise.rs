@@ -27,6 +27,9 @@ pub(super) fn causal(
     let kept = chunks.kept(); // D, [1 or bh, 1 or n, size, size]
     let state = memory.reshape([batch * heads, 1, m, d_v]);
     let scores = query.clone().matmul(chunks.key.clone().transpose()) * kept.clone().repeat_dim(2, group);
+    // Not a factor of 0 alone: a product with a later step may be infinite.
+    let [rows, count, ..] = scores.dims();
+    let scores = scores.reshape([rows, count * group, size, size]).tril(0).reshape([rows, count, group * size, size]);
     let query = chunks.times_since_start(query, group);
     // What is written in a chunk, decayed to the chunk's end.
     let key_to_end = chunks.times_to_end(chunks.key.clone()).transpose();

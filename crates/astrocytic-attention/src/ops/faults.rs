@@ -7,9 +7,18 @@ use burn::tensor::Tensor;
 
 use super::Writes;
 
+/// A log decay of which nothing is left, in the place of −∞, which no difference may have.
+pub(crate) const FORGOTTEN: f64 = -1e4;
+
 /// The writes with 0 in place of faulty steps, and NaN for each such step, else 0: `[batch, key heads, steps, 1]`.
 pub(super) fn part(writes: Writes) -> (Writes, Tensor<4>) {
     let [batch, heads, steps, _] = writes.key.dims();
+    // All is forgotten there, which is no fault.
+    let forgotten = |x: Tensor<3>| {
+        let all = x.clone().equal_elem(f32::NEG_INFINITY);
+        x.mask_fill(all, FORGOTTEN)
+    };
+    let writes = Writes { log_decay: writes.log_decay.map(forgotten), ..writes };
     let nothing = |x: &Tensor<4>| x.clone().detach().mul_scalar(0.0).sum_dim(3);
     let of_numbers = |x: &Option<Tensor<3>>| x.clone().map(|x| nothing(&x.unsqueeze_dim(3)));
     let numbers = [of_numbers(&writes.log_decay), of_numbers(&writes.strength)];

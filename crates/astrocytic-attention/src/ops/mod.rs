@@ -31,6 +31,7 @@ use crate::softmax::share_heads;
 pub(crate) use attend::with_calcium;
 pub use attend::{Attend, Attended, Feature, Remembered};
 pub use cross_entropy::cross_entropy;
+pub(crate) use faults::FORGOTTEN;
 pub use gated_silu::gated_silu;
 pub use rms_norm::rms_norm;
 pub use softmax::softmax_attention;

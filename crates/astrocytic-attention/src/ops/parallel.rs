@@ -24,7 +24,8 @@ pub(super) fn causal(
             corrections(&writes, kept.clone()).matmul(corrected.scaled_value())
         }
     };
-    let scores = scores(query.clone(), &writes, kept.clone());
+    // Not a factor of 0 alone: a product with a later step may be infinite.
+    let scores = scores(query.clone(), &writes, kept.clone()).tril(0);
     let reads = of_groups(read(query, memory.clone()), since_start.clone(), |reads, kept| reads * kept);
     let reads = read(scores, novel.clone()) + reads;
     let kept_to_end = kept.narrow(2, steps - 1, 1).swap_dims(2, 3);
@@ -38,6 +39,7 @@ pub(super) fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity,
     let kept = kept_between(writes);
     let kept_for_read = if causal { kept.clone() } else { kept.clone().narrow(2, steps - 1, 1) };
     let scores = scores(query, writes, kept_for_read);
+    let scores = if causal { scores.tril(0) } else { scores };
     let scores = match plasticity {
         Plasticity::Hebbian => scores,
         Plasticity::Delta => read(scores, corrections(writes, kept)),

@@ -74,6 +74,7 @@ pub fn preset(name: &str, layer: &AstrocyticAttentionConfig, window: usize) -> R
         let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
         bail!("unknown preset \"{name}\"; choose from {}", names.join(", "));
     };
+    let window = if window > 0 { window } else { layer.window };
     let mut config = (preset.make)(layer.clone().with_window(window));
     if layer.convolution > 0 {
         config.convolution = layer.convolution;

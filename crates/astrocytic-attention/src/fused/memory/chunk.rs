@@ -9,6 +9,7 @@ use super::super::host::View;
 use super::super::product::{Into, Left, lower_of_product, product};
 use super::super::real::{Real, add_scaled, copy, dot, scale, sigmoid, times};
 use super::{Feature, Memory, Sizes};
+use crate::ops::FORGOTTEN;
 
 /// Scratch memory, handed out piece by piece.
 pub struct Scratch<'a, T>(pub &'a mut [T]);
@@ -248,7 +249,7 @@ impl<'a, T: Real> Decay<'a, T> {
         let mut sum = 0.0;
         for (i, log) in self.log.iter_mut().enumerate() {
             if i < count {
-                sum += view.row(b, start + i, h)[0].to_f64();
+                sum += log_of(view.row(b, start + i, h)[0]);
             }
             *log = sum;
         }
@@ -263,6 +264,13 @@ impl<'a, T: Real> Decay<'a, T> {
         }
         (self.whole, self.lost) = kept_and_lost::<T, S>(sum);
     }
+}
+
+/// A log decay in f64; −∞ is what differences may have.
+#[inline(always)]
+pub fn log_of<T: Real>(log: T) -> f64 {
+    let log = log.to_f64();
+    if log == f64::NEG_INFINITY { FORGOTTEN } else { log }
 }
 
 /// `e^b` and `e^b − 1` of the decay of a whole chunk.

@@ -14,7 +14,7 @@ use super::super::Views;
 use super::super::fresh::with_scratch;
 use super::super::host::View;
 use super::super::real::{Real, copy, plus};
-use super::chunk::{kept_and_lost, leak};
+use super::chunk::{kept_and_lost, leak, log_of};
 use super::{LITTLE, Memory, Sizes, backward, forward};
 use crate::ops::Plasticity;
 
@@ -202,7 +202,7 @@ impl<T: Real> WithSimd for Scan<'_, T> {
             copy::<T, S>(&mut carried, from);
             if let Some(view) = decay {
                 let end = steps.min((c + 1) * chunk);
-                let log = (c * chunk..end).map(|step| view.row(b, step, h)[0].to_f64()).sum();
+                let log = (c * chunk..end).map(|step| log_of(view.row(b, step, h)[0])).sum();
                 let (kept, lost) = kept_and_lost::<T, S>(log);
                 leak(&mut carried, kept, lost);
             }
