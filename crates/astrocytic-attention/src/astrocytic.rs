@@ -348,7 +348,8 @@ impl AstrocyticAttention {
     /// As [`forward_state`](Self::forward_state). After an error the state is as it was.
     ///
     /// # Errors
-    /// For shapes that do not fit, a mask that cannot be honoured, and another batch size than the state's.
+    /// For shapes that do not fit, a mask that cannot be honoured, another batch size than the state's, and the state of a
+    /// layer of another configuration. The state then is as it was.
     pub fn try_forward_state(
         &self,
         input: AttentionInput,
@@ -359,7 +360,25 @@ impl AstrocyticAttention {
         if batch != rows {
             return Err(AttentionError::Shape(format!("batch {batch} is not that of the state, {rows}")));
         }
+        if !self.fits(state) {
+            return Err(AttentionError::Shape("the state was made by a layer of another configuration".into()));
+        }
         Ok(self.run(input, true, state, true))
+    }
+
+    /// Whether a state has the shapes of this layer's.
+    fn fits(&self, state: &AttentionState) -> bool {
+        let c = &self.config;
+        let (batch, heads, m, d) = (state.memory.dims()[0], c.key_heads(), c.features(), c.head_size());
+        let calcium = matches!(c.normalizer, Normalizer::Calcium { .. }).then_some([batch, heads, m]);
+        let recent = (c.window > 0).then_some([d, d + 2].map(|size| [batch, heads, c.window, size]));
+        let channels = [c.n_heads, heads, heads].map(|count| [batch, c.convolution.saturating_sub(1), count * d]);
+        state.memory.dims() == [batch, heads, m, d]
+            && state.calcium.as_ref().map(Tensor::dims) == calcium
+            && state.history.as_ref().map(|history| history.each_ref().map(Tensor::dims))
+                == (c.convolution > 0).then_some(channels)
+            && state.recent.as_ref().map(|recent| recent.each_ref().map(Tensor::dims)) == recent
+            && state.position.dims() == [batch]
     }
 
     /// With `remember`, goes on from `state` and leaves there what is remembered; else `state` is empty and is used up.

@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttentionConfig as Config, Attention, AttentionCache, AttentionConfig, AttentionError, AttentionInput,
-    SoftmaxAttentionConfig,
+    AttentionState, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Bool, DType, Tensor};
@@ -134,5 +134,32 @@ fn an_error_leaves_a_cache_as_it_was() {
         assert!(other.contains("another kind of layer"), "{other}");
         let next = |cache: &mut AttentionCache| layer.forward_cache(x(2), cache).context;
         assert_same(next(&mut tried), next(&mut cache), "after errors");
+    }
+}
+
+#[test]
+fn a_state_of_another_layer_is_refused_and_left_alone() {
+    let device = device();
+    let all: Vec<_> = variants().into_iter().map(|(name, config)| (name, config.with_causal(true))).collect();
+    let x = AttentionInput::self_attn(input(2, 1, 3, &device));
+    for (name, config) in &all {
+        let layer = layer(config, &device);
+        let empty = layer.empty_state(2);
+        assert!(layer.try_forward_state(x.clone(), &mut empty.clone()).is_ok(), "{name}");
+        for (other, made_by) in &all {
+            let mut state = common::layer(made_by, &device).empty_state(2);
+            let before = state.memory.clone().into_data();
+            let shapes = |state: &AttentionState| {
+                let history = state.history.as_ref().map(|history| history.each_ref().map(Tensor::dims));
+                let recent = state.recent.as_ref().map(|recent| recent.each_ref().map(Tensor::dims));
+                (state.memory.dims(), state.calcium.as_ref().map(Tensor::dims), history, recent)
+            };
+            if shapes(&state) == shapes(&empty) {
+                continue;
+            }
+            let error = layer.try_forward_state(x.clone(), &mut state).unwrap_err().to_string();
+            assert!(error.contains("another configuration"), "{name} with that of {other}: {error}");
+            assert_eq!(state.memory.into_data(), before);
+        }
     }
 }
