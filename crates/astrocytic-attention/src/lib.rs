@@ -24,7 +24,8 @@
 
 mod astrocytic;
 mod attention;
-mod config;
+mod compaction;
+mod conversion;
 mod convolution;
 mod cost;
 pub mod debug;
@@ -38,12 +39,10 @@ pub mod ops;
 pub mod oracle;
 pub mod position;
 mod softmax;
-mod state;
-mod window;
 
-pub use astrocytic::{AstrocyticAttention, CALCIUM_FLOOR};
+pub use astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig, AttentionState, CALCIUM_FLOOR, Normalizer};
+pub(crate) use astrocytic::{config, state};
 pub use attention::{Attention, AttentionCache, AttentionConfig, NoAttention};
-pub use config::{AstrocyticAttentionConfig, Normalizer};
 pub use convolution::ShortConvolution;
 pub use decay::DecayConfig;
 pub use error::AttentionError;
@@ -52,4 +51,3 @@ pub use input::{AttentionInput, AttentionOutput};
 pub use ops::{Form, Plasticity};
 pub use position::PositionConfig;
 pub use softmax::{KeyValueCache, SoftmaxAttention, SoftmaxAttentionConfig};
-pub use state::AttentionState;

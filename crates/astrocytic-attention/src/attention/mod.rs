@@ -1,31 +1,19 @@
 //! Any attention, chosen by configuration: what a model is written over.
 
-use burn::config::Config;
+mod cache;
+mod config;
+
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
 
-use crate::astrocytic::AstrocyticAttention;
-use crate::config::AstrocyticAttentionConfig;
+pub use cache::AttentionCache;
+pub use config::AttentionConfig;
+
+use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput};
-use crate::softmax::{KeyValueCache, SoftmaxAttention, SoftmaxAttentionConfig};
-use crate::state::AttentionState;
-
-/// Which attention a model has.
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum AttentionConfig {
-    /// A memory of tripartite synapses.
-    Astrocytic(AstrocyticAttentionConfig),
-    /// Softmax over all steps.
-    Softmax(SoftmaxAttentionConfig),
-    /// The same, causal, with scores that fade by a gated decay (Forgetting Transformer, arXiv 2503.02130): the control for a
-    /// memory that leaks.
-    Forgetting(SoftmaxAttentionConfig),
-    /// Returns 0: the control that shows whether attention mattered.
-    Off,
-}
+use crate::softmax::SoftmaxAttention;
 
 /// An attention layer of any kind. Made by [`AttentionConfig::init`].
 #[derive(Module, Debug)]
@@ -44,66 +32,7 @@ pub enum Attention {
 #[derive(Module, Debug)]
 pub struct NoAttention;
 
-/// What an attention layer remembers between calls.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-#[allow(clippy::large_enum_variant)]
-pub enum AttentionCache {
-    /// Constant in size.
-    Memory(AttentionState),
-    /// Grows with every step.
-    KeyValue(KeyValueCache),
-    /// Nothing.
-    Empty,
-}
-
-impl AttentionCache {
-    /// What goes on to the next window in training, without the graph of gradients (truncated backpropagation through
-    /// time): a memory whole, of keys and values those of the last `most` steps.
-    pub fn truncate(self, most: usize) -> Self {
-        match self {
-            Self::Memory(state) => Self::Memory(state.detach()),
-            Self::KeyValue(cache) => Self::KeyValue(cache.truncate(most)),
-            Self::Empty => Self::Empty,
-        }
-    }
-}
-
 impl AttentionConfig {
-    /// Refuses what makes no sense.
-    ///
-    /// # Errors
-    /// [`AttentionError::Config`] with the field and what would do.
-    pub fn validate(&self) -> Result<(), AttentionError> {
-        match self {
-            Self::Astrocytic(config) => config.validate(),
-            Self::Softmax(config) => config.validate(),
-            Self::Forgetting(config) if !config.causal => {
-                Err(AttentionError::Config("softmax attention that forgets needs causal = true".into()))
-            }
-            Self::Forgetting(config) => config.validate(),
-            Self::Off => Ok(()),
-        }
-    }
-
-    /// Width of input and output; `None` where any will do.
-    pub fn d_model(&self) -> Option<usize> {
-        match self {
-            Self::Astrocytic(config) => Some(config.d_model),
-            Self::Softmax(config) | Self::Forgetting(config) => Some(config.d_model),
-            Self::Off => None,
-        }
-    }
-
-    /// Whether step t sees only steps up to t.
-    pub fn is_causal(&self) -> bool {
-        match self {
-            Self::Astrocytic(config) => config.causal,
-            Self::Softmax(config) | Self::Forgetting(config) => config.causal,
-            Self::Off => true,
-        }
-    }
-
     /// Makes the layer.
     ///
     /// # Panics
