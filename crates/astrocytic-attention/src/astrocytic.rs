@@ -17,9 +17,7 @@ use crate::softmax::{SoftmaxAttention, share_heads};
 use crate::state::{AttentionState, full_dtype, full_precision, own};
 use crate::window::{self, Window};
 
-/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0. Its square is
-/// a normal f32, so that gradients stay finite.
-pub const CALCIUM_FLOOR: f64 = 1e-18;
+pub use crate::ops::CALCIUM_FLOOR;
 
 /// −log a of an open decay gate: half is left after 7,000 steps.
 const OPEN_DECAY: f64 = 1e-4;

@@ -32,13 +32,14 @@ pub mod decay;
 pub mod drop_in;
 mod error;
 pub mod feature_map;
-mod fused;
 mod input;
+mod kernel;
 pub mod ops;
 pub mod oracle;
 pub mod position;
 mod softmax;
 mod state;
+mod tensor;
 mod window;
 
 pub use astrocytic::{AstrocyticAttention, CALCIUM_FLOOR};

@@ -16,6 +16,7 @@ use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{gated_silu, softmax_attention, times_seen};
 use crate::position::{PositionConfig, rotate};
 use crate::state::{full_precision, own};
+pub(crate) use crate::tensor::share_heads;
 
 /// Configuration of [`SoftmaxAttention`].
 #[derive(Config, Debug, PartialEq)]
@@ -451,15 +452,4 @@ fn fade([query, key, value]: [Tensor<4>; 3], log_decay: Tensor<3>, cache: &KeyVa
         Tensor::cat(vec![key, faded], 3),
         Tensor::cat(vec![value, zero], 3),
     ]
-}
-
-/// Each key head for all the query heads of its group: `[batch, key heads, steps, d]` to `[batch, heads, steps, d]`.
-pub(crate) fn share_heads(x: Tensor<4>, heads: usize) -> Tensor<4> {
-    let [batch, key_heads, steps, width] = x.dims();
-    let group = heads / key_heads;
-    if group == 1 {
-        return x;
-    }
-    let shared = x.unsqueeze_dim::<5>(2).expand([batch, key_heads, group, steps, width]);
-    shared.reshape([batch, heads, steps, width])
 }
