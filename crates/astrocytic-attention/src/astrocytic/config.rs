@@ -6,11 +6,8 @@ use burn::nn::Initializer;
 use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 use crate::feature_map::FeatureMapConfig;
-use crate::ops::Plasticity;
+use crate::ops::{LARGEST_CHUNK, Plasticity};
 use crate::position::PositionConfig;
-
-/// Steps in the largest chunk.
-pub(crate) const LARGEST_CHUNK: usize = 128;
 
 /// What a read is divided by.
 #[derive(Config, Debug, Copy, PartialEq)]

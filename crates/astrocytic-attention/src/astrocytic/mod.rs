@@ -1,11 +1,11 @@
 //! Astrocytic attention as a Burn module, used where `burn::nn::attention::MultiHeadAttention` is.
 
-pub(crate) mod config;
+mod config;
 mod forward;
 mod presets;
 mod project;
 mod read;
-pub(crate) mod state;
+mod state;
 mod window;
 
 use burn::module::{Module, Param};
@@ -21,11 +21,7 @@ use crate::error::AttentionError;
 use crate::feature_map::FeatureMap;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::position::{DistanceKeys, PositionConfig};
-use state::full_dtype;
-
-/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0. Its square is
-/// a normal f32, so that gradients stay finite.
-pub const CALCIUM_FLOOR: f64 = 1e-18;
+use crate::tensor::full_dtype;
 
 /// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes computes it
 /// (Kozachkov, Kastanenka, Krotov, PNAS 2023).

@@ -4,11 +4,12 @@ use burn::nn::Linear;
 use burn::tensor::{Int, Tensor, activation::sigmoid};
 
 use super::AstrocyticAttention;
-use super::state::{AttentionState, full_precision};
+use super::state::AttentionState;
 use crate::compaction::Compaction;
 use crate::feature_map::{FeatureMap, Side, l2_normalize};
 use crate::ops::{Plasticity, Writes};
 use crate::position::{PositionConfig, rotate};
+use crate::tensor::full_precision;
 
 /// One call's tensors on their way through the layer, before feature maps.
 pub(super) struct Projected {

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 
 use super::project::{Mapped, Projected};
 use super::state::AttentionState;
-use super::{AstrocyticAttention, CALCIUM_FLOOR, Normalizer};
-use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes};
-use crate::softmax::share_heads;
+use super::{AstrocyticAttention, Normalizer};
+use crate::ops::{self, Attend, Attended, CALCIUM_FLOOR, Feature, Form, Plasticity, Remembered, Writes};
+use crate::tensor::share_heads;
 
 impl AstrocyticAttention {
     /// Whether the layer is what [`Attend`] computes: no exponent on the calcium, no distance memory.

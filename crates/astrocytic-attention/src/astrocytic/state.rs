@@ -1,27 +1,6 @@
 //! What an attention layer remembers between calls: constant in size, whatever the number of steps.
 
-use burn::tensor::{DType, Int, Tensor};
-
-/// Half precision made full: sums over many steps are kept in f32 or wider.
-pub(crate) fn full_precision<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match full_dtype(x.dtype()) {
-        full if full == x.dtype() => x,
-        full => x.cast(full),
-    }
-}
-
-/// What a state is kept in for inputs of this type.
-pub(crate) fn full_dtype(dtype: DType) -> DType {
-    match dtype {
-        DType::F16 | DType::BF16 => DType::F32,
-        other => other,
-    }
-}
-
-/// A copy of a part of something larger, which a view would keep in memory for as long as the part.
-pub(crate) fn own<const D: usize>(part: Tensor<D>) -> Tensor<D> {
-    part.mul_scalar(1.0)
-}
+use burn::tensor::{Int, Tensor};
 
 /// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its `empty_state`.
 #[derive(Debug, Clone)]

@@ -8,13 +8,13 @@
 
 use burn::tensor::{Bool, Tensor};
 
+use super::AstrocyticAttention;
 use super::project::Projected;
-use super::state::{AttentionState, full_precision, own};
-use super::{AstrocyticAttention, CALCIUM_FLOOR};
+use super::state::AttentionState;
 use crate::compaction::Compaction;
 use crate::feature_map::FeatureMapConfig;
-use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered};
-use crate::softmax::share_heads;
+use crate::ops::{self, Attend, Attended, CALCIUM_FLOOR, Feature, Form, Plasticity, Remembered};
+use crate::tensor::{contiguous, full_precision, share_heads};
 
 /// What hides a score: as good as −∞, and finite.
 const HIDDEN: f64 = -1e30;
@@ -132,7 +132,7 @@ impl AstrocyticAttention {
         if remember {
             // The last steps of each row that are not padded.
             let last = |x: &Tensor<4>| match compaction {
-                None => own(x.clone().narrow(2, steps, width)),
+                None => contiguous(x.clone().narrow(2, steps, width)),
                 Some(compaction) => compaction.window(x.clone(), width),
             };
             state.recent = Some([last(&keys), last(&values)]);

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::state::own;
+use crate::tensor::contiguous;
 
 /// Steps that a cache first has room for.
 const LEAST_ROOM: usize = 64;
@@ -32,7 +32,7 @@ impl KeyValueCache {
     /// The last `most` steps, without the graph of their gradients.
     pub fn truncate(self, most: usize) -> Self {
         let kept = self.length.min(most);
-        let last = |x: Tensor<4>| own(x.narrow(2, self.length - kept, kept)).detach();
+        let last = |x: Tensor<4>| contiguous(x.narrow(2, self.length - kept, kept)).detach();
         Self {
             room: self.room.filter(|_| kept > 0).map(|room| room.map(last)),
             length: kept,

@@ -2,12 +2,12 @@
 
 use burn::tensor::{Bool, Int, Tensor, activation::softmax};
 
-use super::{KeyValueCache, SoftmaxAttention, share_heads};
+use super::{KeyValueCache, SoftmaxAttention};
 use crate::compaction::Compaction;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::ops::{gated_silu, softmax_attention, times_seen};
 use crate::position::rotate;
-use crate::state::full_precision;
+use crate::tensor::{full_precision, share_heads};
 
 impl SoftmaxAttention {
     /// `fresh` says that the cache has seen nothing.

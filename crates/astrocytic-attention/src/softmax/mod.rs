@@ -19,6 +19,7 @@ use crate::decay::{Decay, DecayConfig};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::position::rotate;
+use crate::tensor::share_heads;
 
 /// Multi-head softmax attention (arXiv 1706.03762) with optional rotary positions, convolution and gate.
 #[derive(Module, Debug)]
@@ -177,15 +178,4 @@ impl SoftmaxAttention {
         }
         Ok(self.attend(input, cache, true, false))
     }
-}
-
-/// Each key head for all the query heads of its group: `[batch, key heads, steps, d]` to `[batch, heads, steps, d]`.
-pub(crate) fn share_heads(x: Tensor<4>, heads: usize) -> Tensor<4> {
-    let [batch, key_heads, steps, width] = x.dims();
-    let group = heads / key_heads;
-    if group == 1 {
-        return x;
-    }
-    let shared = x.unsqueeze_dim::<5>(2).expand([batch, key_heads, group, steps, width]);
-    shared.reshape([batch, heads, steps, width])
 }

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::fresh::Fresh;
-use super::host::{Output, View};
-use super::real::Real;
-use super::{INPUTS, Kernel, Pass, Views};
+use crate::kernel::host::{Output, View};
+use crate::kernel::real::Real;
+use crate::kernel::scratch::Fresh;
+use crate::kernel::{INPUTS, Kernel, Pass, Views};
 
 /// Inputs: 0. x `[batch, steps, heads, d]`, 1. positions `[batch or 1, steps]`.
 #[derive(Debug, Clone, Copy)]

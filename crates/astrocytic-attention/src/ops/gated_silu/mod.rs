@@ -7,10 +7,10 @@ use burn::tensor::activation::silu;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::fused::fresh::Fresh;
-use crate::fused::host::{Output, View};
-use crate::fused::real::{Real, sigmoid};
-use crate::fused::{self, INPUTS, Kernel, Pass, Views};
+use crate::kernel::host::{Output, View};
+use crate::kernel::real::{Real, sigmoid};
+use crate::kernel::scratch::Fresh;
+use crate::kernel::{self, INPUTS, Kernel, Pass, Views};
 
 /// `x · silu(gate)`, element by element, for tensors of one shape.
 pub fn gated_silu<const D: usize>(x: Tensor<D>, gate: Tensor<D>) -> Tensor<D> {
@@ -19,7 +19,7 @@ pub fn gated_silu<const D: usize>(x: Tensor<D>, gate: Tensor<D>) -> Tensor<D> {
     let rows = shape.iter().product::<usize>() / width.max(1);
     if rows > 0 && shape == gate.dims() {
         let [flat, flat_gate] = [x.clone(), gate.clone()].map(|x| Some(x.reshape([1, 1, rows, width]).into()));
-        if let Some(gated) = fused::run::<_, 4>(GatedSilu, [flat, flat_gate, None, None, None, None, None]) {
+        if let Some(gated) = kernel::run::<_, 4>(GatedSilu, [flat, flat_gate, None, None, None, None, None]) {
             return gated.reshape(shape);
         }
     }

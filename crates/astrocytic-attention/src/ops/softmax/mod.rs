@@ -1,10 +1,13 @@
 //! Softmax attention as one operation: the baseline deserves a fast op as well.
 
+mod host;
+
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Tensor};
 
-use crate::fused::{self, softmax::Softmax};
-use crate::softmax::share_heads;
+use crate::kernel;
+use crate::tensor::share_heads;
+use host::Softmax;
 
 /// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query sees all keys, the one
 /// before it one less, and so on.
@@ -26,7 +29,7 @@ pub fn softmax_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, cau
     let inputs = [query.clone(), key.clone(), value.clone()].map(|x| Some(x.into()));
     let [q, k, v] = inputs;
     let empty = query.shape().num_elements() == 0 || key.shape().num_elements() == 0;
-    if !empty && let Some(reads) = fused::run(Softmax { causal }, [q, k, v, None, None, None, None]) {
+    if !empty && let Some(reads) = kernel::run(Softmax { causal }, [q, k, v, None, None, None, None]) {
         return reads;
     }
     compose(query, key, value, causal)

@@ -3,10 +3,11 @@
 use burn::tensor::Tensor;
 
 use super::kept::{kept, log_kept};
+use super::spec::Plasticity;
 use super::triangular::unit_lower_inverse;
-use super::{Plasticity, Writes, read};
+use super::writes::{Writes, read};
 
-/// See [`super::causal`].
+/// See [`super::forms::causal`].
 pub(super) fn causal(
     query: Tensor<4>,
     writes: Writes,
@@ -33,7 +34,7 @@ pub(super) fn causal(
     (reads, memory)
 }
 
-/// See [`super::weights`].
+/// See [`super::forms::weights`].
 pub(super) fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal: bool) -> Tensor<4> {
     let [_, _, steps, _] = writes.key.dims();
     let kept = kept_between(writes);
@@ -92,7 +93,7 @@ fn kept_since_start(writes: &Writes) -> Tensor<4> {
     .unsqueeze_dim(3)
 }
 
-/// See [`super::calcium_trace`].
+/// See [`super::forms::calcium_trace`].
 pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>) -> (Tensor<4>, Tensor<3>) {
     let steps = writes.key.dims()[2];
     let before = kept_since_start(writes) * calcium.unsqueeze_dim(2);

@@ -72,3 +72,14 @@ pub fn with_scratch<T: Real>(count: usize, work: impl FnOnce(&mut [T])) {
         work(scratch);
     });
 }
+
+/// Scratch memory, handed out piece by piece.
+pub struct Scratch<'a, T>(pub &'a mut [T]);
+
+impl<'a, T> Scratch<'a, T> {
+    pub fn take(&mut self, count: usize) -> &'a mut [T] {
+        let (piece, rest) = std::mem::take(&mut self.0).split_at_mut(count);
+        self.0 = rest;
+        piece
+    }
+}

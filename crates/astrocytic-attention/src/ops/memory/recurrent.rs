@@ -2,12 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::{Plasticity, Writes, read};
+use super::spec::Plasticity;
+use super::writes::{Writes, read};
 
 /// log a below which a − 1 would lose the digits of a.
 const STRONG: f64 = -0.7;
 
-/// See [`super::causal`].
+/// See [`super::forms::causal`].
 pub(super) fn causal(
     query: Tensor<4>,
     writes: Writes,
@@ -23,7 +24,7 @@ pub(super) fn causal(
     (Tensor::cat(reads, 2), memory)
 }
 
-/// See [`super::calcium_trace`].
+/// See [`super::forms::calcium_trace`].
 pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>) -> (Tensor<4>, Tensor<3>) {
     let mut calcium = calcium.unsqueeze_dim::<4>(2);
     let mut trace = Vec::new();

@@ -9,18 +9,18 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::Views;
-use super::super::host::View;
-use super::super::product::{
-    BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose,
-};
-use super::super::real::{Real, add_scaled, copy, dot, plus, scale};
-use super::chunk::{
-    Correction, Decay, Scratch, leak, load_heads, load_numbers, map_backward, map_with_slopes, store_heads,
-};
+use super::super::spec::Plasticity;
+use super::chunk::{Correction, Decay, leak, map_backward, map_with_slopes};
 use super::forward::{normalizers, times_lower};
 use super::{Memory, Sizes};
-use crate::ops::Plasticity;
+use crate::kernel::Views;
+use crate::kernel::heads::{load_heads, load_numbers, store_heads};
+use crate::kernel::host::View;
+use crate::kernel::product::{
+    BLOCK, Into, Left, lower_of_product, lower_times, lower_transposed_times, product, transpose,
+};
+use crate::kernel::real::{Real, add_scaled, copy, dot, plus, scale};
+use crate::kernel::scratch::Scratch;
 
 /// Numbers of scratch that a task takes.
 pub fn scratch(sizes: &Sizes) -> usize {

@@ -1,81 +1,14 @@
 //! What forward and backward pass do alike to a chunk: load it, decay it, correct it.
 
-use std::mem::MaybeUninit;
-
 use pulp::Simd;
 
-use super::super::fresh::put;
-use super::super::host::View;
-use super::super::product::{Into, Left, lower_of_product, product};
-use super::super::real::{Real, add_scaled, copy, dot, scale, sigmoid, times};
-use super::{Feature, Memory, Sizes};
-use crate::ops::FORGOTTEN;
-
-/// Scratch memory, handed out piece by piece.
-pub struct Scratch<'a, T>(pub &'a mut [T]);
-
-impl<'a, T> Scratch<'a, T> {
-    pub fn take(&mut self, count: usize) -> &'a mut [T] {
-        let (piece, rest) = std::mem::take(&mut self.0).split_at_mut(count);
-        self.0 = rest;
-        piece
-    }
-}
-
-/// Copies `count` steps from `start` into rows of `pad` numbers; what is left of a chunk and of each row is 0.
-#[inline(always)]
-pub fn load<T: Real, S: Simd>(simd: S, view: &View<T>, place: [usize; 2], span: [usize; 2], to: &mut [T], pad: usize) {
-    let rows = to.len() / pad;
-    load_heads(simd, view, place, span, to, [1, rows, pad]);
-}
-
-/// The same for `group` heads from h on, step by step, each to a chunk of `rows` rows of its own.
-#[inline(always)]
-pub fn load_heads<T: Real, S: Simd>(
-    _simd: S,
-    view: &View<T>,
-    [b, h]: [usize; 2],
-    [start, count]: [usize; 2],
-    to: &mut [T],
-    [group, rows, pad]: [usize; 3],
-) {
-    let width = view.shape()[3];
-    for i in 0..rows {
-        for head in 0..group {
-            let to = &mut to[(head * rows + i) * pad..][..pad];
-            if i < count {
-                copy::<T, S>(&mut to[..width], view.row(b, start + i, h + head));
-                to[width..].fill(T::ZERO);
-            } else {
-                to.fill(T::ZERO);
-            }
-        }
-    }
-}
-
-/// Rows of chunks, as [`load_heads`] leaves them, to rows of all heads of the group side by side.
-#[inline(always)]
-pub fn store_heads<T: Real>(
-    from: &[T],
-    [group, rows, pad]: [usize; 3],
-    to: &mut [&mut [MaybeUninit<T>]],
-    width: usize,
-) {
-    for (i, to) in to.iter_mut().enumerate() {
-        for head in 0..group {
-            put(&mut to[head * width..][..width], &from[(head * rows + i) * pad..][..width]);
-        }
-    }
-}
-
-/// The same for one number a step.
-#[inline(always)]
-pub fn load_numbers<T: Real>(view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2], to: &mut [T]) {
-    to[count..].fill(T::ZERO);
-    for (i, to) in to[..count].iter_mut().enumerate() {
-        *to = view.row(b, start + i, h)[0];
-    }
-}
+use super::super::feature::Feature;
+use super::super::spec::FORGOTTEN;
+use super::{Memory, Sizes};
+use crate::kernel::host::View;
+use crate::kernel::product::{Into, Left, lower_of_product, product};
+use crate::kernel::real::{Real, add_scaled, dot, scale, sigmoid, times};
+use crate::kernel::scratch::Scratch;
 
 /// φ of `count` rows, in place. Pads stay 0.
 #[inline(always)]

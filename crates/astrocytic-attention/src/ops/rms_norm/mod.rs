@@ -7,11 +7,11 @@ use burn::tensor::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::fused::fresh::Fresh;
-use crate::fused::host::{Output, View};
-use crate::fused::real::{Real, dot};
-use crate::fused::{self, INPUTS, Kernel, Pass, Views};
-use crate::state::full_precision;
+use crate::kernel::host::{Output, View};
+use crate::kernel::real::{Real, dot};
+use crate::kernel::scratch::Fresh;
+use crate::kernel::{self, INPUTS, Kernel, Pass, Views};
+use crate::tensor::full_precision;
 
 /// `x / √(mean x² + ε) · γ` over the last axis, in full precision for half.
 ///
@@ -26,7 +26,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, norm: &RmsNorm) -> Tensor<D> {
     if rows > 0 && x.dtype() == gamma.dtype() {
         let flat = x.clone().reshape([1, 1, rows, width]);
         let inputs = [Some(flat.into()), Some(gamma.clone().into()), None, None, None, None, None];
-        if let Some(normed) = fused::run::<_, 4>(RootMeanSquare { epsilon: norm.epsilon }, inputs) {
+        if let Some(normed) = kernel::run::<_, 4>(RootMeanSquare { epsilon: norm.epsilon }, inputs) {
             return normed.reshape(shape);
         }
     }

@@ -3,9 +3,9 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::host::{Output, View};
-use super::real::Real;
-use super::{INPUTS, Kernel, Pass, Views};
+use crate::kernel::host::{Output, View};
+use crate::kernel::real::Real;
+use crate::kernel::{INPUTS, Kernel, Pass, Views};
 
 /// Inputs: 0. x `[batch, steps, 1, channels]`, 1. taps, the present last, `[channels, 1, 1, width]`,
 /// 2. the steps before `[batch, width − 1, 1, channels]`, or nothing for zeros.

@@ -6,12 +6,12 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::fresh::{Fresh, put, with_scratch};
-use super::host::{Output, View};
-use super::memory::{LITTLE, Scratch, load, rows_of_heads};
-use super::product::{BLOCK, Into, Left, product, transpose};
-use super::real::{Real, all_finite, copy, dot, scale};
-use super::{INPUTS, Kernel, Pass, Views};
+use crate::kernel::heads::{load, rows_of_heads};
+use crate::kernel::host::{Output, View};
+use crate::kernel::product::{BLOCK, Into, Left, product, transpose};
+use crate::kernel::real::{Real, all_finite, copy, dot, scale};
+use crate::kernel::scratch::{Fresh, Scratch, put, with_scratch};
+use crate::kernel::{INPUTS, Kernel, LITTLE, Pass, Views};
 
 /// Queries and keys in a block.
 const SIDE: usize = 64;

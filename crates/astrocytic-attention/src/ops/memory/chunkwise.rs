@@ -5,10 +5,11 @@
 use burn::tensor::Tensor;
 
 use super::kept::{kept, log_kept};
+use super::spec::Plasticity;
 use super::triangular::unit_lower_inverse;
-use super::{Plasticity, Writes};
+use super::writes::Writes;
 
-/// See [`super::causal`].
+/// See [`super::forms::causal`].
 pub(super) fn causal(
     query: Tensor<4>,
     writes: Writes,
@@ -69,7 +70,7 @@ pub(super) fn causal(
     (reads, state.reshape([batch, heads, m, d_v]))
 }
 
-/// See [`super::calcium_trace`].
+/// See [`super::forms::calcium_trace`].
 pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>, size: usize) -> (Tensor<4>, Tensor<3>) {
     let [batch, heads, steps, m] = writes.key.dims();
     let chunks = Chunks::new(writes, size.min(steps));

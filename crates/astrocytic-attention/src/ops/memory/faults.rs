@@ -5,10 +5,8 @@
 
 use burn::tensor::Tensor;
 
-use super::Writes;
-
-/// A log decay of which nothing is left, in the place of −∞, which no difference may have.
-pub(crate) const FORGOTTEN: f64 = -1e4;
+use super::spec::FORGOTTEN;
+use super::writes::Writes;
 
 /// The writes with 0 in place of faulty steps, and NaN for each such step, else 0: `[batch, key heads, steps, 1]`.
 pub(super) fn part(writes: Writes) -> (Writes, Tensor<4>) {

@@ -11,30 +11,16 @@ mod chunk;
 mod forward;
 mod split;
 
-pub(super) use chunk::{Scratch, load};
-
 use rayon::prelude::*;
 
-use super::fresh::{Fresh, put, with_scratch};
-use super::host::{Output, View};
-use super::product::BLOCK;
-use super::real::Real;
-use super::{INPUTS, Kernel, Pass, Views};
-use crate::config::LARGEST_CHUNK;
-use crate::ops::Plasticity;
-
-/// A feature map φ that works element by element, so that a kernel applies it on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Feature {
-    /// `x`
-    Identity,
-    /// `elu(x) + 1`
-    Elu,
-    /// `max(x, 0)`
-    Relu,
-    /// `x · sigmoid(x)`
-    Silu,
-}
+use super::feature::Feature;
+use super::spec::{LARGEST_CHUNK, Plasticity};
+use crate::kernel::heads::rows_of_heads;
+use crate::kernel::host::{Output, View};
+use crate::kernel::product::{BLOCK, transpose};
+use crate::kernel::real::Real;
+use crate::kernel::scratch::{Fresh, put, with_scratch};
+use crate::kernel::{INPUTS, Kernel, LITTLE, Pass, Views};
 
 /// The operation. Inputs, all but the first three optional:
 ///
@@ -125,9 +111,6 @@ impl Sizes {
     }
 }
 
-/// Work, in multiplications, that is not worth a second thread: to wake one takes as long.
-pub(super) const LITTLE: usize = 1 << 16;
-
 /// The most heads, a divisor of all, that still leave two tasks for each thread; all where rows divide evenly among threads
 /// or are little work. No result depends on it.
 fn group(batch: usize, heads: usize, work: usize) -> usize {
@@ -136,16 +119,6 @@ fn group(batch: usize, heads: usize, work: usize) -> usize {
     let wanted = if whole_rows { 1 } else { (2 * threads).div_ceil(batch) };
     let groups = (1..=heads).find(|&groups| groups >= wanted && heads.is_multiple_of(groups)).unwrap_or(heads);
     heads / groups
-}
-
-/// The rows of each head in a tensor `[batch, steps, heads, width]`, batch by batch.
-pub(super) fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]) -> Vec<Vec<&mut [T]>> {
-    let mut rows: Vec<Vec<&mut [T]>> = (0..batch * heads).map(|_| Vec::with_capacity(steps)).collect();
-    for (i, row) in data.chunks_mut(width).take(batch * steps * heads).enumerate() {
-        let (b, h) = (i / heads / steps, i % heads);
-        rows[b * heads + h].push(row);
-    }
-    rows
 }
 
 impl Kernel for Memory {
@@ -295,7 +268,7 @@ fn swap<T: Real>(data: Vec<T>, [a, b, c]: [usize; 3]) -> Vec<T> {
     let mut swapped = vec![T::ZERO; data.len()];
     for i in 0..a {
         let part = i * b * c..(i + 1) * b * c;
-        super::product::transpose(b, c, (&data[part.clone()], c), (&mut swapped[part], b));
+        transpose(b, c, (&data[part.clone()], c), (&mut swapped[part], b));
     }
     swapped
 }

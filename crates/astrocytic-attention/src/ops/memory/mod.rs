@@ -2,13 +2,25 @@
 
 use burn::tensor::Tensor;
 
-use super::{Form, Plasticity, Writes, causal, read, write};
-use crate::astrocytic::CALCIUM_FLOOR;
-use crate::feature_map::{NORM_FLOOR, elu, l2_normalize};
-use crate::fused::{self, memory};
-use crate::state::own;
+mod chunkwise;
+mod faults;
+mod feature;
+pub(crate) mod forms;
+mod host;
+mod kept;
+mod parallel;
+mod recurrent;
+pub(crate) mod spec;
+mod triangular;
+pub(crate) mod writes;
 
-pub use crate::fused::memory::Feature;
+use crate::kernel;
+use crate::tensor::{NORM_FLOOR, contiguous, l2_normalize};
+use forms::{causal, with_calcium, write};
+use spec::{CALCIUM_FLOOR, Form, Plasticity};
+use writes::{Writes, read};
+
+pub use feature::Feature;
 
 /// Attention over a memory. On flex and ndarray the chunkwise form, with feature map, calcium and backward pass, is a
 /// kernel of its own; other devices and forms compose Burn's operations.
@@ -66,18 +78,6 @@ impl Attended {
     }
 }
 
-impl Feature {
-    /// φ(x), element by element.
-    pub fn map(self, x: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Identity => x,
-            Self::Elu => elu::map(x),
-            Self::Relu => burn::tensor::activation::relu(x),
-            Self::Silu => burn::tensor::activation::silu(x),
-        }
-    }
-}
-
 impl Attend {
     /// The reads `[batch, steps_q, heads, d_v]` and, where asked for, what is remembered after the last step. `before` is
     /// what was remembered before the first; `None` is nothing.
@@ -129,7 +129,7 @@ impl Attend {
         if batch * steps * reads * query_heads * m * d == 0 {
             return None;
         }
-        let kernel = memory::Memory {
+        let kernel = host::Memory {
             plasticity: self.plasticity,
             feature: self.feature,
             unit: self.unit.then_some(NORM_FLOOR),
@@ -150,11 +150,11 @@ impl Attend {
         ];
         let shape = [batch, reads, query_heads, d];
         if !remember {
-            return Some((fused::run::<_, 4>(kernel, inputs)?, None));
+            return Some((kernel::run::<_, 4>(kernel, inputs)?, None));
         }
-        let packed = fused::run::<_, 1>(kernel, inputs)?;
+        let packed = kernel::run::<_, 1>(kernel, inputs)?;
         let ends = [shape.iter().product(), batch * heads * m * d, batch * heads * m];
-        let part = |start, count| own(packed.clone().narrow(0, start, count));
+        let part = |start, count| contiguous(packed.clone().narrow(0, start, count));
         let memory = part(ends[0], ends[1]).reshape([batch, heads, m, d]);
         let calcium = self.calcium.then(|| part(ends[0] + ends[1], ends[2]).reshape([batch, heads, m]));
         Some((packed.narrow(0, 0, ends[0]).reshape(shape), Some(Remembered { memory, calcium })))
@@ -194,23 +194,6 @@ impl Attend {
         };
         (reads.swap_dims(1, 2), Some(Remembered { memory, calcium }))
     }
-}
-
-/// Runs a memory whose calcium is one more column of it, a value that is always 1: reads, `φ(q) · g`, memory and calcium.
-pub(crate) fn with_calcium(
-    query: Tensor<4>,
-    mut writes: Writes,
-    memory: Tensor<4>,
-    calcium: Tensor<3>,
-    run: impl FnOnce(Tensor<4>, Writes, Tensor<4>) -> (Tensor<4>, Tensor<4>),
-) -> (Tensor<4>, Tensor<4>, Tensor<4>, Tensor<3>) {
-    let [batch, heads, steps, d] = writes.value.dims();
-    let one = Tensor::ones([batch, heads, steps, 1], (&writes.value.device(), writes.value.dtype()));
-    writes.value = Tensor::cat(vec![writes.value, one], 3);
-    let memory = Tensor::cat(vec![memory, calcium.unsqueeze_dim(3)], 3);
-    let (reads, memory) = run(query, writes, memory);
-    let n = reads.clone().narrow(3, d, 1);
-    (reads.narrow(3, 0, d), n, memory.clone().narrow(3, 0, d), memory.narrow(3, d, 1).squeeze_dim(3))
 }
 
 #[cfg(test)]

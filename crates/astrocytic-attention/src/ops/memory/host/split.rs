@@ -10,13 +10,13 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::Views;
-use super::super::fresh::with_scratch;
-use super::super::host::View;
-use super::super::real::{Real, copy, plus};
+use super::super::spec::Plasticity;
 use super::chunk::{kept_and_lost, leak, log_of};
-use super::{LITTLE, Memory, Sizes, backward, forward};
-use crate::ops::Plasticity;
+use super::{Memory, Sizes, backward, forward};
+use crate::kernel::host::View;
+use crate::kernel::real::{Real, copy, plus};
+use crate::kernel::scratch::with_scratch;
+use crate::kernel::{LITTLE, Views};
 
 /// Into how many parts the chunks of each head go: 1 where heads are enough work for the threads.
 pub fn parts(memory: &Memory, sizes: &Sizes) -> usize {

@@ -8,14 +8,11 @@
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
 
-pub(crate) mod convolution;
-pub(crate) mod fresh;
+pub(crate) mod heads;
 pub(crate) mod host;
-pub(crate) mod memory;
-mod product;
+pub(crate) mod product;
 pub(crate) mod real;
-pub(crate) mod rotary;
-pub(crate) mod softmax;
+pub(crate) mod scratch;
 
 use std::fmt::Debug;
 
@@ -26,6 +23,9 @@ use burn::tensor::{DType, Tensor};
 use crate::debug::kernels_are_off;
 use host::{Host, Output, View};
 use real::Real;
+
+/// Work, in multiplications, that is not worth a second thread: to wake one takes as long.
+pub(crate) const LITTLE: usize = 1 << 16;
 
 /// Most tensors that a kernel takes.
 pub(crate) const INPUTS: usize = 7;

@@ -8,10 +8,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::fused::fresh::Fresh;
-use crate::fused::host::{Output, View};
-use crate::fused::real::Real;
-use crate::fused::{self, INPUTS, Kernel, Pass, Views};
+use crate::kernel::host::{Output, View};
+use crate::kernel::real::Real;
+use crate::kernel::scratch::Fresh;
+use crate::kernel::{self, INPUTS, Kernel, Pass, Views};
 
 /// Mean −ln p of the targets under softmax of the logits.
 ///
@@ -29,7 +29,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &[i32]) -> Tensor<1> {
         let flat = logits.clone().reshape([1, 1, rows, classes]);
         let kernel = CrossEntropy { targets: targets.into() };
         let inputs = [Some(flat.into()), None, None, None, None, None, None];
-        if let Some(loss) = fused::run::<_, 1>(kernel, inputs) {
+        if let Some(loss) = kernel::run::<_, 1>(kernel, inputs) {
             return loss;
         }
     }
