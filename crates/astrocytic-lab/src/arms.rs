@@ -130,7 +130,7 @@ const MODELS: &[Model] = &[
         name: "vanilla-decay",
         role: Role::Control,
         description: "vanilla whose scores fade as the memory of linear-decay does (Forgetting Transformer)",
-        attention: |d, h| AttentionConfig::Forgetting(vanilla(d, h)),
+        attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_decay(DecayConfig::Gated)),
         last: None,
     },
     Model {
