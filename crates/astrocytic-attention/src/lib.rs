@@ -35,7 +35,6 @@ pub mod feature_map;
 mod fused;
 mod input;
 pub mod ops;
-pub mod oracle;
 pub mod position;
 mod softmax;
 mod state;
