@@ -1,11 +1,28 @@
-//! The Burn module held to the oracle: outputs, final state and every gradient, for every variant.
+//! The Burn module held to an oracle: outputs, final state and every gradient, for every variant.
+//!
+//! The oracle is the layer once more, in plain f64 on slices: no Burn, no batch, one function an equation. Beside each
+//! function `f` stands its gradient `f_vjp`, written by hand: it takes the inputs of `f` and the gradient of some loss
+//! by its outputs, and returns the gradient of that loss by its inputs. Slow and plain, so that it can be trusted:
+//! central differences hold it, and it holds the Burn module. Arrays are row-major, T is the number of steps, d the
+//! size of a head, m its number of features, d_v the size of its values.
 
+mod algebra;
+mod check;
+#[path = "../common/mod.rs"]
 mod common;
+mod convolution;
+mod decay;
+mod feature_map;
+mod layer;
+mod linear;
+mod memory;
+mod normalizer;
+mod position;
+mod window;
 
 use std::collections::BTreeMap;
 
 use astrocytic_attention::debug::without_kernels;
-use astrocytic_attention::oracle::{self, Decay, LayerSpec, Position, State, Weights};
 use astrocytic_attention::position::PositionConfig;
 use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, AttentionState, DecayConfig,
@@ -14,6 +31,9 @@ use astrocytic_attention::{
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
 use common::{D_MODEL, device, input, layer, variants, ways};
+use decay::Decay;
+use layer::{LayerSpec, State, Weights};
+use position::Position;
 
 /// Relative to the root mean square of what is compared, outputs and gradients alike.
 const BOUND: f64 = 1e-4;
@@ -22,15 +42,15 @@ const PADDED: [bool; STEPS] = [true, false, false, true, false, false, false, tr
 
 fn spec(config: &Config, causal: bool) -> LayerSpec {
     let feature_map = match config.feature_map {
-        Map::Elu => oracle::FeatureMap::Elu,
-        Map::Relu => oracle::FeatureMap::Relu,
-        Map::Identity => oracle::FeatureMap::Identity,
-        Map::Silu => oracle::FeatureMap::Silu,
-        Map::Hedgehog => oracle::FeatureMap::Hedgehog,
-        Map::PositiveRandom { features, .. } => oracle::FeatureMap::PositiveRandom { features },
-        Map::Trigonometric { features, .. } => oracle::FeatureMap::Trigonometric { features },
-        Map::Taylor => oracle::FeatureMap::Taylor,
-        Map::Dpfp { nu } => oracle::FeatureMap::Dpfp { nu },
+        Map::Elu => feature_map::FeatureMap::Elu,
+        Map::Relu => feature_map::FeatureMap::Relu,
+        Map::Identity => feature_map::FeatureMap::Identity,
+        Map::Silu => feature_map::FeatureMap::Silu,
+        Map::Hedgehog => feature_map::FeatureMap::Hedgehog,
+        Map::PositiveRandom { features, .. } => feature_map::FeatureMap::PositiveRandom { features },
+        Map::Trigonometric { features, .. } => feature_map::FeatureMap::Trigonometric { features },
+        Map::Taylor => feature_map::FeatureMap::Taylor,
+        Map::Dpfp { nu } => feature_map::FeatureMap::Dpfp { nu },
         other => panic!("the oracle has no {other:?}"),
     };
     let decay = match config.decay {
@@ -41,9 +61,9 @@ fn spec(config: &Config, causal: bool) -> LayerSpec {
         other => panic!("the oracle has no {other:?}"),
     };
     let normalizer = match config.normalizer {
-        Normalizer::Calcium { alpha } => oracle::Normalizer::Calcium { alpha },
-        Normalizer::Rms => oracle::Normalizer::Rms,
-        Normalizer::None => oracle::Normalizer::None,
+        Normalizer::Calcium { alpha } => normalizer::Normalizer::Calcium { alpha },
+        Normalizer::Rms => normalizer::Normalizer::Rms,
+        Normalizer::None => normalizer::Normalizer::None,
         other => panic!("the oracle has no {other:?}"),
     };
     let position = match config.position {
@@ -58,8 +78,8 @@ fn spec(config: &Config, causal: bool) -> LayerSpec {
         feature_map,
         decay,
         plasticity: match config.plasticity {
-            Plasticity::Hebbian => oracle::Plasticity::Hebbian,
-            Plasticity::Delta => oracle::Plasticity::Delta,
+            Plasticity::Hebbian => memory::Plasticity::Hebbian,
+            Plasticity::Delta => memory::Plasticity::Delta,
         },
         normalizer,
         write_gate: config.write_gate,
@@ -186,14 +206,14 @@ fn hold(case: &Case) {
     let mut before = spec.empty_state();
     if case.causal {
         let past = numbers(input(1, 4, 31, &device));
-        let past = oracle::Input::self_attn(&past, &[]);
-        before = oracle::forward(&spec, &weights, &past, &before).1;
+        let past = layer::Input::self_attn(&past, &[]);
+        before = layer::forward(&spec, &weights, &past, &before).1;
     }
     let x = input(1, STEPS, 32, &device);
     let x_numbers = numbers(x.clone());
     let pad: &[bool] = if case.padded { &PADDED } else { &[] };
-    let own_input = oracle::Input::self_attn(&x_numbers, pad);
-    let (expected, expected_after) = oracle::forward(&spec, &weights, &own_input, &before);
+    let own_input = layer::Input::self_attn(&x_numbers, pad);
+    let (expected, expected_after) = layer::forward(&spec, &weights, &own_input, &before);
 
     let x = Tensor::from_data(x.into_data(), &autodiff).require_grad();
     let leaves = tensors(&before, &spec, &autodiff);
@@ -245,7 +265,7 @@ fn hold(case: &Case) {
         }
     }
     let gradients = loss.backward();
-    let expected = oracle::backward(&spec, &weights, &own_input, &before, &numbers(c), &by_after);
+    let expected = layer::backward(&spec, &weights, &own_input, &before, &numbers(c), &by_after);
 
     let both: Vec<f64> = expected.query.iter().zip(&expected.key).map(|(q, k)| q + k).collect();
     compare(&format!("{}: gradient of x", case.name), &numbers(x.grad(&gradients).expect("a leaf")), &both);
@@ -342,10 +362,10 @@ fn cross_attention_is_the_oracles() {
         let weights: Weights = spec.shapes().into_iter().map(|(name, _)| (name, own[name].clone())).collect();
         let (query, key, c) = (input(1, 4, 34, &device), input(1, STEPS, 35, &device), input(1, 4, 36, &device));
         let [query_numbers, key_numbers, c_numbers] = [&query, &key, &c].map(|x| numbers(x.clone()));
-        let crossed = oracle::Input::cross(&query_numbers, &key_numbers, &PADDED);
+        let crossed = layer::Input::cross(&query_numbers, &key_numbers, &PADDED);
         let empty = spec.empty_state();
-        let (expected, _) = oracle::forward(&spec, &weights, &crossed, &empty);
-        let gradients = oracle::backward(&spec, &weights, &crossed, &empty, &c_numbers, &empty);
+        let (expected, _) = layer::forward(&spec, &weights, &crossed, &empty);
+        let gradients = layer::backward(&spec, &weights, &crossed, &empty, &c_numbers, &empty);
 
         let [query, key, c] = [query, key, c].map(|x| Tensor::<3>::from_data(x.into_data(), &autodiff));
         let (query, key) = (query.require_grad(), key.require_grad());
