@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if [a.context, a.rows, a.held_out, a.batch].contains(&0) {
         bail!("--context, --rows, --held-out and --batch must be at least 1");
     }
-    let device = astrocytic_lab::device::parse(&a.device)?;
+    let device = astrocytic_train::device::parse(&a.device)?;
     let config = SwapConfig {
         model: a.model.clone(),
         layers: a.layers.clone(),

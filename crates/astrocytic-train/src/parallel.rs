@@ -7,7 +7,8 @@ use burn::module::{ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
-use crate::train::{Scale, derive_seed};
+use crate::gradients::Scale;
+use crate::seed::derive_seed;
 use crate::trainable::Trainable;
 
 /// Mean −ln p of the targets and its gradients, on the model's device, which takes a share itself.
@@ -76,7 +77,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::arms::{Sizes, arm};
+    use crate::small_models::decoder;
 
     struct Largest<'a>(&'a GradientsParams, &'a GradientsParams, f64, usize);
 
@@ -96,11 +97,9 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_the_whole_batch() {
-        let sizes =
-            Sizes { vocabulary: 40, d_model: 16, layers: 2, heads: 2, dropout: 0.0, context: 12, feed_forward: true };
         let main = crate::device::parse("flex").unwrap();
         let other = crate::device::parse("ndarray").unwrap();
-        let model = arm("tripartite").unwrap().decoder(sizes).unwrap().init_seeded(1, &main.autodiff());
+        let model = decoder("tripartite", 40).init_seeded(1, &main.autodiff());
         // Three rows: the shares are not alike.
         let batch = Batches::new((0..200).map(|id| id * 7 % 40).collect(), 12, 3, 5).unwrap().batch(0);
         let (whole, expected) = model.gradients(&batch, None, 3);

@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use astrocytic_data::Scratch;
 
-use crate::program::Program;
-use crate::worker::Job;
+use crate::experiment::program::Program;
+use crate::experiment::worker::Job;
 
 /// Slurm's limit on the tasks of an array where nobody changed it (slurm.conf, MaxArraySize 1001).
 const SLURM_TASKS: usize = 1_000;
@@ -43,7 +43,7 @@ pub struct Execution {
     pub executor: Executor,
     /// Worker processes at a time on this machine.
     pub jobs: usize,
-    /// This program, which calls [`work`](crate::worker::work) for `worker JOB FOLDER`, with `--attached` to
+    /// This program, which calls [`work`](crate::experiment::worker::work) for `worker JOB FOLDER`, with `--attached` to
     /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the trainings.
     pub program: Program,
 }

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::train::derive_seed;
+use crate::seed::derive_seed;
 
 /// Mean −ln p of the targets and its gradients, dropout drawn from the seed. A model that reads the whole has but one segment.
 ///

@@ -50,7 +50,7 @@ pub fn parse(name: &str) -> Result<Device> {
 }
 
 /// A name that [`parse`] makes such a device of, or else what Burn calls it.
-pub(crate) fn name(device: &Device) -> String {
+pub fn name(device: &Device) -> String {
     let named = NAMES.iter().find(|name| parse(name).is_ok_and(|named| named == *device));
     named.map_or_else(|| format!("{device:?}"), ToString::to_string)
 }

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use astrocytic_data::Batches;
+use astrocytic_train::config::TrainingConfig;
+use astrocytic_train::seed::derive_seed;
+use astrocytic_train::train::Learner;
+use astrocytic_train::trainable::Trainable;
 
 use crate::arms::{ModelConfig, arm};
-use crate::data::Data;
-use crate::energy::Meter;
-use crate::experiment::{ExperimentConfig, Run};
+use crate::experiment::config::{ExperimentConfig, Run};
+use crate::experiment::data::Data;
+use crate::experiment::energy::Meter;
 use crate::results::Phase;
-use crate::train::{Learner, TrainingConfig, derive_seed};
-use crate::trainable::Trainable;
 
 /// A step's cost.
 pub(crate) struct StepCost {
@@ -41,7 +43,7 @@ fn measure(config: &ExperimentConfig, data: &Data, name: &str, device: &str, lea
     let run = Run { size: config.sizes[0], seed: 0, trial: config.trials()[0] };
     let cell = config.cell(Phase::Tune, &arm, &model, run)?;
     let batches = data.batches(config, run.size, 0, arm.is_carried())?;
-    let (seed, autodiff) = (derive_seed(0, "weights", 0), crate::device::parse(device)?.autodiff());
+    let (seed, autodiff) = (derive_seed(0, "weights", 0), astrocytic_train::device::parse(device)?.autodiff());
     let training = config.training(&cell, arm.is_carried());
     match model {
         ModelConfig::Decoder(model) => take(model.init_seeded(seed, &autodiff), &training, &batches, device, least),

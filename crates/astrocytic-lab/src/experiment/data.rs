@@ -5,15 +5,16 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
 use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, subset};
+use astrocytic_train::document_loss::DocumentLoss;
+use astrocytic_train::evaluate;
+use astrocytic_train::trainable::Trainable;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 use crate::arms::{Sizes, arm};
-use crate::evaluate;
-use crate::experiment::ExperimentConfig;
+use crate::experiment::config::ExperimentConfig;
 use crate::learning::{self, Learning};
-use crate::results::{CorpusFacts, DocumentLoss, TestLoss};
-use crate::trainable::Trainable;
+use crate::results::{CorpusFacts, TestLoss};
 
 /// Examples are stored in so many groups at most: a document of the bootstrap each.
 const MOST_GROUPS: usize = 100;
@@ -390,7 +391,7 @@ fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<Token
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Budget;
+    use crate::experiment::config::Budget;
 
     fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
         lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()

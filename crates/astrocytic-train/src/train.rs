@@ -6,87 +6,22 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use astrocytic_data::{Batch, Batches, EvaluationWindows};
 use astrocytic_models::DecoderCache;
-use burn::lr_scheduler::LrSchedulerConfig;
-use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
 
 use crate::checkpoint::Checkpoint;
+use crate::config::TrainingConfig;
 use crate::evaluate;
+use crate::gradients::clip;
+use crate::optimizer::{optimizer, schedule};
 use crate::parallel;
+use crate::seed::derive_seed;
+use crate::standing::Standing;
 use crate::trainable::Trainable;
-
-/// How a model is trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainingConfig {
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// AdamW's decoupled weight decay, on matrices only.
-    pub weight_decay: f64,
-    /// Optimizer steps at most.
-    pub steps: u64,
-    /// Share of the steps over which the rate rises to its peak.
-    pub warmup: f64,
-    /// Largest global norm of the gradient.
-    pub clip: f64,
-    /// Steps between evaluations.
-    pub evaluate_every: u64,
-    /// Evaluations without a better tuning loss after which training stops; 0 never stops early.
-    pub patience: u64,
-    /// Seed of initial weights, batch order and dropout.
-    pub seed: u64,
-    /// What the model remembers goes on from window to window until the next evaluation (so that a run can go on from there)
-    /// or epoch, of keys and values those of so many tokens; `None`: each window begins anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carry: Option<usize>,
-}
-
-impl TrainingConfig {
-    /// Refuses what makes no sense.
-    ///
-    /// # Errors
-    /// One line with the field, its value and what would do.
-    pub fn validate(&self) -> Result<()> {
-        let Self { learning_rate, weight_decay, steps, warmup, clip, evaluate_every, .. } = *self;
-        if steps == 0 || evaluate_every == 0 {
-            bail!("training: steps = {steps} and evaluate_every = {evaluate_every} must be above 0");
-        }
-        if !(learning_rate > 0.0 && learning_rate <= 1.0) {
-            bail!("learning rate {learning_rate} must be above 0 and at most 1");
-        }
-        if !(0.0..=100.0).contains(&weight_decay) {
-            bail!("weight decay {weight_decay} must be between 0 and 100");
-        }
-        if !(clip > 0.0 && clip.is_finite() && (0.0..1.0).contains(&warmup)) {
-            bail!("clip = {clip} must be above 0 and warmup = {warmup} in [0, 1)");
-        }
-        Ok(())
-    }
-}
-
-/// Where a run stands, stored with every checkpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    /// Steps taken.
-    pub step: u64,
-    /// Step of the lowest tuning loss.
-    pub best_step: u64,
-    /// The lowest tuning loss, nats per token; not finite before there is one.
-    #[serde(with = "crate::results::number")]
-    pub best_loss: f64,
-    /// Evaluations since then.
-    pub since_best: u64,
-    /// Seconds spent in training steps.
-    pub seconds: f64,
-}
 
 /// What the observer of a run is told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,13 +61,6 @@ pub struct Outcome<M> {
     pub diverged: bool,
     /// Training tokens per second of training steps.
     pub tokens_per_second: f64,
-}
-
-/// A number for each (seed, purpose, step), so that a resumed run draws what it would have drawn.
-pub fn derive_seed(seed: u64, purpose: &str, step: u64) -> u64 {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(purpose).chain_update(step.to_le_bytes());
-    u64::from_le_bytes(digest.finalize()[..8].try_into().expect("a digest has 32 bytes"))
 }
 
 /// Trains `model` (on an autodiff device) and returns the weights that did best on the tuning split. The devices `others` take
@@ -214,8 +142,9 @@ pub fn train<M: Trainable>(
 }
 
 /// A model on an autodiff device with what changes it.
-pub(crate) struct Learner<M> {
-    pub(crate) model: M,
+pub struct Learner<M> {
+    /// The model.
+    pub model: M,
     optimizer: ModuleOptimizer,
     schedule: ModuleLrScheduler,
     clip: f64,
@@ -230,7 +159,10 @@ pub(crate) struct Learner<M> {
 
 impl<M: Trainable> Learner<M> {
     /// A learner that has taken `step` steps.
-    pub(crate) fn new(model: M, config: &TrainingConfig, step: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// For rates that cannot be.
+    pub fn new(model: M, config: &TrainingConfig, step: u64) -> Result<Self> {
         // Made for the model that is trained: a stored one brings the identities of its parameters.
         let optimizer = optimizer(&model, config.weight_decay);
         let mut schedule = schedule(config)?;
@@ -243,7 +175,7 @@ impl<M: Trainable> Learner<M> {
 
     /// One step on a batch, and the loss before it; `None` and no step where loss or gradient are not finite. The model is
     /// moved, so that its parameters are nobody else's and change in place.
-    pub(crate) fn step(mut self, batch: &Batch) -> (Self, Option<f64>) {
+    pub fn step(mut self, batch: &Batch) -> (Self, Option<f64>) {
         let mut cache = self.carry.and_then(|_| {
             let before = self.cache.take().filter(|_| !batch.begins);
             before.or_else(|| self.model.empty_cache(batch.rows))
@@ -261,75 +193,5 @@ impl<M: Trainable> Learner<M> {
         self.model = self.optimizer.step(self.schedule.step(), self.model, grads);
         self.step += 1;
         (self, Some(value))
-    }
-}
-
-/// AdamW (arXiv 1711.05101) whose weight decay spares vectors: norms, biases and decay rates.
-pub(crate) fn optimizer<M: Module>(model: &M, weight_decay: f64) -> ModuleOptimizer {
-    let adam = AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8);
-    let mut vectors = Vectors(Vec::new());
-    model.visit(&mut vectors);
-    let decaying = adam.clone().with_weight_decay(weight_decay as f32).init();
-    let spared = adam.with_weight_decay(0.0).build();
-    decaying.with_group(ParamGroup::from_ids(vectors.0), spared, None)
-}
-
-struct Vectors(Vec<ParamId>);
-
-impl ModuleVisitor for Vectors {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D == 1 {
-            self.0.push(param.id);
-        }
-    }
-}
-
-pub(crate) fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
-    let peak = config.learning_rate;
-    let steps = config.steps as usize;
-    let warmup = ((steps as f64 * config.warmup) as usize).max(1);
-    let rest = (steps - warmup.min(steps)).max(1);
-    let rise = LinearLrSchedulerConfig::new(peak / warmup as f64, peak, warmup);
-    let fall = CosineAnnealingLrSchedulerConfig::new(peak, rest).with_min_lr(peak * 0.1);
-    let phases = vec![LrSchedulerConfig::Linear(rise), LrSchedulerConfig::Cosine(fall)];
-    SequentialLrSchedulerConfig::new(phases, vec![warmup]).init().map_err(|e| anyhow!("learning rate: {e}"))
-}
-
-/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before. Burn's clipping is a
-/// norm for each tensor.
-pub(crate) fn clip<M: Module>(model: &M, grads: &mut GradientsParams, largest: f64) -> f64 {
-    let mut squares = Squares { grads, sum: 0.0 };
-    model.visit(&mut squares);
-    let norm = squares.sum.sqrt();
-    if norm > largest {
-        model.visit(&mut Scale { grads, by: largest / norm });
-    }
-    norm
-}
-
-struct Squares<'a> {
-    grads: &'a GradientsParams,
-    sum: f64,
-}
-
-impl ModuleVisitor for Squares<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = self.grads.get::<D>(param.id) {
-            self.sum += f64::from(grad.square().sum().into_scalar::<f32>());
-        }
-    }
-}
-
-/// Multiplies all gradients.
-pub(crate) struct Scale<'a> {
-    pub(crate) grads: &'a mut GradientsParams,
-    pub(crate) by: f64,
-}
-
-impl ModuleVisitor for Scale<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = self.grads.remove::<D>(param.id) {
-            self.grads.register(param.id, grad.mul_scalar(self.by));
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard};
 
 use astrocytic_attention::{AttentionConfig, SoftmaxAttentionConfig};
-use astrocytic_lab::replay::{gradients, through_time};
 use astrocytic_models::{Encoder, EncoderConfig, SegmentsConfig};
+use astrocytic_train::replay::{gradients, through_time};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};

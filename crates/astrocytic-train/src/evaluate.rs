@@ -5,7 +5,7 @@ use astrocytic_models::DecoderCache;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::results::DocumentLoss;
+use crate::document_loss::DocumentLoss;
 use crate::trainable::Trainable;
 
 /// −ln p summed over each document or example. `model` is to be on a device without autodiff.
@@ -51,7 +51,7 @@ fn tally<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) 
 }
 
 /// Gives each batch with its inputs, `[rows, steps]`, and with what is remembered of those before.
-pub(crate) fn for_each_batch<M: Trainable>(
+pub fn for_each_batch<M: Trainable>(
     model: &M,
     windows: &EvaluationWindows,
     device: &Device,
@@ -79,15 +79,13 @@ pub fn mean(losses: &[DocumentLoss]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arms::{Sizes, arm};
+    use crate::small_models::{NAMES, decoder};
     use astrocytic_data::TokenizedDocument;
     use astrocytic_data::tasks::Example;
     use astrocytic_models::Decoder;
 
     fn model(name: &str) -> Decoder {
-        let sizes =
-            Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.0, context: 64, feed_forward: true };
-        arm(name).unwrap().decoder(sizes).unwrap().init_seeded(3, &Device::flex())
+        decoder(name, 50).init_seeded(3, &Device::flex())
     }
 
     #[test]
@@ -98,7 +96,7 @@ mod tests {
             bytes: 0,
         };
         let documents_read = [document(40), document(3), document(29)];
-        for name in ["vanilla", "vanilla-convolution-gate", "tripartite", "linear", "no-attention"] {
+        for name in NAMES {
             let model = model(name);
             let whole = EvaluationWindows::new(&documents_read, 0, 64, 64, 2).unwrap();
             let carried = EvaluationWindows::carried(&documents_read, 0, 8, 2, 64).unwrap();
@@ -109,7 +107,7 @@ mod tests {
             }
         }
         // With fewer keys kept, less is seen.
-        let (model, short) = (model("vanilla"), EvaluationWindows::carried(&documents_read, 0, 8, 2, 4).unwrap());
+        let (model, short) = (model("softmax"), EvaluationWindows::carried(&documents_read, 0, 8, 2, 4).unwrap());
         let long = EvaluationWindows::carried(&documents_read, 0, 8, 2, 64).unwrap();
         let [short, long] = [short, long].map(|windows| documents(&model, &windows, &Device::flex()));
         assert!((short[0].nats - long[0].nats).abs() > 1e-6 && short[1] == long[1]);
@@ -117,7 +115,7 @@ mod tests {
 
     #[test]
     fn accuracy_counts_answers_or_whole_examples() {
-        let model = model("vanilla");
+        let model = model("softmax");
         let tokens: Vec<u32> = (1..6).collect();
         let inputs = Tensor::<2, Int>::from_data(TensorData::new(vec![1, 2, 3, 4, 5], [1, 5]), &Device::flex());
         let likeliest: Vec<i32> = model.forward(inputs).argmax(2).into_data().iter::<i32>().collect();

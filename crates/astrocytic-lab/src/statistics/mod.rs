@@ -3,11 +3,12 @@
 //! The figure is r(L) = D_baseline(L) / D_arm(L): how many times more unique data the baseline needs to reach the loss L.
 //! It is read off inside the measured range and never extrapolated.
 
+use astrocytic_train::document_loss::DocumentLoss;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::results::{DocumentLoss, TestLoss};
+use crate::results::TestLoss;
 
 /// Bootstrap replicates behind every interval.
 pub const REPLICATES: usize = 2_000;

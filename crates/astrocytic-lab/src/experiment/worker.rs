@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use astrocytic_train::device;
 use serde::{Deserialize, Serialize};
 
-use crate::cells::Cells;
-use crate::data::Data;
-use crate::device;
-use crate::experiment::{ExperimentConfig, run_training};
-use crate::program::Program;
+use crate::experiment::cells::Cells;
+use crate::experiment::config::{ExperimentConfig, run_training};
+use crate::experiment::data::Data;
+use crate::experiment::program::Program;
 use crate::results::Cell;
 
 /// How long to wait before a cell that another holds is asked for again.

@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::store::{BurnpackStore, ModuleSnapshot};
 use burn::tensor::Bytes;
 
-use crate::train::Standing;
+use crate::standing::Standing;
 
 const MODEL: &str = "model.bpk";
 const BEST: &str = "best.bpk";
@@ -28,11 +28,15 @@ pub struct Checkpoint {
 }
 
 /// What a checkpoint held.
-pub(crate) struct Stored<M> {
-    pub(crate) model: M,
-    pub(crate) best: M,
-    pub(crate) optimizer: Bytes,
-    pub(crate) standing: Standing,
+pub struct Stored<M> {
+    /// The model that is trained, on its autodiff device.
+    pub model: M,
+    /// The best weights so far.
+    pub best: M,
+    /// The optimizer's moments.
+    pub optimizer: Bytes,
+    /// Where the run stood.
+    pub standing: Standing,
 }
 
 impl Checkpoint {
@@ -51,13 +55,11 @@ impl Checkpoint {
         self.folder.with_extension("new")
     }
 
-    pub(crate) fn save<M: ModuleSnapshot>(
-        &self,
-        model: &M,
-        best: &M,
-        optimizer: &[u8],
-        standing: &Standing,
-    ) -> Result<()> {
+    /// Replaces what is stored.
+    ///
+    /// # Errors
+    /// For files that cannot be written.
+    pub fn save<M: ModuleSnapshot>(&self, model: &M, best: &M, optimizer: &[u8], standing: &Standing) -> Result<()> {
         let next = self.new_one();
         remove(&next)?;
         fs::create_dir_all(&next)?;
@@ -89,7 +91,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// For a checkpoint that is damaged where no older one is whole.
-    pub(crate) fn load<M: Module + ModuleSnapshot>(&self, like: &M) -> Result<Option<Stored<M>>> {
+    pub fn load<M: Module + ModuleSnapshot>(&self, like: &M) -> Result<Option<Stored<M>>> {
         remove(&self.new_one())?;
         let there = [self.folder.clone(), self.old()].into_iter().filter(|folder| folder.exists());
         let mut damage = None;

@@ -3,20 +3,22 @@
 use anyhow::{Result, bail};
 use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
+use astrocytic_train::checkpoint::Checkpoint;
+use astrocytic_train::config::TrainingConfig;
+use astrocytic_train::evaluate;
+use astrocytic_train::seed::derive_seed;
+use astrocytic_train::train::{Event, train};
+use astrocytic_train::trainable::Trainable;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::arms::{Arm, Beyond, ModelConfig, arm};
-use crate::cells::Claim;
-use crate::checkpoint::Checkpoint;
-use crate::data::{Data, Reading};
-use crate::evaluate;
+use crate::experiment::cells::Claim;
+use crate::experiment::data::{Data, Reading};
+use crate::experiment::worker::Training;
 use crate::learning::{self, Learning};
 use crate::results::{Cell, Line, Phase, Status, Trial};
-use crate::train::{Event, TrainingConfig, derive_seed, train};
-use crate::trainable::Trainable;
-use crate::worker::Training;
 
 /// More seeds would meet those of the tuning runs.
 const MOST_SEEDS: u64 = 1_000;

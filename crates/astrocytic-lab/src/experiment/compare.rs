@@ -7,18 +7,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::arms::{Beyond, ModelConfig, arm, parameters};
-use crate::cells::{self, Cells};
-use crate::data::Data;
-use crate::energy::Meter;
-use crate::executor::{Execution, Executor};
-use crate::experiment::{ExperimentConfig, Run};
-use crate::identity::{self, Input};
-use crate::machine;
+use crate::experiment::cells::{self, Cells};
+use crate::experiment::config::{ExperimentConfig, Run};
+use crate::experiment::data::Data;
+use crate::experiment::energy::Meter;
+use crate::experiment::executor::{Execution, Executor};
+use crate::experiment::step_cost::step_cost;
+use crate::experiment::worker::{Job, Training};
 use crate::progress::Progress;
+use crate::provenance::identity::{self, Input};
+use crate::provenance::machine;
 use crate::report::{self, Summary};
 use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Status, Trial};
-use crate::step_cost::step_cost;
-use crate::worker::{Job, Training};
 
 /// How long an arm's energy is measured: the counters move on a thousand times a second.
 const ENERGY_MEASURED: Duration = Duration::from_secs(2);

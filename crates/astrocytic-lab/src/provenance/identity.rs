@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::machine;
+use crate::provenance::machine;
 
 /// The files by which a folder is known to be a run's, and whose.
 const MARKS: [(&str, &str); 4] = [

@@ -1,5 +1,7 @@
 //! The arms of a comparison: models of equal parameters that differ in their attention, and in what they read at once.
 
+mod encoders;
+
 use anyhow::{Result, bail};
 use astrocytic_attention::{
     AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity, PositionConfig,
@@ -10,9 +12,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use crate::encoder_arms::{ENCODERS, EncoderArm};
 use crate::learning::{Learning, Learns};
 use crate::results::Role;
+use encoders::{ENCODERS, EncoderArm};
 
 /// Base of rotary positions in every arm that has them.
 pub(crate) const ROTARY_THETA: f64 = 10_000.0;

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::arms::{Beyond, arm};
-use crate::compare::{Asked, cap_sizes, compare_as, stored_experiment};
-use crate::data::Data;
-use crate::executor::Execution;
-use crate::experiment::{Budget, ExperimentConfig};
-use crate::identity::{self, Options};
+use crate::experiment::compare::{Asked, cap_sizes, compare_as, stored_experiment};
+use crate::experiment::config::{Budget, ExperimentConfig};
+use crate::experiment::data::Data;
+use crate::experiment::executor::Execution;
+use crate::experiment::step_cost::step_cost;
 use crate::learning::Learns;
+use crate::provenance::identity::{self, Options};
 use crate::report::{self, Summary, escape};
-use crate::step_cost::step_cost;
 
 /// A plan's file in its results.
 const FILE: &str = "experiment.toml";
@@ -143,7 +143,7 @@ impl Plan {
     /// Runs what `folder` does not yet hold, a folder for each study, and writes the report.
     ///
     /// # Errors
-    /// For a folder with another plan, and as [`compare`](crate::compare::compare).
+    /// For a folder with another plan, and as [`compare`](crate::experiment::compare::compare).
     pub fn run(&self, folder: &Path, execution: &Execution) -> Result<PlanSummary> {
         self.must_be_held(folder, execution)?;
         let keep = || {

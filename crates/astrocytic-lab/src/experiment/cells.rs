@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::experiment::worker::Training;
 use crate::report::whole_lines;
 use crate::results::{Cell, Line};
-use crate::worker::Training;
 
 /// What one process knows of a results folder.
 pub struct Cells {
