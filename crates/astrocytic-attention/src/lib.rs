@@ -36,7 +36,6 @@ pub mod feature_map;
 mod input;
 mod kernel;
 pub mod ops;
-pub mod oracle;
 pub mod position;
 mod softmax;
 mod tensor;
