@@ -7,9 +7,9 @@ use burn::tensor::{DType, Device, Int, Tensor, activation::sigmoid};
 
 use crate::config::{AstrocyticAttentionConfig, Normalizer};
 use crate::convolution::ShortConvolution;
-use crate::decay::{Decay, DecayConfig, inverse_softplus};
+use crate::decay::{Decay, DecayConfig};
 use crate::error::AttentionError;
-use crate::feature_map::{FeatureMap, FeatureMapConfig, Side, l2_normalize};
+use crate::feature_map::{FeatureMap, Side, l2_normalize};
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
 use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes, gated_silu, rms_norm};
 use crate::position::{DistanceKeys, PositionConfig, rotate};
@@ -260,9 +260,12 @@ impl AstrocyticAttention {
             let bias = Tensor::full([weight.dims()[1]], value, (&weight.device(), weight.dtype()));
             gate.bias = Some(Param::from_tensor(bias));
         };
-        if let (Some(gate), Some(rate)) = (&mut self.decay.gate, &mut self.decay.rate) {
-            *rate = Param::from_tensor(rate.val().zeros_like());
-            constant(gate, inverse_softplus(OPEN_DECAY));
+        let open = self.config.decay.open(OPEN_DECAY);
+        if let (Some([open_rate, bias]), Some(gate)) = (open, &mut self.decay.gate) {
+            if let Some(rate) = &mut self.decay.rate {
+                *rate = Param::from_tensor(rate.val().full_like(open_rate));
+            }
+            constant(gate, bias);
         }
         if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, self.config.plasticity) {
             constant(gate, OPEN_WRITE);
@@ -593,13 +596,12 @@ impl AstrocyticAttention {
             window::attend(query.clone(), shared(keys.clone()), shared(counted.clone()), width);
         let scale = self.window_scale.as_ref().expect("init gives a window its scale").val().exp();
         let scale = full_precision(scale).reshape([1, self.config.n_heads, 1, 1]);
-        let (exact, shrunk) = match self.config.feature_map {
-            // The map's kernel imitates e^s: one scale for both.
-            FeatureMapConfig::Taylor => {
-                let common = largest.clone().clamp_min(0.0);
-                ((largest.clone() - common.clone()).exp(), (-common).exp())
-            }
-            _ => (largest.ones_like(), largest.ones_like()),
+        let (exact, shrunk) = if self.config.feature_map.imitates_softmax() {
+            // One scale for both.
+            let common = largest.clone().clamp_min(0.0);
+            ((largest.clone() - common.clone()).exp(), (-common).exp())
+        } else {
+            (largest.ones_like(), largest.ones_like())
         };
         let mut sums = sums * exact.clone() * scale.clone();
         let mut weights = with_weights.then(|| {

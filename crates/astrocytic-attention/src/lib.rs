@@ -36,6 +36,8 @@ mod fused;
 mod input;
 pub mod ops;
 pub mod position;
+#[doc(hidden)]
+pub mod reference;
 mod softmax;
 mod state;
 mod window;
