@@ -13,7 +13,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::state::{full_dtype, full_precision};
+use crate::tensor::{full_dtype, full_precision};
 use law::{Law, Rates};
 
 /// How fast the memory leaks.

@@ -24,13 +24,11 @@ use burn::tensor::{Device, Tensor};
 
 use crate::ops::Feature;
 
+pub use crate::tensor::l2_normalize;
 pub use map::Side;
 pub use projection::Projection;
 
 use map::{Map, Positive};
-
-/// Smallest squared length a vector is divided by.
-pub(crate) const NORM_FLOOR: f64 = 1e-6;
 
 /// Which feature map φ keys and queries pass through. With the delta rule any of them is followed by [`l2_normalize`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -165,10 +163,4 @@ impl FeatureMap {
         let projection = self.projection.as_ref().map(|p| p.val().cast(dtype).unsqueeze::<4>());
         self.config.map().forward(x, projection, side)
     }
-}
-
-/// `x / √(Σ x² + 1e-6)` over the last axis; zero stays zero.
-pub fn l2_normalize(x: Tensor<4>) -> Tensor<4> {
-    let length = (x.clone().square().sum_dim(3) + NORM_FLOOR).sqrt();
-    x / length
 }

@@ -4,8 +4,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::map::{Map, Positive, Side};
 use super::projection::Projection;
-use super::{l2_normalize, random_matrix};
+use super::random_matrix;
 use crate::reference::{normalize, normalize_vjp, outer, product, product_transposed};
+use crate::tensor::l2_normalize;
 
 /// `[cos Ωx̂, sin Ωx̂] / √(m/2)` with `x̂ = x / ‖x‖`; Ω `[m/2, d]`.
 #[derive(Debug)]
