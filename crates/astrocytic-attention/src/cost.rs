@@ -74,7 +74,7 @@ impl AstrocyticAttentionConfig {
         let gates = 2.0
             * self.d_model as f64
             * key_heads
-            * (f64::from(u8::from(self.write_gate)) + f64::from(u8::from(self.decay == DecayConfig::Gated)));
+            * (f64::from(u8::from(self.write_gate)) + f64::from(u8::from(self.decay.is_gated())));
         let memory = if self.memory { heads * read + key_heads * write + maps } else { 0.0 };
         // Each block of queries meets its own steps and a window before them.
         let block = self.window.min(steps) as f64;

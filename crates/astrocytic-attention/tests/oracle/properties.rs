@@ -1,95 +1,50 @@
-use super::super::algebra::dot;
-use super::super::check::{Random, check, distance};
-use super::*;
+//! The oracle held to central differences, and to what a layer must do.
 
-/// Every option at least once: what enters here is held to every property.
+use astrocytic_attention::reference::dot;
+use astrocytic_attention::{
+    AstrocyticAttentionConfig as Config, DecayConfig, FeatureMapConfig, Normalizer, Plasticity,
+};
+
+use crate::backward::backward;
+use crate::check::{Random, check, distance};
+use crate::common::{device, layer, variants_of_width};
+use crate::forward::{forward, stabilizers};
+use crate::named;
+use crate::slices::{pick, rows};
+use crate::spec::{Input, LayerSpec, State, Weights};
+
+/// The variants, narrow, because differences take a forward pass for each number; and heads of size 1.
 fn specs() -> Vec<(&'static str, LayerSpec)> {
-    use FeatureMap::*;
-    let base = || LayerSpec::new(8, 2);
-    let map = |feature_map| LayerSpec { feature_map, ..base() };
-    let delta =
-        |feature_map| LayerSpec { plasticity: Plasticity::Delta, normalizer: Normalizer::Rms, ..map(feature_map) };
-    let alpha = Normalizer::Calcium { alpha: 0.25 };
-    let near = Position::Distance { scale: 0.3, max_steps: 9 };
-    let tripartite =
-        LayerSpec { decay: Decay::Gated, write_gate: true, convolution: 4, output_gate: true, ..delta(Silu) };
-    let rotary = Position::Rotary { theta: 100.0 };
-    let window = |window| LayerSpec { causal: true, window, ..base() };
-    vec![
-        ("linear", base()),
-        ("relu", map(Relu)),
-        ("hedgehog", map(Hedgehog)),
-        ("positive random", map(PositiveRandom { features: 5 })),
-        ("trigonometric", LayerSpec { normalizer: Normalizer::Rms, ..map(Trigonometric { features: 6 }) }),
-        ("taylor", map(Taylor)),
-        ("dpfp", map(Dpfp { nu: 2 })),
-        ("fixed decay", LayerSpec { decay: Decay::Fixed, ..base() }),
-        ("learned decay", LayerSpec { decay: Decay::Learned, ..base() }),
-        ("gated decay", LayerSpec { decay: Decay::Gated, ..base() }),
-        ("exponent", LayerSpec { normalizer: alpha, decay: Decay::Gated, ..base() }),
-        ("astromorphic", LayerSpec { normalizer: alpha, position: near, ..base() }),
-        ("distance, hedgehog", LayerSpec { position: near, ..map(Hedgehog) }),
-        ("distance, delta", LayerSpec { position: near, ..delta(Silu) }),
-        ("rms", LayerSpec { normalizer: Normalizer::Rms, ..base() }),
-        ("no normaliser", LayerSpec { normalizer: Normalizer::None, ..map(Identity) }),
-        ("write gate", LayerSpec { write_gate: true, ..base() }),
-        ("convolution", LayerSpec { convolution: 3, ..base() }),
-        ("output gate", LayerSpec { output_gate: true, ..base() }),
-        ("rotary", LayerSpec { position: rotary, ..base() }),
-        ("delta", delta(Identity)),
-        ("delta, hedgehog", LayerSpec { write_gate: true, ..delta(Hedgehog) }),
-        ("delta, dpfp", LayerSpec { normalizer: Normalizer::None, ..delta(Dpfp { nu: 1 }) }),
-        ("tripartite", tripartite.clone()),
-        ("negative eigenvalues", LayerSpec { largest_write: 2.0, ..tripartite.clone() }),
-        ("grouped", LayerSpec { kv_heads: 1, decay: Decay::Gated, convolution: 2, bias: false, ..base() }),
-        ("grouped, random", LayerSpec { heads: 4, ..map(PositiveRandom { features: 4 }) }.grouped(2)),
-        ("grouped, tripartite", LayerSpec { position: rotary, ..tripartite.clone() }.grouped(1)),
-        ("heads of size 1", LayerSpec { d_model: 2, ..tripartite.clone() }),
-        ("window", window(3)),
-        ("window of one step", LayerSpec { decay: Decay::Gated, write_gate: true, ..window(1) }),
-        ("window, gated", LayerSpec { decay: Decay::Gated, write_gate: true, position: rotary, ..window(3) }),
-        ("window, longest", LayerSpec { decay: Decay::Learned, convolution: 3, ..window(12) }),
-        ("window, hedgehog", LayerSpec { feature_map: Hedgehog, decay: Decay::Fixed, ..window(2) }),
-        ("window, taylor", LayerSpec { feature_map: Taylor, position: rotary, write_gate: true, ..window(2) }),
-        (
-            "window, grouped",
-            LayerSpec { decay: Decay::Gated, convolution: 2, output_gate: true, ..window(2) }.grouped(1),
-        ),
-        ("window alone", LayerSpec { memory: false, position: rotary, ..window(3) }),
-        ("window alone, gated", LayerSpec { memory: false, decay: Decay::Gated, write_gate: true, ..window(2) }),
-        ("size 1", LayerSpec { decay: Decay::Learned, ..LayerSpec::new(1, 1) }),
-    ]
+    let narrow =
+        [("heads of size 1", Config::tripartite(2, 2)), ("size 1", Config::new(1, 1).with_decay(DecayConfig::Learned))];
+    variants_of_width(8).into_iter().chain(narrow).map(|(name, config)| (name, LayerSpec(config))).collect()
+}
+
+impl LayerSpec {
+    fn with_causal(&self, causal: bool) -> Self {
+        Self(self.0.clone().with_causal(causal))
+    }
 }
 
 /// Causal, and not where a spec can be both.
 fn both_ways(spec: LayerSpec) -> impl Iterator<Item = LayerSpec> {
     let ways = if spec.window > 0 { vec![true] } else { vec![true, false] };
-    ways.into_iter().map(move |causal| LayerSpec { causal, ..spec.clone() })
+    ways.into_iter().map(move |causal| spec.with_causal(causal))
 }
 
-impl LayerSpec {
-    fn grouped(self, kv_heads: usize) -> Self {
-        Self { kv_heads, ..self }
-    }
-}
-
+/// The parameters of a layer, moved at random from where they start.
 fn weights(spec: &LayerSpec, random: &mut Random) -> Weights {
-    let draw = |(name, shape): (&'static str, Vec<usize>)| {
-        let size = shape.iter().product();
-        let scale = if name.ends_with("weight") { (shape[0] as f64).powf(-0.5) } else { 0.5 };
-        let mut values: Vec<f64> = random.normals(size).iter().map(|x| x * scale).collect();
-        if name == "norm.gamma" {
-            values.iter_mut().for_each(|x| *x += 1.0);
-        }
-        (name, values)
-    };
-    spec.shapes().into_iter().map(draw).collect()
+    let mut weights = named(&layer(&spec.0, &device()), None);
+    for values in weights.values_mut() {
+        values.iter_mut().for_each(|value| *value += 0.3 * random.normal());
+    }
+    weights
 }
 
 /// A state that a sequence has left behind.
 fn used_state(spec: &LayerSpec, weights: &Weights, random: &mut Random) -> State {
     let x = random.normals(3 * spec.d_model);
-    forward(&LayerSpec { causal: true, ..spec.clone() }, weights, &Input::self_attn(&x, &[]), &spec.empty_state()).1
+    forward(&spec.with_causal(true), weights, &Input::self_attn(&x, &[]), &spec.empty_state()).1
 }
 
 fn state_distance(mut a: State, mut b: State) -> f64 {
@@ -119,7 +74,7 @@ fn hold_gradients(name: &str, spec: &LayerSpec, input: &Input, from_scratch: boo
     for (part, values) in &weights {
         check(&label(part), values, &found.weights[part], |values| {
             let mut weights = weights.clone();
-            weights.insert(part, values.to_vec());
+            weights.insert(part.clone(), values.to_vec());
             loss(&weights, input, &state)
         });
     }
@@ -149,7 +104,7 @@ fn gradients() {
         for spec in both_ways(spec) {
             for (steps, pad) in [(5, &[][..]), (1, &[]), (6, &pad)] {
                 let x = random.normals(steps * spec.d_model);
-                let released: Vec<f64> = (0..steps * spec.kv_heads).map(|i| (i % 3 != 1) as usize as f64).collect();
+                let released: Vec<f64> = (0..steps * spec.key_heads()).map(|i| (i % 3 != 1) as usize as f64).collect();
                 for from_scratch in [true, false] {
                     let release = if from_scratch { &[][..] } else { &released };
                     let input = Input { release, ..Input::self_attn(&x, pad) };
@@ -168,7 +123,7 @@ fn gradients() {
 fn a_cut_sequence_goes_on_where_it_was() {
     let mut random = Random::new(21);
     for (name, spec) in specs() {
-        let (spec, width, steps) = (LayerSpec { causal: true, ..spec.clone() }, spec.d_model, 7);
+        let (spec, width, steps) = (spec.with_causal(true), spec.d_model, 7);
         let weights = weights(&spec, &mut random);
         let x = random.normals(steps * width);
         let (whole, after) = forward(&spec, &weights, &Input::self_attn(&x, &[]), &spec.empty_state());
@@ -213,7 +168,7 @@ fn padded_is_unpadded() {
 fn the_future_changes_no_bit_of_the_past() {
     let mut random = Random::new(23);
     for (name, spec) in specs() {
-        let (spec, width, steps) = (LayerSpec { causal: true, ..spec.clone() }, spec.d_model, 6);
+        let (spec, width, steps) = (spec.with_causal(true), spec.d_model, 6);
         let (weights, state) = (weights(&spec, &mut random), spec.empty_state());
         let x = random.normals(steps * width);
         let (before, _) = forward(&spec, &weights, &Input::self_attn(&x, &[]), &state);
@@ -242,7 +197,7 @@ fn the_last_query_reads_the_same_causal_or_not() {
         let weights = weights(&spec, &mut random);
         let x = random.normals(steps * width);
         let run = |causal| {
-            let spec = LayerSpec { causal, ..spec.clone() };
+            let spec = spec.with_causal(causal);
             forward(&spec, &weights, &Input::self_attn(&x, &[]), &spec.empty_state())
         };
         let ((causal, after), (free, free_after)) = (run(true), run(false));
@@ -256,16 +211,17 @@ fn the_last_query_reads_the_same_causal_or_not() {
 fn grouped_heads_are_repeated_heads() {
     let mut random = Random::new(27);
     for (name, spec) in specs() {
-        if spec.kv_heads != spec.heads || spec.heads == 1 || spec.decay == Decay::Fixed {
+        if spec.key_heads() != spec.n_heads || spec.n_heads == 1 || spec.decay == DecayConfig::Fixed {
             continue;
         }
-        let whole = LayerSpec { causal: true, d_model: 8, heads: 4, kv_heads: 4, ..spec };
-        let few = whole.clone().grouped(2);
+        let whole = LayerSpec(Config { causal: true, d_model: 8, n_heads: 4, kv_heads: None, ..spec.0 });
+        let few = LayerSpec(whole.0.clone().with_kv_heads(Some(2)));
         let shared = weights(&few, &mut random);
         let mut repeated = shared.clone();
-        for (part, shape) in whole.shapes() {
-            let values = &shared[part];
-            let (wide, narrow) = (shape.iter().product::<usize>(), values.len());
+        for (part, values) in weights(&whole, &mut random) {
+            let wide = values.len();
+            let values = &shared[&part];
+            let narrow = values.len();
             if wide == narrow {
                 continue;
             }
@@ -287,7 +243,7 @@ fn grouped_heads_are_repeated_heads() {
 /// Bidirectional linear attention over two heads, written without any function of the oracle.
 #[test]
 fn the_layer_is_linear_attention() {
-    let spec = LayerSpec::new(4, 2);
+    let spec = LayerSpec(Config::new(4, 2));
     let mut random = Random::new(25);
     let weights = weights(&spec, &mut random);
     let x = random.normals(3 * 4);
@@ -320,17 +276,16 @@ fn the_layer_is_linear_attention() {
 /// One gated delta layer of one head, its equations in a row.
 #[test]
 fn the_layer_is_a_gated_delta_rule() {
-    let spec = LayerSpec {
-        causal: true,
-        feature_map: FeatureMap::Silu,
-        decay: Decay::Gated,
-        plasticity: Plasticity::Delta,
-        normalizer: Normalizer::Rms,
-        write_gate: true,
-        convolution: 2,
-        output_gate: true,
-        ..LayerSpec::new(2, 1)
-    };
+    let config = Config::new(2, 1)
+        .with_causal(true)
+        .with_feature_map(FeatureMapConfig::Silu)
+        .with_decay(DecayConfig::Gated)
+        .with_plasticity(Plasticity::Delta)
+        .with_normalizer(Normalizer::Rms)
+        .with_write_gate(true)
+        .with_convolution(2)
+        .with_output_gate(true);
+    let spec = LayerSpec(config);
     let mut random = Random::new(26);
     let w = weights(&spec, &mut random);
     let x = random.normals(4 * 2);
@@ -374,7 +329,8 @@ fn the_layer_is_a_gated_delta_rule() {
 /// A window of two steps beside a gated memory, head by head and pair by pair.
 #[test]
 fn the_layer_is_a_window_beside_a_memory() {
-    let spec = LayerSpec { causal: true, window: 2, decay: Decay::Gated, write_gate: true, ..LayerSpec::new(4, 2) };
+    let config = Config::new(4, 2).with_causal(true).with_window(2).with_decay(DecayConfig::Gated);
+    let spec = LayerSpec(config.with_write_gate(true));
     let mut random = Random::new(28);
     let w = weights(&spec, &mut random);
     let x = random.normals(6 * 4);
