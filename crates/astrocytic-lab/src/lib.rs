@@ -21,7 +21,6 @@ mod machine;
 pub mod minimal_pairs;
 mod parallel;
 pub mod plan;
-mod plastic;
 pub mod program;
 pub mod progress;
 pub mod replay;
