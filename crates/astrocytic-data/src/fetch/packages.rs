@@ -1,15 +1,16 @@
-//! Package clients: what fetches an archive, checks it and unpacks it.
+//! Packages of registries, fetched with the registry's own client.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
+use super::archive;
+use super::progress::Progress;
+use super::wanted::Wanted;
 use crate::error::DataError;
-use crate::files::sha256_of;
 
 /// A package client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub enum Client {
 }
 
 /// One package.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
     /// Its name.
@@ -33,99 +34,71 @@ pub struct Package {
     pub version: String,
     /// Of its archive, hexadecimal.
     pub sha256: String,
+    /// The processor's architecture that it is for, as Debian names it; `None` is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
 }
 
-/// What is fetched, for error messages.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The client that brings it.
-    pub client: Client,
-    /// What else one can do.
-    pub otherwise: &'a str,
-}
-
-/// Brings a package's archive into a folder: [`download`] or, in tests, something that needs no network.
-pub(crate) type Download<'a> = dyn Fn(Wanted, &Package, &Path) -> Result<PathBuf, DataError> + 'a;
-
-/// Brings all packages, or takes the archive that is there already, checks them and unpacks them into `folder`/unpacked.
-///
-/// # Errors
-/// For a missing client, a failed download or a wrong checksum.
-pub(crate) fn bring(
-    wanted: Wanted,
-    packages: &[Package],
-    archive: Option<&Path>,
-    folder: &Path,
-    download: &Download,
-) -> Result<PathBuf, DataError> {
-    let unpacked = folder.join("unpacked");
-    for package in packages {
-        let archive = match archive {
-            Some(archive) => archive.into(),
-            None => download(wanted, package, folder)?,
-        };
-        let found = sha256(&archive)?;
-        if found != package.sha256 {
-            let Package { name, version, sha256 } = package;
-            let reason = format!(
-                "the sha256 of {name} {version} is {found}, not {sha256}; the package has changed or the file is \
-                 damaged: try again, or {}",
-                wanted.otherwise
-            );
-            return Err(DataError::fetch(wanted.name, reason));
+impl Client {
+    /// The program's name.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Npm => "npm",
+            Self::Pip => "pip",
+            Self::Apt => "apt-get",
         }
-        unpack(wanted, &archive, &unpacked)?;
     }
-    Ok(unpacked)
+
+    /// What a machine must have to fetch these packages.
+    pub(super) fn needs(self, packages: &[Package]) -> String {
+        let architecture = packages.iter().find_map(|package| package.architecture.as_deref());
+        match (self, architecture) {
+            (Self::Npm, _) => "npm, of Node.js".into(),
+            (Self::Pip, _) => "pip, of Python".into(),
+            (Self::Apt, None) => "apt-get, of Debian".into(),
+            (Self::Apt, Some(architecture)) => format!("apt-get, of Debian for {architecture}"),
+        }
+    }
 }
 
-pub(crate) fn sha256(path: &Path) -> Result<String, DataError> {
-    sha256_of(path).map_err(|e| DataError::file(path, e))
+impl Package {
+    /// Name, version and architecture.
+    pub(super) fn label(&self) -> String {
+        let Self { name, version, architecture, .. } = self;
+        let of = architecture.as_ref().map_or(String::new(), |architecture| format!(" for {architecture}"));
+        format!("{name} {version}{of}")
+    }
 }
 
 /// Runs the package client in `folder` and returns the archive that it left there.
-pub(crate) fn download(wanted: Wanted, package: &Package, folder: &Path) -> Result<PathBuf, DataError> {
+pub(super) fn download(wanted: Wanted, client: Client, package: &Package, folder: &Path) -> Result<PathBuf, DataError> {
     let Package { name, version, .. } = package;
-    let (program, arguments, hint) = match wanted.client {
-        Client::Npm => ("npm", vec!["pack".into(), format!("{name}@{version}")], "install Node.js, which has npm"),
-        Client::Pip => {
-            let wanted = format!("{name}=={version}");
-            ("pip", vec!["download".into(), "--no-deps".into(), wanted], "install Python with pip")
-        }
-        Client::Apt => ("apt-get", vec!["download".into(), format!("{name}={version}")], "this is a Debian package"),
+    let program = client.program();
+    let mut command = Command::new(program);
+    match client {
+        Client::Npm => command.arg("pack").arg(format!("{name}@{version}")),
+        Client::Pip => command.args(["download", "--no-deps"]).arg(format!("{name}=={version}")),
+        Client::Apt => command.arg("download").arg(format!("{name}={version}")),
     };
     let archives = folder.join(format!("archive-{}", name.replace(['/', '@'], "-")));
     std::fs::create_dir(&archives).map_err(|e| DataError::file(&archives, e))?;
-    let label = format!("fetching {name} {version} with {program}");
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(&archives);
-    run(wanted, command, &label, &archives, hint)?;
+    command.current_dir(&archives);
+    let needs = client.needs(std::slice::from_ref(package));
+    run(wanted, command, &format!("fetching {name} {version} with {program}"), &archives, &needs)?;
     let entries = std::fs::read_dir(&archives).map_err(|e| DataError::file(&archives, e))?;
     let archive = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.is_file());
-    archive.ok_or_else(|| DataError::fetch(wanted.name, format!("{program} left no file")))
+    archive.ok_or_else(|| wanted.fault(format!("{program} left no file")))
 }
 
-/// Runs a client to its end, showing what it has brought so far.
-pub(crate) fn run(
-    wanted: Wanted,
-    mut command: Command,
-    label: &str,
-    watched: &Path,
-    hint: &str,
-) -> Result<(), DataError> {
-    let Wanted { name, otherwise, .. } = wanted;
+/// Runs a client to its end, telling what it has brought so far; `needs` is what a machine that lacks it must have.
+fn run(wanted: Wanted, mut command: Command, label: &str, watched: &Path, needs: &str) -> Result<(), DataError> {
+    let otherwise = wanted.otherwise;
     let program = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-    let mut child =
-        child.map_err(|e| DataError::fetch(name, format!("cannot run {program} ({e}); {hint}, or {otherwise}")))?;
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner()
-    } else {
-        eprintln!("{label}");
-        ProgressBar::hidden()
-    };
+    let mut child = child.map_err(|e| {
+        wanted.fault(format!("cannot run {program} ({e}); it needs {needs}: install it, or {otherwise}"))
+    })?;
+    let progress = Progress::begin(label);
     let mut errors = child.stderr.take();
     let said = std::thread::spawn(move || {
         let mut text = String::new();
@@ -136,27 +109,24 @@ pub(crate) fn run(
         text
     });
     let status = loop {
-        match child.try_wait().map_err(|e| DataError::fetch(name, e.to_string()))? {
+        match child.try_wait().map_err(|e| wanted.fault(e.to_string()))? {
             Some(status) => break status,
             None => {
-                let bytes: u64 = std::fs::read_dir(watched)
-                    .map(|entries| entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum())
-                    .unwrap_or(0);
-                bar.set_message(format!("{label}: {}", indicatif::HumanBytes(bytes)));
-                bar.tick();
+                let sizes = std::fs::read_dir(watched).map(|entries| {
+                    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
+                });
+                progress.reached(sizes.unwrap_or(0));
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
     };
-    bar.finish_and_clear();
     let said = said.join().unwrap_or_default();
     if status.success() {
         return Ok(());
     }
-    let update = if wanted.client == Client::Apt { "run `apt-get update` first, " } else { "" };
+    let update = if program == Client::Apt.program() { "run `apt-get update` first, " } else { "" };
     let why = telling_line(&said);
-    let reason = format!("{program} failed ({why}); {update}check the network, or {otherwise}");
-    Err(DataError::fetch(name, reason))
+    Err(wanted.fault(format!("{program} failed ({why}); {update}check the network, or {otherwise}")))
 }
 
 /// The line of a failed client that says why: the last one, but of npm, whose last names a log, the first sentence.
@@ -168,32 +138,35 @@ fn telling_line(said: &str) -> &str {
     said.lines().find(sentence).or_else(last).unwrap_or("it said nothing").trim()
 }
 
-fn unpack(wanted: Wanted, archive: &Path, into: &Path) -> Result<(), DataError> {
-    std::fs::create_dir_all(into).map_err(|e| DataError::file(into, e))?;
-    let mut command = match wanted.client {
-        Client::Npm => {
-            let file = std::fs::File::open(archive).map_err(|e| DataError::file(archive, e))?;
-            let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
-            return tar.unpack(into).map_err(|e| DataError::file(archive, e));
-        }
-        Client::Pip => {
-            let mut command = Command::new("python3");
-            command.args(["-m", "zipfile", "-e"]);
-            command
-        }
+/// Unpacks a package's archive into a folder.
+pub(super) fn unpack(wanted: Wanted, client: Client, file: &Path, into: &Path) -> Result<(), DataError> {
+    match client {
+        Client::Npm => archive::unpack(file, "package.tgz", into),
+        Client::Pip => archive::unpack(file, "package.whl", into),
         Client::Apt => {
             let mut command = Command::new("dpkg-deb");
-            command.arg("-x");
-            command
+            command.arg("-x").arg(file).arg(into);
+            run(wanted, command, "unpacking", into, "dpkg-deb, of Debian")
         }
-    };
-    command.arg(archive).arg(into);
-    run(wanted, command, "unpacking", into, "it comes with the package client")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_is_missing_or_fails_is_told_in_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = Wanted { name: "own", otherwise: "give a file you have with --from" };
+        let told = |command| run(wanted, command, "fetching", folder.path(), "the thing").unwrap_err().to_string();
+        let error = told(Command::new("no-such-package-client"));
+        assert!(error.contains("no-such-package-client") && error.contains("it needs the thing"), "{error}");
+        let mut failing = Command::new("sh");
+        failing.args(["-c", "echo nothing there >&2; exit 3"]);
+        let error = told(failing);
+        assert!(error.contains("nothing there") && error.contains("--from"), "{error}");
+    }
 
     #[test]
     fn a_failed_client_is_quoted_where_it_says_why() {

@@ -15,9 +15,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::DataError;
+pub use crate::examples::Example;
 use crate::labelled::LabelledPath;
 use crate::tokenizer::{Tokenizer, TokenizerKind};
-pub use crate::tokens::Example;
 
 pub use mqar::MQAR_VOCABULARY;
 pub use scan::ScanSplit;
