@@ -22,6 +22,7 @@ mod from_pretrained;
 mod generate;
 pub mod memory;
 pub mod pretrained;
+mod recurrent_memory;
 mod sampling;
 mod segments;
 mod store;
