@@ -3,11 +3,10 @@
 use astrocytic_data::EvaluationWindows;
 use astrocytic_models::Decoder;
 use astrocytic_models::memory::{DynamicEvaluation, MemoryKind, ReadMemory};
+use astrocytic_train::document_loss::DocumentLoss;
+use astrocytic_train::evaluate::for_each_batch;
 use burn::tensor::Device;
 use serde::{Serialize, Serializer};
-
-use crate::evaluate::for_each_batch;
-use crate::results::DocumentLoss;
 
 /// How a model goes on learning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,8 +122,8 @@ fn nothing_read(windows: &EvaluationWindows) -> Vec<DocumentLoss> {
 mod tests {
     use super::*;
     use crate::arms::{Sizes, arm};
-    use crate::evaluate;
     use astrocytic_data::TokenizedDocument;
+    use astrocytic_train::evaluate;
 
     #[test]
     fn stored_experiments_know_memories_by_their_first_names() {

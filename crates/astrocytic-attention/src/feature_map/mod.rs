@@ -17,10 +17,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::ops::Feature;
 
+pub use crate::tensor::l2_normalize;
 pub use projection::Projection;
-
-/// Smallest squared length a vector is divided by.
-pub(crate) const NORM_FLOOR: f64 = 1e-6;
 
 /// Which feature map φ keys and queries pass through. With the delta rule any of them is followed by [`l2_normalize`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -169,10 +167,4 @@ impl FeatureMap {
             FeatureMapConfig::Dpfp { nu } => dpfp::map(x, nu),
         }
     }
-}
-
-/// `x / √(Σ x² + 1e-6)` over the last axis; zero stays zero.
-pub fn l2_normalize(x: Tensor<4>) -> Tensor<4> {
-    let length = (x.clone().square().sum_dim(3) + NORM_FLOOR).sqrt();
-    x / length
 }
