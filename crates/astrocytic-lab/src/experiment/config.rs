@@ -361,7 +361,7 @@ impl ExperimentConfig {
             text += &serde_json::to_string(&arm.given(size, seed))?;
         }
         if let Beyond::Learned(way) = arm.beyond {
-            text += &serde_json::to_string(&(way, way.rates()))?;
+            text += &serde_json::to_string(&(way, way.learns.rates()))?;
         }
         cell.id = name_of(&text);
         Ok(cell)
@@ -465,7 +465,7 @@ fn run_model<M: Trainable>(
     let beyond = cells.iter().map(|cell| Ok(arm(&cell.arm)?.beyond)).collect::<Result<Vec<_>>>()?;
     // All that goes on learning reads the tuning text in one pass.
     let tried = |beyond: &Beyond| match *beyond {
-        Beyond::Learned(way) if !outcome.diverged => way.rates().map(|rate| (way, rate)).into(),
+        Beyond::Learned(way) if !outcome.diverged => way.learns.rates().map(|rate| (way, rate)).into(),
         Beyond::Learned(way) => vec![(way, 0.0)],
         Beyond::Nothing | Beyond::Carried => vec![],
     };

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
+
+use super::error::ConversionError;
 
 /// A choice of layers, before the model is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,10 +32,11 @@ impl fmt::Display for LayerChoice {
 }
 
 impl FromStr for LayerChoice {
-    type Err = anyhow::Error;
+    type Err = ConversionError;
 
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = || anyhow!("layers \"{text}\" are not \"all\", \"last:N\" or a list such as 0,2,4-6");
+    fn from_str(text: &str) -> Result<Self, ConversionError> {
+        let wrong =
+            || ConversionError::Layers(format!(" \"{text}\" are not \"all\", \"last:N\" or a list such as 0,2,4-6"));
         if text == "all" {
             return Ok(Self::All);
         }
@@ -63,17 +65,18 @@ impl LayerChoice {
     ///
     /// # Errors
     /// For a layer that it does not have, or none.
-    pub fn of(&self, count: usize) -> Result<Vec<usize>> {
+    pub fn of(&self, count: usize) -> Result<Vec<usize>, ConversionError> {
+        let fault = |text: String| Err(ConversionError::Layers(text));
         let layers = match self {
             Self::All => (0..count).collect(),
             Self::Last(last) if *last <= count => (count - last..count).collect(),
-            Self::Last(last) => bail!("layers: the last {last} of {count} is more than there are"),
+            Self::Last(last) => return fault(format!(": the last {last} of {count} is more than there are")),
             Self::These(layers) => layers.clone(),
         };
         match layers.last() {
             Some(&last) if last < count => Ok(layers),
-            Some(last) => bail!("layers: there is no layer {last}; the model has 0 to {}", count - 1),
-            None => bail!("layers: there is nothing to swap"),
+            Some(last) => fault(format!(": there is no layer {last}; the model has 0 to {}", count - 1)),
+            None => fault(": there is nothing to swap".into()),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Named corpora: what `datasets/*.toml` describes, fetched with the package client that it names.
+//! Named corpora: what `datasets/*.toml` describes.
 
-use std::collections::VecDeque;
+mod documents;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,26 +10,25 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::divisible;
 use crate::cache::Cache;
 use crate::error::DataError;
+use crate::fetch::{Client, Fields, Package, Source, Wanted, bring, sha256};
 use crate::files::{Scratch, write_atomically};
-use crate::packages::{self, Client, Download, Package, Wanted, sha256};
 use crate::text::{Text, decode, read_text};
+
+pub use documents::Documents;
+use documents::SEPARATOR;
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("king-james-bible", include_str!("../../../datasets/king-james-bible.toml")),
-    ("moby-dick", include_str!("../../../datasets/moby-dick.toml")),
-    ("state-of-the-union", include_str!("../../../datasets/state-of-the-union.toml")),
+    ("king-james-bible", include_str!("../../../../datasets/king-james-bible.toml")),
+    ("moby-dick", include_str!("../../../../datasets/moby-dick.toml")),
+    ("state-of-the-union", include_str!("../../../../datasets/state-of-the-union.toml")),
 ];
-
-/// Stands between documents in a cached text; it occurs in none.
-const SEPARATOR: char = '\u{c}';
 
 /// A named corpus as its TOML describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Description")]
 pub struct Dataset {
     /// Its name, the file's.
-    #[serde(default)]
     pub name: String,
     /// What it is, in a line.
     pub title: String,
@@ -36,15 +36,12 @@ pub struct Dataset {
     pub description: String,
     /// What one may do with it.
     pub licence: String,
-    /// The package client that fetches it.
-    pub client: Client,
-    /// The packages that hold it.
-    pub packages: Vec<Package>,
-    /// Text files inside, with one `*` for all of a folder.
-    #[serde(default)]
+    /// Where it is published.
+    #[serde(flatten)]
+    pub source: Source,
+    /// Text files inside, with one `*` for all of a folder. Where neither they nor a command are named, all files at the top.
     pub files: Option<String>,
     /// Or a program inside that prints the text, and its arguments.
-    #[serde(default)]
     pub command: Option<Vec<String>>,
     /// How the text is cut into documents.
     pub documents: Documents,
@@ -52,16 +49,37 @@ pub struct Dataset {
     pub split: Split,
 }
 
-/// How a text is cut into documents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Documents {
-    /// A document a file.
-    Files,
-    /// A document begins at each line that begins so.
-    Heading(String),
-    /// Lines "Ge1:1 In the beginning…", a document a chapter; the references are taken off.
-    Verses,
+/// The fields of a TOML.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    #[serde(default)]
+    name: String,
+    title: String,
+    description: String,
+    licence: String,
+    client: Option<Client>,
+    packages: Option<Vec<Package>>,
+    url: Option<String>,
+    sha256: Option<String>,
+    files: Option<String>,
+    command: Option<Vec<String>>,
+    documents: Documents,
+    split: Split,
+}
+
+impl TryFrom<Description> for Dataset {
+    type Error = String;
+
+    fn try_from(described: Description) -> Result<Self, String> {
+        let Description { name, title, description, licence, files, command, documents, split, .. } = described;
+        let Description { client, packages, url, sha256, .. } = described;
+        if files.is_some() && command.is_some() {
+            return Err("give files or a command, not both".into());
+        }
+        let source = Source::try_from(Fields { client, packages, url, sha256 })?;
+        Ok(Self { name, title, description, licence, source, files, command, documents, split })
+    }
 }
 
 /// How documents are dealt to training, tuning and test.
@@ -112,19 +130,10 @@ pub(crate) fn documents(dataset: &Dataset, cache: &Cache) -> Result<Vec<String>,
 /// For a missing client, a failed download, a wrong checksum or a text that cannot be used, each with what to do. The
 /// cache is left as it was.
 pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<(PathBuf, Vec<String>), DataError> {
-    fetch_with(&show(name)?, cache, from, &packages::download)
+    fetch_described(&show(name)?, cache, from)
 }
 
-fn wanted(dataset: &Dataset) -> Wanted<'_> {
-    Wanted { name: &dataset.name, client: dataset.client, otherwise: "give a file you have with --from" }
-}
-
-fn fetch_with(
-    dataset: &Dataset,
-    cache: &Cache,
-    from: Option<&Path>,
-    download: &Download,
-) -> Result<(PathBuf, Vec<String>), DataError> {
+fn fetch_described(dataset: &Dataset, cache: &Cache, from: Option<&Path>) -> Result<(PathBuf, Vec<String>), DataError> {
     let folder = cache.folder().join(&dataset.name);
     let path = folder.join("documents.txt");
     if path.exists() && from.is_none() {
@@ -137,14 +146,15 @@ fn fetch_with(
         // A text of the user's own may have no headings: then it is cut to blocks.
         Some(Given::Text(name, Text { text, mut notes })) => {
             notes.push(format!("{name}: a text of your own in the place of {}; it was not checked", dataset.name));
-            (divisible(&name, cut(dataset, &text))?, notes)
+            (divisible(&name, dataset.documents.cut(&text))?, notes)
         }
         given => {
             let archive = match &given {
                 Some(Given::Archive(file)) => Some(file.as_path()),
                 _ => None,
             };
-            let unpacked = packages::bring(wanted(dataset), &dataset.packages, archive, work.path(), download)?;
+            let wanted = Wanted { name: &dataset.name, otherwise: "give a file you have with --from" };
+            let unpacked = bring(wanted, &dataset.source, archive, work.path())?;
             read_documents(dataset, &unpacked)?
         }
     };
@@ -165,91 +175,66 @@ enum Given {
     Text(String, Text),
 }
 
-/// What a file of the user's is: the package itself or a text.
+/// What a file of the user's is: what is published, or a text.
 fn given(dataset: &Dataset, file: &Path) -> Result<Given, DataError> {
-    if dataset.packages.len() == 1 && sha256(file)? == dataset.packages[0].sha256 {
+    let published = dataset.source.only_sha256();
+    if let Some(expected) = published
+        && sha256(file)?.eq_ignore_ascii_case(expected)
+    {
         return Ok(Given::Archive(file.into()));
     }
     let name = file.display().to_string();
     match read_text(file) {
         Ok(read) if read.text.trim().is_empty() => Err(DataError::text(&name, "is empty; give a text")),
         Ok(read) => Ok(Given::Text(name, read)),
-        Err(DataError::Text { name, reason }) if dataset.packages.len() == 1 => {
-            let reason = format!("is not the package's archive (its sha256 differs), and as a text it {reason}");
+        Err(DataError::Text { name, reason }) if published.is_some() => {
+            let reason = format!("is not the published file (its sha256 differs), and as a text it {reason}");
             Err(DataError::Text { name, reason })
         }
         Err(error) => Err(error),
     }
 }
 
-/// The documents of unpacked packages, and notes on how they were read.
+/// The documents of what was unpacked, and notes on how they were read.
 fn read_documents(dataset: &Dataset, unpacked: &Path) -> Result<(Vec<String>, Vec<String>), DataError> {
     if let Some([program, arguments @ ..]) = dataset.command.as_deref() {
-        let program = unpacked.join(program);
-        let output = Command::new(&program).args(arguments).current_dir(unpacked).stdin(Stdio::null()).output();
-        let output = output.map_err(|e| DataError::file(&program, e))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let reason = format!("{}: {}; install the libraries it names", program.display(), said.trim());
-            return Err(DataError::fetch(&dataset.name, reason));
-        }
-        let Text { text, notes } = decode(&program.display().to_string(), &output.stdout)?;
-        return Ok((cut(dataset, &text), notes));
+        let Text { text, notes } = printed_by(dataset, &unpacked.join(program), arguments, unpacked)?;
+        return Ok((dataset.documents.cut(&text), notes));
     }
-    let pattern = dataset.files.as_deref().unwrap_or_default();
-    let (folder, file) = pattern.rsplit_once('/').unwrap_or(("", pattern));
-    let (before, after) = file.split_once('*').unwrap_or((file, ""));
-    let folder = unpacked.join(folder);
-    let entries = std::fs::read_dir(&folder).map_err(|e| DataError::file(&folder, e))?;
-    let mut paths: VecDeque<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(before) && name.ends_with(after)
-    });
-    paths.make_contiguous().sort();
     let (mut documents, mut notes) = (Vec::new(), Vec::new());
-    for path in paths {
+    for path in matching(unpacked, dataset.files.as_deref().unwrap_or("*"))? {
         let read = read_text(&path)?;
-        documents.extend(cut(dataset, &read.text));
+        documents.extend(dataset.documents.cut(&read.text));
         notes.extend(read.notes);
     }
     Ok((documents, notes))
 }
 
-/// Cuts a text into documents as the description says.
-fn cut(dataset: &Dataset, text: &str) -> Vec<String> {
-    let text = text.replace("\r\n", "\n").replace(SEPARATOR, "\n");
-    let mut documents: Vec<String> = Vec::new();
-    match &dataset.documents {
-        Documents::Files => documents.push(text),
-        Documents::Heading(heading) => {
-            for line in text.split_inclusive('\n') {
-                if documents.is_empty() || line.starts_with(heading) {
-                    documents.push(String::new());
-                }
-                if let Some(last) = documents.last_mut() {
-                    last.push_str(line);
-                }
-            }
-        }
-        Documents::Verses => {
-            let mut chapter = None;
-            for line in text.lines() {
-                let (reference, verse) = line.split_once(' ').unwrap_or(("", line));
-                let own = reference.split_once(':').map(|(chapter, _)| chapter.to_string());
-                if documents.is_empty() || own.is_some() && own != chapter {
-                    documents.push(String::new());
-                    chapter = own;
-                }
-                if let Some(last) = documents.last_mut() {
-                    last.push_str(verse);
-                    last.push('\n');
-                }
-            }
-        }
+/// What a program prints that was unpacked.
+fn printed_by(dataset: &Dataset, program: &Path, arguments: &[String], folder: &Path) -> Result<Text, DataError> {
+    let output = Command::new(program).args(arguments).current_dir(folder).stdin(Stdio::null()).output();
+    let output = output.map_err(|e| DataError::file(program, e))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let reason = format!("{}: {}; install the libraries it names", program.display(), said.trim());
+        return Err(DataError::fetch(&dataset.name, reason));
     }
-    documents.retain(|document| !document.trim().is_empty());
-    documents
+    decode(&program.display().to_string(), &output.stdout)
+}
+
+/// The files of a pattern with one `*` in its last part, in the order of their names.
+fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
+    let (inside, file) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let (before, after) = file.split_once('*').unwrap_or((file, ""));
+    let folder = folder.join(inside);
+    let entries = std::fs::read_dir(&folder).map_err(|e| DataError::file(&folder, e))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_file() && name.starts_with(before) && name.ends_with(after)
+    });
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]
@@ -266,39 +251,62 @@ mod tests {
         assert_eq!(list().len(), DESCRIPTIONS.len());
         for dataset in list() {
             assert!(dataset.files.is_some() != dataset.command.is_some(), "{}", dataset.name);
-            assert!(dataset.packages.iter().all(|p| p.sha256.len() == 64), "{}", dataset.name);
         }
         assert!(show("moby").unwrap_err().to_string().contains("moby-dick"));
     }
 
+    /// A corpus whose one file is published at a URL.
+    fn published(url: String, sha256: &str) -> Dataset {
+        let toml = format!(
+            "name = \"own\"\ntitle = \"\"\ndescription = \"\"\nlicence = \"\"\nurl = \"{url}\"\nsha256 = \"{sha256}\"\n\
+             documents = {{ heading = \"CHAPTER \" }}\nsplit = \"random\""
+        );
+        toml::from_str(&toml).unwrap()
+    }
+
     #[test]
-    fn a_wrong_checksum_or_a_failed_download_leaves_nothing() {
-        let cache = tempfile::tempdir().unwrap();
-        let dataset = show("moby-dick").unwrap();
-        let damaged = |_: Wanted, _: &Package, folder: &Path| {
-            let path = folder.join("archive.tgz");
-            std::fs::write(&path, b"half an arch").unwrap();
-            Ok(path)
-        };
-        let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &damaged).unwrap_err().to_string();
+    fn a_file_at_a_url_is_checked_cut_and_cached() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"));
+        let file = folder.path().join("book.txt");
+        let text = "CHAPTER 1\nCall me.\nCHAPTER 2\nThe end.\nCHAPTER 3\nMore.\n";
+        std::fs::write(&file, text).unwrap();
+        let url = format!("file://{}", file.display());
+        let damaged = published(url.clone(), &"0".repeat(64));
+        let error = fetch_described(&damaged, &cache, None).unwrap_err().to_string();
         assert!(error.contains("sha256") && error.contains("--from"), "{error}");
-        assert_eq!(left_over(cache.path()), Vec::<PathBuf>::new());
+        assert_eq!(left_over(cache.folder()), Vec::<PathBuf>::new());
 
-        let hint = "install the thing";
-        let missing = |d: Wanted, _: &Package, f: &Path| {
-            packages::run(d, Command::new("no-such-package-client"), "fetching", f, hint).map(|()| PathBuf::new())
-        };
-        let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &missing).unwrap_err().to_string();
-        assert!(error.contains("no-such-package-client") && error.contains(hint), "{error}");
-        assert_eq!(left_over(cache.path()), Vec::<PathBuf>::new());
+        let dataset = published(url, &sha256(&file).unwrap());
+        let (path, notes) = fetch_described(&dataset, &cache, None).unwrap();
+        assert_eq!((std::fs::read_to_string(&path).unwrap().matches(SEPARATOR).count(), notes.len()), (2, 0));
+        // Fetched once; and the file itself, given by the user, is known by its checksum.
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::rename(&file, &elsewhere).unwrap();
+        assert_eq!(fetch_described(&dataset, &cache, None).unwrap().0, path);
+        assert_eq!(fetch_described(&dataset, &cache, Some(&elsewhere)).unwrap().1, [""; 0]);
+    }
 
-        let failing = |d: Wanted, _: &Package, f: &Path| {
-            let mut command = Command::new("sh");
-            command.args(["-c", "echo nothing there >&2; exit 3"]);
-            packages::run(d, command, "fetching", f, hint).map(|()| PathBuf::new())
-        };
-        let error = fetch_with(&dataset, &Cache::new(cache.path()), None, &failing).unwrap_err().to_string();
-        assert!(error.contains("nothing there"), "{error}");
+    #[test]
+    fn a_description_names_packages_or_a_url() {
+        let common = "title = \"\"\ndescription = \"\"\nlicence = \"\"\ndocuments = \"files\"\nsplit = \"random\"\n";
+        let sha256 = format!("sha256 = \"{}\"\n", "0".repeat(64));
+        let url = "url = \"https://a.org/b\"\n";
+        let read = |text: &str| toml::from_str::<Dataset>(&format!("{common}{text}"));
+        let dataset = read(&format!("{url}{sha256}")).unwrap();
+        let json = serde_json::to_value(&dataset).unwrap();
+        assert!(json["url"].is_string() && json.get("client").is_none(), "{json}");
+        for (wrong, part) in [
+            ("".into(), "client and packages, or url and sha256"),
+            (url.into(), "client and packages, or url and sha256"),
+            (format!("{url}{sha256}client = \"npm\""), "client and packages, or url and sha256"),
+            (format!("{url}sha256 = \"12\""), "64 hexadecimal digits"),
+            (format!("{url}{sha256}files = \"a\"\ncommand = [\"b\"]"), "not both"),
+            (format!("{url}{sha256}colour = 1"), "colour"),
+        ] {
+            let error = read(&wrong).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]
@@ -338,12 +346,5 @@ mod tests {
         std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
         let error = fetch("moby-dick", &cache, Some(&file)).unwrap_err().to_string();
         assert!(error.contains("UTF-8"), "{error}");
-    }
-
-    #[test]
-    fn verses_lose_their_references() {
-        let bible = show("king-james-bible").unwrap();
-        let text = "Ge1:1 In the beginning\nGe1:2 And the earth\nGe2:1 Thus the heavens\n";
-        assert_eq!(cut(&bible, text), ["In the beginning\nAnd the earth\n", "Thus the heavens\n"]);
     }
 }

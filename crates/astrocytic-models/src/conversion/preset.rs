@@ -1,7 +1,8 @@
 //! Astrocytic attentions that take a softmax layer's place, by name.
 
-use anyhow::{Result, bail};
 use astrocytic_attention::{AstrocyticAttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity};
+
+use super::error::ConversionError;
 
 /// A preset: its name, what it is, and what it makes of the plain config with the layer's sizes.
 pub struct Preset {
@@ -69,10 +70,14 @@ pub fn default_preset(layer: &AstrocyticAttentionConfig) -> &'static str {
 ///
 /// # Errors
 /// For an unknown name, or a layer or window that the preset cannot have.
-pub fn preset(name: &str, layer: &AstrocyticAttentionConfig, window: usize) -> Result<AstrocyticAttentionConfig> {
+pub fn preset(
+    name: &str,
+    layer: &AstrocyticAttentionConfig,
+    window: usize,
+) -> Result<AstrocyticAttentionConfig, ConversionError> {
     let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
-        let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-        bail!("unknown preset \"{name}\"; choose from {}", names.join(", "));
+        let known: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+        return Err(ConversionError::UnknownPreset { name: name.into(), known: known.join(", ") });
     };
     let window = if window > 0 { window } else { layer.window };
     let mut config = (preset.make)(layer.clone().with_window(window));

@@ -1,10 +1,13 @@
 //! What is alike in the models whose attention is swapped: blocks over embedded tokens.
 
 use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
-use astrocytic_models::{Block, Decoder, TextEncoder};
 use burn::module::Module;
 use burn::store::ModuleSnapshot;
 use burn::tensor::{Bool, Int, Tensor};
+
+use crate::block::Block;
+use crate::decoder::Decoder;
+use crate::text_encoder::TextEncoder;
 
 /// Tokens of some rows.
 #[derive(Debug, Clone)]
@@ -17,7 +20,7 @@ pub struct Inputs {
 
 impl Inputs {
     /// A block's input as that of its attention.
-    pub(crate) fn attention(&self, x: Tensor<3>) -> AttentionInput {
+    pub fn attention(&self, x: Tensor<3>) -> AttentionInput {
         let input = AttentionInput::self_attn(x);
         match &self.padded {
             Some(padded) => input.mask_pad(padded.clone()),
@@ -70,7 +73,7 @@ impl Swappable for TextEncoder {
 }
 
 /// What goes into and comes out of the attention of each block.
-pub(crate) fn seen_by_attention(model: &impl Swappable, inputs: &Inputs) -> Vec<[Tensor<3>; 2]> {
+pub fn seen_by_attention(model: &impl Swappable, inputs: &Inputs) -> Vec<[Tensor<3>; 2]> {
     let mut seen = Vec::new();
     model.blocks().iter().fold(model.start(inputs.tokens.clone()), |x, block| {
         block.forward_with(x, |x| {
