@@ -54,7 +54,7 @@ pub(super) fn run<M: Swappable>(
         model.train().unfreeze_group(ParamGroup::all().exclude(ParamGroup::from_ids(random)))
     };
     let model = stage::run(model, "recovery", config, folder, loss)?;
-    Ok(model.valid().materialize())
+    Ok(model.materialize())
 }
 
 /// What a decoder is to match: the original's prediction of each token, and of a text a little the token itself. What the

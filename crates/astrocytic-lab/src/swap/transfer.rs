@@ -85,6 +85,5 @@ pub(crate) fn run<M: Swappable>(
         });
         losses.reduce(|a, b| a + b).expect("at least one layer").div_scalar(layers.len() as f64)
     };
-    let model = stage::run(model, "transfer", config, folder, loss)?;
-    Ok(model.valid())
+    stage::run(model, "transfer", config, folder, loss)
 }
