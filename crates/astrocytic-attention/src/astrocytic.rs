@@ -529,7 +529,7 @@ impl AstrocyticAttention {
         let unit = self.config.plasticity == Plasticity::Delta;
         let attend = Attend {
             plasticity: self.config.plasticity,
-            feature: feature.unwrap_or(Feature::Identity),
+            feature: feature.unwrap_or(Feature::identity()),
             unit: unit && feature.is_some(),
             calcium,
             causal,
@@ -620,7 +620,7 @@ impl AstrocyticAttention {
             let before = Tensor::cat(vec![state.memory.clone(), calcium], 3);
             let attend = Attend {
                 plasticity: Plasticity::Hebbian,
-                feature: Feature::Identity,
+                feature: Feature::identity(),
                 unit: false,
                 calcium: false,
                 causal: true,

@@ -23,6 +23,11 @@ impl ModuleVisitor for Finite<'_> {
     }
 }
 
+/// The element-wise map of a configuration.
+fn feature(map: FeatureMapConfig) -> Feature {
+    map.element_wise().expect("an element-wise map")
+}
+
 #[test]
 fn extreme_inputs_give_finite_outputs_and_gradients() {
     let plain = device();
@@ -106,7 +111,7 @@ fn positive_random_keys_of_large_heads_do_not_overflow() {
         let [query, key] = [Side::Query, Side::Key].map(|side| map.forward(x.clone(), side));
         let attend = Attend {
             plasticity: Plasticity::Hebbian,
-            feature: Feature::Identity,
+            feature: feature(FeatureMapConfig::Identity),
             unit: false,
             calcium: true,
             causal: true,
@@ -142,7 +147,8 @@ fn forms_agree_in_double_precision_through_the_operation() {
                 all.strength = all.strength.map(|strength| strength.mul_scalar(2.0));
             }
             let run = |form, cut: usize| {
-                let feature = if calcium { Feature::Elu } else { Feature::Identity };
+                let feature =
+                    if calcium { feature(FeatureMapConfig::Elu) } else { feature(FeatureMapConfig::Identity) };
                 let attend = Attend { plasticity, feature, unit: !calcium, calcium, causal: true, form };
                 let part = |start: usize, count: usize| {
                     let of = |x: &Tensor<4>| x.clone().swap_dims(1, 2).narrow(1, start, count);
@@ -202,7 +208,7 @@ fn repeated_keys_do_not_blow_up_the_delta_rule() {
     // The same through the kernel that users run.
     let attend = Attend {
         plasticity: Plasticity::Delta,
-        feature: Feature::Identity,
+        feature: feature(FeatureMapConfig::Identity),
         unit: true,
         calcium: false,
         causal: true,
@@ -263,7 +269,7 @@ fn a_decay_may_forget_all() {
             let (found, memory) = run(form);
             assert!(relative_error(found, expected.clone()) < 1e-5, "{plasticity:?}, {form:?}");
             assert!(relative_error(memory, expected_memory.clone()) < 1e-5, "{plasticity:?}, {form:?}, memory");
-            let (feature, calcium) = (Feature::Identity, false);
+            let (feature, calcium) = (feature(FeatureMapConfig::Identity), false);
             let attend = Attend { plasticity, feature, unit: false, calcium, causal: true, form };
             let log_decay = Some(log.clone().swap_dims(1, 2));
             let x = Attended { query: last(&query), key: last(&key), value: last(&value), log_decay, strength: None };

@@ -8,7 +8,7 @@ use astrocytic_attention::ops::{
     Attend, Attended, Feature, Remembered, cross_entropy, gated_silu, rms_norm, softmax_attention,
 };
 use astrocytic_attention::position::rotate;
-use astrocytic_attention::{Form, Plasticity, ShortConvolution};
+use astrocytic_attention::{FeatureMapConfig, Form, Plasticity, ShortConvolution};
 use burn::module::Param;
 use burn::nn::RmsNormConfig;
 use burn::tensor::activation::{log_softmax, silu, softmax};
@@ -111,6 +111,14 @@ fn hold(
     }
 }
 
+const ELEMENT_WISE: [FeatureMapConfig; 4] =
+    [FeatureMapConfig::Identity, FeatureMapConfig::Elu, FeatureMapConfig::Relu, FeatureMapConfig::Silu];
+
+/// The element-wise map of a configuration.
+fn feature(map: FeatureMapConfig) -> Feature {
+    map.element_wise().expect("an element-wise map")
+}
+
 #[derive(Debug, Clone)]
 struct Case {
     attend: Attend,
@@ -126,7 +134,6 @@ struct Case {
 impl Case {
     fn draw(draw: &mut Draw) -> Self {
         let delta = draw.coin();
-        let features = [Feature::Identity, Feature::Elu, Feature::Relu, Feature::Silu];
         let causal = draw.coin();
         // (What one step of an empty memory reads does not depend on much, but for rounding; forms.rs has it.)
         let steps = draw.size(2..=40);
@@ -136,14 +143,14 @@ impl Case {
         let shape = [batch, steps, reads, heads, draw.size(2..=35), draw.size(1..=35)];
         // A calcium of both signs can be anything: positive features with it.
         let calcium = !delta && draw.coin();
-        let feature = if calcium { Feature::Elu } else { features[draw.size(0..=3)] };
+        let map = if calcium { FeatureMapConfig::Elu } else { ELEMENT_WISE[draw.size(0..=3)] };
         // A rectified pair of length 1 is (1, 0) mostly, whose gradient is 0 but for rounding.
-        let unit = delta || (!calcium && feature != Feature::Relu && draw.coin());
-        let feature = if delta && feature == Feature::Relu { Feature::Silu } else { feature };
+        let unit = delta || (!calcium && map != FeatureMapConfig::Relu && draw.coin());
+        let map = if delta && map == FeatureMapConfig::Relu { FeatureMapConfig::Silu } else { map };
         Self {
             attend: Attend {
                 plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
-                feature,
+                feature: feature(map),
                 unit,
                 calcium,
                 causal,
@@ -399,7 +406,8 @@ fn threads_change_no_bit() {
     let device = Device::flex();
     let draw = &mut Draw(ChaCha8Rng::seed_from_u64(7));
     // With one or two heads threads share out the chunks, with more the heads.
-    let (hebbian, delta) = ((Plasticity::Hebbian, Feature::Elu), (Plasticity::Delta, Feature::Silu));
+    let (hebbian, delta) =
+        ((Plasticity::Hebbian, feature(FeatureMapConfig::Elu)), (Plasticity::Delta, feature(FeatureMapConfig::Silu)));
     let cases = [
         (hebbian, true, true, [3, 200, 200, 4, 24, 24]),
         (delta, false, true, [3, 200, 200, 4, 24, 24]),
@@ -443,7 +451,7 @@ fn any_layout_will_do() {
     let draw = || Tensor::<4>::random([2, 3, 20, 8], Distribution::Normal(0.0, 1.0), &device);
     let attend = Attend {
         plasticity: Plasticity::Hebbian,
-        feature: Feature::Elu,
+        feature: feature(FeatureMapConfig::Elu),
         unit: false,
         calcium: true,
         causal: true,
@@ -477,7 +485,7 @@ fn what_is_not_a_number_stays_so() {
     let shape = [1, 40, 2, 16];
     let sound = || Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let nan = |x: Tensor<4>, t: usize| x.narrow(1, t, 1).sum().into_scalar::<f32>().is_nan();
-    for feature in [Feature::Identity, Feature::Elu, Feature::Relu, Feature::Silu] {
+    for feature in ELEMENT_WISE.map(feature) {
         for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
             let form = Form::Chunkwise(16);
             let attend = Attend { plasticity, feature, unit: false, calcium: false, causal: true, form };

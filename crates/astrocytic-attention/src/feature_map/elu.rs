@@ -1,10 +1,24 @@
 //! `elu(x) + 1` (arXiv 2006.16236, eq. 7).
 
 use burn::tensor::{Tensor, activation::relu};
+use pulp::Simd;
+
+use crate::kernel::element_wise::ElementWise;
+use crate::kernel::real::Real;
 
 /// `exp(min(x, 0)) + max(x, 0)`: the same function without a branch, several times faster in flex than a masked elu.
-pub(crate) fn map(x: Tensor<4>) -> Tensor<4> {
-    // min(x, 0) = x − max(x, 0)
-    let positive = relu(x.clone());
-    (x - positive.clone()).exp() + positive
+pub(crate) struct Elu;
+
+impl ElementWise for Elu {
+    fn map(x: Tensor<4>) -> Tensor<4> {
+        // min(x, 0) = x − max(x, 0)
+        let positive = relu(x.clone());
+        (x - positive.clone()).exp() + positive
+    }
+
+    #[inline(always)]
+    fn value_and_slope<T: Real, S: Simd>(x: T) -> (T, T) {
+        let low = if x > T::ZERO { T::ZERO } else { x }.exp::<S>();
+        (low + x.max(T::ZERO), if x > T::ZERO { T::ONE } else { low })
+    }
 }

@@ -3,11 +3,13 @@
 //! Each map is a file of its own with one function of a tensor `[batch, heads, steps, d]`.
 
 mod dpfp;
-pub(crate) mod elu;
+mod elu;
 mod hedgehog;
 mod positive_random;
 mod projection;
 mod random_matrix;
+mod relu;
+mod silu;
 mod taylor;
 mod trigonometric;
 
@@ -15,7 +17,10 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::ops::Feature;
+use crate::kernel::element_wise::{ElementWise, Feature};
+use elu::Elu;
+use relu::Relu;
+use silu::Silu;
 
 pub use crate::tensor::l2_normalize;
 pub use projection::Projection;
@@ -73,6 +78,17 @@ impl FeatureMapConfig {
     /// Whether every feature is ≥ 0 or the kernel itself is, so that a calcium normaliser is safe.
     pub fn has_positive_kernel(&self) -> bool {
         !matches!(self, Self::Identity | Self::Silu | Self::Trigonometric { .. })
+    }
+
+    /// The map as one that kernels apply on the way, where it works element by element.
+    pub fn element_wise(&self) -> Option<Feature> {
+        match self {
+            Self::Identity => Some(Feature::identity()),
+            Self::Elu => Some(Feature::of::<Elu>()),
+            Self::Relu => Some(Feature::of::<Relu>()),
+            Self::Silu => Some(Feature::of::<Silu>()),
+            _ => None,
+        }
     }
 
     /// Floating-point operations for one vector of size `d`; an exp or a division counts as one.
@@ -133,15 +149,9 @@ impl FeatureMap {
         matches!(self.config, FeatureMapConfig::PositiveRandom { .. } | FeatureMapConfig::Trigonometric { .. })
     }
 
-    /// The map as one that works element by element, where it is.
+    /// See [`FeatureMapConfig::element_wise`].
     pub(crate) fn element_wise(&self) -> Option<Feature> {
-        match self.config {
-            FeatureMapConfig::Identity => Some(Feature::Identity),
-            FeatureMapConfig::Elu => Some(Feature::Elu),
-            FeatureMapConfig::Relu => Some(Feature::Relu),
-            FeatureMapConfig::Silu => Some(Feature::Silu),
-            _ => None,
-        }
+        self.config.element_wise()
     }
 
     /// φ(x).
@@ -156,10 +166,10 @@ impl FeatureMap {
             projection.expect("init makes a projection for every map that has one")
         };
         match self.config {
-            FeatureMapConfig::Elu => Feature::Elu.map(x),
-            FeatureMapConfig::Relu => Feature::Relu.map(x),
+            FeatureMapConfig::Elu => Elu::map(x),
+            FeatureMapConfig::Relu => Relu::map(x),
             FeatureMapConfig::Identity => x,
-            FeatureMapConfig::Silu => Feature::Silu.map(x),
+            FeatureMapConfig::Silu => Silu::map(x),
             FeatureMapConfig::Hedgehog => hedgehog::map(x, projection()),
             FeatureMapConfig::PositiveRandom { .. } => positive_random::map(x, projection(), side),
             FeatureMapConfig::Trigonometric { .. } => trigonometric::map(x, projection()),

@@ -8,6 +8,7 @@
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
 
+pub(crate) mod element_wise;
 pub(crate) mod heads;
 pub(crate) mod host;
 pub(crate) mod product;

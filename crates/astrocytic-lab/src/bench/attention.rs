@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use astrocytic_attention::ops::{Attend, Attended, Feature};
-use astrocytic_attention::{Form, Plasticity};
+use astrocytic_attention::ops::{Attend, Attended};
+use astrocytic_attention::{FeatureMapConfig, Form, Plasticity};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Device, Distribution, Tensor};
@@ -45,7 +45,9 @@ pub(super) fn measure(
     let delta = matches!(variant, "delta" | "tripartite");
     let attend = Attend {
         plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
-        feature: if delta { Feature::Silu } else { Feature::Elu },
+        feature: if delta { FeatureMapConfig::Silu } else { FeatureMapConfig::Elu }
+            .element_wise()
+            .expect("an element-wise map"),
         unit: delta,
         calcium: !delta,
         causal: true,

@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 
 mod chunkwise;
 mod faults;
-mod feature;
 pub(crate) mod forms;
 mod host;
 mod kept;
@@ -20,7 +19,7 @@ use forms::{causal, with_calcium, write};
 use spec::{CALCIUM_FLOOR, Form, Plasticity};
 use writes::{Writes, read};
 
-pub use feature::Feature;
+pub use crate::kernel::element_wise::Feature;
 
 /// Attention over a memory. On flex and ndarray the chunkwise form, with feature map, calcium and backward pass, is a
 /// kernel of its own; other devices and forms compose Burn's operations.
@@ -201,7 +200,12 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use super::*;
+    use crate::feature_map::FeatureMapConfig;
     use crate::ops::softmax_attention;
+
+    fn elu() -> Feature {
+        FeatureMapConfig::Elu.element_wise().expect("element-wise")
+    }
 
     /// In tests of the crate itself scratch memory and results are poisoned: what a kernel leaves unwritten, or reads
     /// before it writes, shows as NaN. (tests/fused.rs has the figures.)
@@ -223,8 +227,7 @@ mod tests {
                     };
                     let delta = plasticity == Plasticity::Delta;
                     let form = Form::Chunkwise(7);
-                    let attend =
-                        Attend { plasticity, feature: Feature::Elu, unit: delta, calcium: !delta, causal, form };
+                    let attend = Attend { plasticity, feature: elu(), unit: delta, calcium: !delta, causal, form };
                     let (reads, after) = attend.run(x.clone(), None, remember);
                     let sums = [reads.clone().sum()].into_iter().chain(after.map(|after| after.memory.sum()));
                     let gradients = sums.reduce(|a, b| a + b).expect("one at least").backward();
@@ -254,7 +257,7 @@ mod tests {
         let x = Attended { query: draw(3), key: draw(4), value: draw(4), log_decay: None, strength: None };
         let attend = Attend {
             plasticity: Plasticity::Hebbian,
-            feature: Feature::Elu,
+            feature: elu(),
             unit: false,
             calcium: true,
             causal: true,

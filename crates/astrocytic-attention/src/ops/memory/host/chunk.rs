@@ -2,37 +2,20 @@
 
 use pulp::Simd;
 
-use super::super::feature::Feature;
 use super::super::spec::FORGOTTEN;
 use super::{Memory, Sizes};
+use crate::kernel::element_wise::Rows;
 use crate::kernel::host::View;
 use crate::kernel::product::{Into, Left, lower_of_product, product};
-use crate::kernel::real::{Real, add_scaled, dot, scale, sigmoid, times};
+use crate::kernel::real::{Real, add_scaled, dot, scale, times};
 use crate::kernel::scratch::Scratch;
 
 /// φ of `count` rows, in place. Pads stay 0.
 #[inline(always)]
 pub fn map<T: Real, S: Simd>(simd: S, memory: &Memory, rows: &mut [T], pad: usize, width: usize, count: usize) {
-    for row in rows.chunks_exact_mut(pad).take(count) {
-        match memory.feature {
-            Feature::Identity => {}
-            Feature::Elu => {
-                for x in &mut row[..width] {
-                    *x = elu::<T, S>(*x).0;
-                }
-            }
-            Feature::Relu => {
-                for x in &mut row[..width] {
-                    *x = relu(*x).0;
-                }
-            }
-            Feature::Silu => {
-                for x in &mut row[..width] {
-                    *x = silu::<T, S>(*x).0;
-                }
-            }
-        }
-        if let Some(floor) = memory.unit {
+    memory.feature.map_rows(Rows { values: &mut *rows, slopes: &mut [], pad, width, count });
+    if let Some(floor) = memory.unit {
+        for row in rows.chunks_exact_mut(pad).take(count) {
             scale(row, T::ONE / length(simd, row, floor));
         }
     }
@@ -51,27 +34,9 @@ pub fn map_with_slopes<T: Real, S: Simd>(
     width: usize,
     count: usize,
 ) {
-    let both = rows.chunks_exact_mut(pad).zip(slopes.chunks_exact_mut(pad)).take(count);
-    for ((row, slopes), inverse) in both.zip(inverses) {
-        match memory.feature {
-            Feature::Identity => {}
-            Feature::Elu => {
-                for (x, slope) in row[..width].iter_mut().zip(&mut *slopes) {
-                    (*x, *slope) = elu::<T, S>(*x);
-                }
-            }
-            Feature::Relu => {
-                for (x, slope) in row[..width].iter_mut().zip(&mut *slopes) {
-                    (*x, *slope) = relu(*x);
-                }
-            }
-            Feature::Silu => {
-                for (x, slope) in row[..width].iter_mut().zip(&mut *slopes) {
-                    (*x, *slope) = silu::<T, S>(*x);
-                }
-            }
-        }
-        if let Some(floor) = memory.unit {
+    memory.feature.map_rows(Rows { values: &mut *rows, slopes, pad, width, count });
+    if let Some(floor) = memory.unit {
+        for (row, inverse) in rows.chunks_exact_mut(pad).take(count).zip(inverses) {
             *inverse = T::ONE / length(simd, row, floor);
             scale(row, *inverse);
         }
@@ -101,7 +66,7 @@ pub fn map_backward<T: Real, S: Simd>(
             *grad = (*grad - phi * along) * inverse;
         }
     }
-    if memory.feature != Feature::Identity {
+    if !memory.feature.is_identity() {
         times(&mut grad[..width], slopes);
     }
 }
@@ -116,25 +81,6 @@ pub fn leak<T: Real>(state: &mut [T], kept: T, lost: T) {
             *x += *x * lost;
         }
     }
-}
-
-/// φ and φ′ at x.
-#[inline(always)]
-fn elu<T: Real, S: Simd>(x: T) -> (T, T) {
-    // Written so that what is not a number stays so.
-    let low = if x > T::ZERO { T::ZERO } else { x }.exp::<S>();
-    (low + x.max(T::ZERO), if x > T::ZERO { T::ONE } else { low })
-}
-
-#[inline(always)]
-fn relu<T: Real>(x: T) -> (T, T) {
-    (if x <= T::ZERO { T::ZERO } else { x }, if x > T::ZERO { T::ONE } else { T::ZERO })
-}
-
-#[inline(always)]
-fn silu<T: Real, S: Simd>(x: T) -> (T, T) {
-    let s = sigmoid::<T, S>(x);
-    (x * s, s * (T::ONE + x * (T::ONE - s)))
 }
 
 /// Decay inside a chunk.

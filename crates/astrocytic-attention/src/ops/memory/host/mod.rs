@@ -13,8 +13,8 @@ mod split;
 
 use rayon::prelude::*;
 
-use super::feature::Feature;
 use super::spec::{LARGEST_CHUNK, Plasticity};
+use crate::kernel::element_wise::Feature;
 use crate::kernel::heads::rows_of_heads;
 use crate::kernel::host::{Output, View};
 use crate::kernel::product::{BLOCK, transpose};
