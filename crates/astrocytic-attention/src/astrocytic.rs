@@ -11,7 +11,10 @@ use crate::decay::{Decay, DecayConfig, inverse_softplus};
 use crate::error::AttentionError;
 use crate::feature_map::{FeatureMap, FeatureMapConfig, Side, l2_normalize};
 use crate::input::{AttentionInput, AttentionOutput, Compaction};
-use crate::ops::{self, Attend, Attended, Feature, Form, Plasticity, Remembered, Writes, gated_silu, rms_norm};
+use crate::ops::{
+    self, Feature, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity, Writes, gated_silu, memory_attention,
+    rms_norm,
+};
 use crate::position::{DistanceKeys, PositionConfig, rotate};
 use crate::softmax::{SoftmaxAttention, share_heads};
 use crate::state::{AttentionState, full_dtype, full_precision, own};
@@ -509,7 +512,7 @@ impl AstrocyticAttention {
         }
     }
 
-    /// Whether the layer is what [`Attend`] computes: no exponent on the calcium, no distance memory.
+    /// Whether the layer is what [`memory_attention`] computes: no exponent on the calcium, no distance memory.
     fn attends(&self) -> bool {
         let straight = !matches!(self.config.normalizer, Normalizer::Calcium { alpha } if alpha != 1.0);
         straight && self.distance.is_none()
@@ -527,7 +530,7 @@ impl AstrocyticAttention {
         let feature = self.query_map.element_wise();
         let calcium = matches!(self.config.normalizer, Normalizer::Calcium { .. });
         let unit = self.config.plasticity == Plasticity::Delta;
-        let attend = Attend {
+        let spec = MemorySpec {
             plasticity: self.config.plasticity,
             feature: feature.unwrap_or(Feature::identity()),
             unit: unit && feature.is_some(),
@@ -545,10 +548,10 @@ impl AstrocyticAttention {
                 (query, writes)
             }
         };
-        let x = Attended::heads_last(query, writes);
-        let before = remember.then(|| Remembered { memory: state.memory.clone(), calcium: state.calcium.clone() });
-        let (reads, after) = attend.run(x, before, remember);
-        if let Some(Remembered { memory, calcium }) = after {
+        let x = MemoryInputs::heads_last(query, writes);
+        let before = remember.then(|| MemoryState { memory: state.memory.clone(), calcium: state.calcium.clone() });
+        let (reads, after) = memory_attention(&spec, x, before, remember);
+        if let Some(MemoryState { memory, calcium }) = after {
             (state.memory, state.calcium) = (memory, calcium);
         }
         reads
@@ -618,7 +621,7 @@ impl AstrocyticAttention {
             });
             let calcium = state.calcium.clone().expect("a window goes with calcium").unsqueeze_dim::<4>(3);
             let before = Tensor::cat(vec![state.memory.clone(), calcium], 3);
-            let attend = Attend {
+            let spec = MemorySpec {
                 plasticity: Plasticity::Hebbian,
                 feature: Feature::identity(),
                 unit: false,
@@ -638,9 +641,9 @@ impl AstrocyticAttention {
                     Tensor::zeros([batch, self.config.n_heads, steps, width], (&older.device(), older.dtype()));
                 weights + Tensor::cat(vec![older.narrow(3, width, steps - width), newest], 3)
             });
-            let x = Attended::heads_last(mapped.query, mapped.writes);
-            let before = remember.then_some(Remembered { memory: before, calcium: None });
-            let (older, after) = attend.run(x, before, remember);
+            let x = MemoryInputs::heads_last(mapped.query, mapped.writes);
+            let before = remember.then_some(MemoryState { memory: before, calcium: None });
+            let (older, after) = memory_attention(&spec, x, before, remember);
             if let Some(after) = after {
                 state.memory = after.memory.clone().narrow(3, 0, d);
                 state.calcium = Some(after.memory.narrow(3, d, 1).squeeze_dim(3));
