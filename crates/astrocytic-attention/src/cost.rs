@@ -1,7 +1,7 @@
 //! What a layer costs: floating-point operations as they are executed, and bytes of state.
 
+use crate::astrocytic::{AstrocyticAttentionConfig, Normalizer};
 use crate::attention::AttentionConfig;
-use crate::config::{AstrocyticAttentionConfig, Normalizer};
 use crate::decay::DecayConfig;
 use crate::ops::Plasticity;
 use crate::position::PositionConfig;

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData, activation::softplus};
 
-use crate::state::{full_dtype, full_precision};
+use crate::tensor::{full_dtype, full_precision};
 
 /// How fast the memory leaks.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]

@@ -4,15 +4,15 @@
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::EvaluationWindows;
 use astrocytic_models::Decoder;
+use astrocytic_train::document_loss::DocumentLoss;
+use astrocytic_train::evaluate::for_each_batch;
+use astrocytic_train::gradients::clip;
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 
-use crate::evaluate::for_each_batch;
 use crate::plastic::{self, PlasticReadOut};
-use crate::results::DocumentLoss;
-use crate::train::clip;
 
 /// Largest norm of a gradient, as in training.
 const CLIP: f64 = 1.0;
@@ -158,8 +158,8 @@ fn nothing_read(windows: &EvaluationWindows) -> Vec<DocumentLoss> {
 mod tests {
     use super::*;
     use crate::arms::{Sizes, arm};
-    use crate::evaluate;
     use astrocytic_data::TokenizedDocument;
+    use astrocytic_train::evaluate;
 
     #[test]
     fn what_is_learned_counts_from_the_next_token_on() {

@@ -4,7 +4,7 @@
 //! state has a bound. Biologically: slow plasticity that prediction errors gate, and keys that hardly overlap (pattern
 //! separation).
 
-use crate::results::DocumentLoss;
+use astrocytic_train::document_loss::DocumentLoss;
 
 /// Rates of the memories of the last one, two and three tokens, as multiples of the read-out's: what is seen seldom is learned
 /// at once.

@@ -7,18 +7,20 @@ use anyhow::{Context, Result, bail};
 use astrocytic_data::tasks::Task;
 use astrocytic_data::{TokenizerKind, write_atomically};
 use astrocytic_models::save;
+use astrocytic_train::checkpoint::Checkpoint;
+use astrocytic_train::config::TrainingConfig;
+use astrocytic_train::device;
+use astrocytic_train::seed::derive_seed;
+use astrocytic_train::train::{Event, train};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::arms::{Beyond, ModelConfig, arm, parameters};
-use crate::checkpoint::Checkpoint;
-use crate::data::{Data, Reading};
-use crate::device;
-use crate::experiment::{Budget, ExperimentConfig};
-use crate::identity::{self, Input, Place};
+use crate::experiment::config::{Budget, ExperimentConfig};
+use crate::experiment::data::{Data, Reading};
 use crate::progress::Progress;
-use crate::tensorboard::EventFile;
-use crate::train::{Event, TrainingConfig, derive_seed, train};
+use crate::provenance::identity::{self, Input, Place};
+use crate::report::tensorboard::EventFile;
 
 /// Everything that one training run depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -38,7 +38,15 @@ pub use transformer_encoder::{
     TransformerEncoderLayer,
 };
 
-/// The README's examples.
+/// The examples of the README and of the book.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../book/src/attention.md")]
+    struct Attention;
+    #[doc = include_str!("../../../book/src/models.md")]
+    struct Models;
+    #[doc = include_str!("../../../book/src/simulations.md")]
+    struct Simulations;
+}

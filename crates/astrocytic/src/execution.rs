@@ -1,20 +1,21 @@
 //! Options of the commands that run cells.
 
 use anyhow::Result;
-use astrocytic_lab::executor::{Execution, Executor};
-use astrocytic_lab::program::Program;
+use astrocytic_lab::experiment::executor::{Execution, Executor};
+use astrocytic_lab::experiment::program::Program;
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
 pub(crate) struct ExecutionArguments {
-    /// Device: flex, ndarray, or wgpu where built in.
+    /// Device: flex, ndarray, or (if built in) wgpu.
     #[arg(long, default_value = "flex")]
     pub(crate) device: String,
-    /// Worker processes on this machine [default: one a core]. The results do not depend on it.
+    /// Worker processes on this machine [default: one for each core]. Results do not depend on it.
     #[arg(long)]
     jobs: Option<usize>,
-    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm cluster of `sbatch`; this
-    /// program, the results folder and the corpora must be at the same paths on all of its machines.
+    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm cluster that `sbatch` finds.
+    ///
+    /// All machines of a server or cluster need this program, the results folder and the corpora at the same paths.
     #[arg(long, value_enum, default_value = "local")]
     executor: ExecutorName,
 }
@@ -28,7 +29,7 @@ enum ExecutorName {
 
 impl ExecutionArguments {
     pub(crate) fn execution(&self) -> Result<Execution> {
-        astrocytic_lab::device::parse(&self.device)?;
+        astrocytic_train::device::parse(&self.device)?;
         let program = Program::this()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executor = match self.executor {

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use astrocytic_lab::plan::Plan;
+use astrocytic_lab::experiment::plan::Plan;
 use astrocytic_lab::report::{Summary, load, write};
 use clap::Args;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic report experiments/results/moby-dick")]
 pub(crate) struct Arguments {
-    /// Folder that `compare` or `run` wrote.
+    /// Folder that `compare` or `run` wrote: a study, or a whole experiment.
     folder: PathBuf,
     /// Print one JSON object on standard output.
     #[arg(long)]

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use astrocytic_data::Batches;
+use astrocytic_train::config::TrainingConfig;
+use astrocytic_train::train::Learner;
 use burn::tensor::Device;
 
 use super::{ModelSizes, TrainRow, median};
 use crate::arms::{ModelConfig, Sizes, arm, parameters};
-use crate::train::{Learner, TrainingConfig};
 
 /// Tokens per second of an arm's model.
 ///

@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_attention::{Attention, AttentionConfig, FeatureMapConfig, SoftmaxAttention};
 use astrocytic_models::Block;
+use astrocytic_train::number;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use serde::Serialize;
 
@@ -16,7 +17,6 @@ use super::feature_maps::{RandomMap, of_modules};
 use super::page::{figures, line, linear, logarithmic, plot, write};
 use crate::report::plot::{Pattern, Series, colour};
 use crate::report::{Shade, escape, picture};
-use crate::results::number;
 use crate::source::{self, EmbeddingModel, LanguageModel, Source};
 use crate::swap::model::seen_by_attention;
 use crate::swap::transfer;

@@ -9,6 +9,7 @@ use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
 use astrocytic_models::TextEncoder;
+use astrocytic_train::seed::derive_seed;
 use burn::module::Module;
 use burn::nn::LinearConfig;
 use burn::optim::{AdamWConfig, GradientsParams};
@@ -22,9 +23,8 @@ use sha2::{Digest, Sha256};
 use super::model::Inputs;
 use super::rows::of_step;
 use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};
-use crate::machine;
+use crate::provenance::machine;
 use crate::source::EmbeddingModel;
-use crate::train::derive_seed;
 
 /// Fewest characters of a sentence: shorter pieces are headings and numbers.
 const SHORTEST: usize = 20;

@@ -20,6 +20,8 @@ use astrocytic_attention::{Attention, AttentionConfig};
 use astrocytic_data::labelled::LabelledPath;
 use astrocytic_data::{Tokenizer, sha256_of, write_atomically};
 use astrocytic_models::draw_parameters;
+use astrocytic_train::device;
+use astrocytic_train::seed::derive_seed;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -35,10 +37,8 @@ pub use rows::{RowBatch, Rows};
 pub use stage::StageConfig;
 pub use transfer::Match;
 
-use crate::device;
-use crate::identity::{self, Input, Options, Place, hex};
+use crate::provenance::identity::{self, Input, Options, Place, hex};
 use crate::source::{self, Source};
-use crate::train::derive_seed;
 
 /// What to convert, into what, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

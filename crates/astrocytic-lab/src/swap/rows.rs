@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use astrocytic_models::{Decoder, Sampling};
+use astrocytic_train::seed::derive_seed;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -10,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::model::Inputs;
 use crate::progress::Progress;
-use crate::train::derive_seed;
 
 /// Rows that are sampled side by side.
 const SIDE_BY_SIDE: usize = 64;

@@ -5,15 +5,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
+use astrocytic_train::checkpoint::Checkpoint;
+use astrocytic_train::config::TrainingConfig;
+use astrocytic_train::gradients::clip;
+use astrocytic_train::optimizer::{optimizer, schedule};
+use astrocytic_train::standing::Standing;
 use burn::module::{Module, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::store::ModuleSnapshot;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Checkpoint;
 use crate::progress::Progress;
-use crate::train::{self, Standing, TrainingConfig};
 
 /// Steps between checkpoints.
 const CHECKPOINT_EVERY: u64 = 200;
@@ -71,12 +74,12 @@ pub(super) fn run<M: Module + ModuleSnapshot>(
     if let Some(stored) = checkpoint.load(&model)? {
         (model, standing, moments) = (stored.model, stored.standing, Some(stored.optimizer));
     }
-    let mut optimizer = train::optimizer(&model, WEIGHT_DECAY);
+    let mut optimizer = optimizer(&model, WEIGHT_DECAY);
     if let Some(moments) = moments {
         let broken = "the checkpoint's optimizer.bpk is broken; remove the folder to start anew";
         optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
     }
-    let mut schedule = train::schedule(&training)?;
+    let mut schedule = schedule(&training)?;
     for _ in 0..standing.step {
         schedule.step();
     }
@@ -87,7 +90,7 @@ pub(super) fn run<M: Module + ModuleSnapshot>(
         let value = loss(&model, standing.step);
         let number = f64::from(value.clone().into_scalar::<f32>());
         let mut grads = GradientsParams::from_grads(value.backward(), &model);
-        let norm = train::clip(&model, &mut grads, training.clip);
+        let norm = clip(&model, &mut grads, training.clip);
         if !norm.is_finite() || !number.is_finite() {
             bail!("{name}: the loss is no longer finite at step {}; use a lower learning rate", standing.step);
         }
