@@ -1,9 +1,9 @@
 //! `max(x, 0)`.
 
 use burn::tensor::{Tensor, activation::relu};
-use pulp::Simd;
 
 use crate::kernel::element_wise::ElementWise;
+#[cfg(feature = "host-kernels")]
 use crate::kernel::real::Real;
 
 /// `max(x, 0)`.
@@ -14,8 +14,9 @@ impl ElementWise for Relu {
         relu(x)
     }
 
+    #[cfg(feature = "host-kernels")]
     #[inline(always)]
-    fn value_and_slope<T: Real, S: Simd>(x: T) -> (T, T) {
+    fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T) {
         (if x <= T::ZERO { T::ZERO } else { x }, if x > T::ZERO { T::ONE } else { T::ZERO })
     }
 }

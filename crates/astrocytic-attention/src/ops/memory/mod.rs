@@ -8,6 +8,7 @@ pub(crate) mod backend;
 mod chunkwise;
 mod faults;
 pub(crate) mod forms;
+#[cfg(feature = "host-kernels")]
 mod host;
 mod kept;
 mod parallel;
