@@ -223,11 +223,11 @@ mod autodiff {
         fn backward(self, ops: Ops<Self::State, MOST>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
             let grad = readable::<B>(grads.consume::<B>(&ops.node));
             let wanted: Vec<bool> = ops.parents.iter().map(Option::is_some).collect();
-            let found = match grad.dtype() {
+            let gradients = match grad.dtype() {
                 DType::F64 => backward_as::<B, K, f64>(&ops.state, &grad, wanted),
                 _ => backward_as::<B, K, f32>(&ops.state, &grad, wanted),
             };
-            for (parent, gradient) in ops.parents.into_iter().zip(found) {
+            for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
                 if let (Some(parent), Some(gradient)) = (parent, gradient) {
                     grads.register::<B>(parent.id, gradient);
                 }
