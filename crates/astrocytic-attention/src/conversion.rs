@@ -173,7 +173,7 @@ impl SoftmaxAttention {
             .with_position(old.rotary_theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta }))
             .with_convolution(old.convolution)
             .with_output_gate(old.output_gate)
-            .with_decay(self.decay.as_ref().map_or(DecayConfig::None, |_| DecayConfig::Gated))
+            .with_decay(old.decay)
     }
 }
 
