@@ -6,7 +6,7 @@
 
 mod dpfp;
 mod element_wise;
-pub(crate) mod elu;
+mod elu;
 mod hedgehog;
 mod identity;
 mod map;
@@ -22,7 +22,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::ops::Feature;
+use crate::kernel::element_wise::Feature;
 
 pub use crate::tensor::l2_normalize;
 pub use map::Side;
@@ -104,6 +104,11 @@ impl FeatureMapConfig {
         self.map().imitates_softmax()
     }
 
+    /// The map as one that kernels apply on the way, where it works element by element.
+    pub fn element_wise(&self) -> Option<Feature> {
+        self.map().element_wise()
+    }
+
     /// Floating-point operations for one vector of size `d`; an exp or a division counts as one.
     pub fn flops(&self, d: usize) -> f64 {
         self.map().flops(d)
@@ -148,9 +153,9 @@ impl FeatureMap {
         self.projection.as_ref().is_some_and(|projection| !projection.is_trained())
     }
 
-    /// The map as one that works element by element, where it is.
+    /// See [`FeatureMapConfig::element_wise`].
     pub(crate) fn element_wise(&self) -> Option<Feature> {
-        self.config.map().element_wise()
+        self.config.element_wise()
     }
 
     /// φ(x).

@@ -8,6 +8,8 @@
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
 
+pub(crate) mod dispatch;
+pub(crate) mod element_wise;
 pub(crate) mod heads;
 pub(crate) mod host;
 pub(crate) mod product;
@@ -143,15 +145,7 @@ type Tensors<B> = [Option<FloatTensor<B>>; INPUTS];
 
 /// Inputs whose layout kernels can read.
 fn readable<B: Host>(inputs: Tensors<B>) -> Tensors<B> {
-    inputs.map(|input| input.map(readable_one::<B>))
-}
-
-fn readable_one<B: Host>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    let fits = match tensor.dtype() {
-        DType::F64 => B::view::<f64>(&tensor).is_some(),
-        _ => B::view::<f32>(&tensor).is_some(),
-    };
-    if fits { tensor } else { B::contiguous(tensor) }
+    inputs.map(|input| input.map(host::readable::<B>))
 }
 
 fn views<B: Host, T: Real>(inputs: &Tensors<B>) -> Views<'_, T> {
@@ -228,7 +222,7 @@ mod autodiff {
         type State = Kept<B, K>;
 
         fn backward(self, ops: Ops<Self::State, INPUTS>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-            let grad = readable_one::<B>(grads.consume::<B>(&ops.node));
+            let grad = host::readable::<B>(grads.consume::<B>(&ops.node));
             let wanted = std::array::from_fn(|i| ops.parents[i].is_some() && ops.state.inputs[i].is_some());
             let found = match grad.dtype() {
                 DType::F64 => backward_as::<B, K, f64>(&ops.state, &grad, wanted),

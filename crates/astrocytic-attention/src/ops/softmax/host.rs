@@ -10,7 +10,7 @@ use crate::kernel::heads::{load, rows_of_heads};
 use crate::kernel::host::{Output, View};
 use crate::kernel::product::{BLOCK, Into, Left, product, transpose};
 use crate::kernel::real::{Real, all_finite, copy, dot, scale};
-use crate::kernel::scratch::{Fresh, Scratch, put, with_scratch};
+use crate::kernel::scratch::{Fresh, Scratch, with_scratch, write};
 use crate::kernel::{INPUTS, Kernel, LITTLE, Pass, Views};
 
 /// Queries and keys in a block.
@@ -168,7 +168,7 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
                     }
                 }
                 scale(y, T::ONE / sum);
-                put(reads[i], &y[..d]);
+                write(reads[i], &y[..d]);
                 log_sums[i] = largest + T::from_f64(sum.to_f64().ln());
             }
             return;
@@ -233,7 +233,7 @@ impl<T: Real> WithSimd for Forward<'_, '_, T> {
             for i in 0..count {
                 let row = &mut y[i * d_pad..][..d];
                 scale(row, T::ONE / sums[i]);
-                put(reads[start + i], row);
+                write(reads[start + i], row);
                 log_sums[start + i] = largest[i] + T::from_f64(sums[i].to_f64().ln());
             }
         }
@@ -361,8 +361,8 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 product(simd, [count, d_pad, SIDE], Left::plain(d_scores, SIDE), (k, d_pad), to, Into::Add);
             }
             for j in 0..key_count {
-                put(dk[first + j], &dk_block[j * d_pad..][..d]);
-                put(dv[first + j], &dv_block[j * d_pad..][..d]);
+                write(dk[first + j], &dk_block[j * d_pad..][..d]);
+                write(dv[first + j], &dv_block[j * d_pad..][..d]);
             }
         }
         for (i, dq) in dq.iter_mut().enumerate() {
@@ -370,7 +370,7 @@ impl<T: Real> WithSimd for Backward<'_, '_, T> {
                 // The scores' factor went into q, and from there into dk; dq takes it here.
                 let row = &mut dq_all[(member * queries + i) * d_pad..][..d];
                 scale(row, sizes.factor());
-                put(dq, row);
+                write(dq, row);
             }
         }
     }

@@ -1,17 +1,20 @@
-//! The forward pass.
+//! The forward pass over some heads of a row, a chunk at a time.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::spec::Plasticity;
-use super::chunk::{Correction, Decay, leak, map};
-use super::{Memory, Sizes};
-use crate::kernel::Views;
+use super::super::spec::{CALCIUM_FLOOR, MemorySpec, Plasticity};
+use super::correction::Correction;
+use super::decay::Decay;
+use super::features::map;
+use super::scores::{normalizers, times_lower};
+use super::sizes::Sizes;
+use super::views::Views;
 use crate::kernel::heads::{load_heads, load_numbers, store_heads};
-use crate::kernel::product::{BLOCK, Into, Left, lower_of_product, lower_times, product, transpose};
-use crate::kernel::real::{Real, add_scaled, all_finite, dot, plus, scale, times};
+use crate::kernel::product::{Into, Left, lower_of_product, lower_times, product, transpose};
+use crate::kernel::real::{Real, add_scaled, all_finite, dot, plus, scale};
 use crate::kernel::scratch::Scratch;
 
 /// Numbers of scratch that a task takes.
@@ -25,13 +28,13 @@ pub fn scratch(sizes: &Sizes) -> usize {
 }
 
 /// Some heads of a row.
-pub struct Heads<'a, 'b, T: Real> {
-    pub memory: &'a Memory,
+pub struct Task<'a, 'b, T: Real> {
+    pub spec: &'a MemorySpec,
     pub sizes: Sizes,
     pub inputs: &'a Views<'a, T>,
     /// Which row, and the first of the heads.
     pub place: [usize; 2],
-    pub part: Part,
+    pub work: Work,
     /// Which chunks of steps, or of reads where all read after the last step.
     pub range: Range<usize>,
     /// The rows of the reads from the first chunk on.
@@ -40,209 +43,337 @@ pub struct Heads<'a, 'b, T: Real> {
     pub scratch: &'a mut [T],
 }
 
-/// What of the work, and what the states are.
+/// Which part of the work, and what the states are.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Part {
-    /// All of it. Of each head the state before each chunk and after the last, or unless they are kept the present one.
-    Whole { keep: bool },
+pub enum Work {
+    /// All of it. All states of each head if they are saved for the backward pass, else only the current one.
+    Whole { save: bool },
     /// Of one head, what each chunk adds to the state: one state for each.
     Writes,
     /// Of one head, the reads alone: the state before each chunk, or where all read after the last step the last one.
     Reads,
 }
 
-/// Puts what the memory was before the first step at the start of `state`.
+/// Writes what the memory was before the first step to the start of `state`.
 #[inline(always)]
 pub fn begin<T: Real>(sizes: &Sizes, inputs: &Views<T>, [b, h]: [usize; 2], state: &mut [T]) {
     state.fill(T::ZERO);
     let (memory, calcium) = state.split_at_mut(sizes.m * sizes.d_pad);
-    if let Some(before) = &inputs[5] {
+    if let Some(before) = &inputs.memory {
         for (i, row) in memory.chunks_exact_mut(sizes.d_pad).enumerate() {
             row[..sizes.d].copy_from_slice(before.row(b, h, i));
         }
     }
-    if let Some(before) = &inputs[6] {
+    if let Some(before) = &inputs.calcium {
         for (i, to) in calcium.iter_mut().take(sizes.m).enumerate() {
             *to = before.row(b, h, i)[0];
         }
     }
 }
 
-impl<T: Real> WithSimd for Heads<'_, '_, T> {
+impl<T: Real> WithSimd for Task<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { memory, sizes, inputs, place, part, range, reads, states, scratch } = self;
-        let Sizes { steps, m, d, chunk, group, shared, c_pad, m_pad, d_pad, .. } = sizes;
-        let [query, key, value] = [0, 1, 2].map(|i| inputs[i].as_ref().expect("query, key and value"));
-        // The first of the query heads.
-        let query_place = [place[0], place[1] * shared];
-        let calcium_floor = memory.calcium_floor.map(T::from_f64);
-        let delta = memory.plasticity == Plasticity::Delta;
-        let decays = inputs[3].is_some();
-        let own = states.len() / group;
-        let reading = memory.causal && part != Part::Writes;
-        let writing = part != Part::Reads;
+        let (range, causal, work) = (self.range.clone(), self.spec.causal, self.work);
+        let mut pass = Pass::new(simd, self);
+        pass.begin();
+        if causal || work != Work::Reads {
+            for c in range {
+                pass.chunk(c);
+            }
+        }
+        if !causal && work != Work::Writes {
+            pass.read_after_last();
+        }
+    }
+}
+
+/// A task at work. Buffers of all heads lie head by head, those of one head are used again for the next.
+struct Pass<'a, 'b, T: Real, S> {
+    simd: S,
+    spec: &'a MemorySpec,
+    sizes: Sizes,
+    inputs: &'a Views<'a, T>,
+    place: [usize; 2],
+    work: Work,
+    range: Range<usize>,
+    reads: &'a mut [&'b mut [MaybeUninit<T>]],
+    states: &'a mut [T],
+    /// Least normaliser, where reads are divided by the calcium.
+    floor: Option<T>,
+    delta: bool,
+
+    /// φ(q), of all query heads.
+    q: &'a mut [T],
+    /// Reads, of all query heads.
+    y: &'a mut [T],
+    /// φ(k), of all heads.
+    k: &'a mut [T],
+    /// First v, then U, what is written, of all heads.
+    u: &'a mut [T],
+    k_transposed: &'a mut [T],
+    recalled: &'a mut [T],
+    scores: &'a mut [T],
+    strength: &'a mut [T],
+    n: &'a mut [T],
+    added: &'a mut [T],
+    decay: Decay<'a, T>,
+    correction: Correction<'a, T>,
+}
+
+impl<'a, 'b, T: Real, S: Simd> Pass<'a, 'b, T, S> {
+    #[inline(always)]
+    fn new(simd: S, task: Task<'a, 'b, T>) -> Self {
+        let Task { spec, sizes, inputs, place, work, range, reads, states, scratch } = task;
+        let Sizes { group, shared, c_pad, m_pad, d_pad, .. } = sizes;
         let mut scratch = Scratch(scratch);
-        let [q_all, k_all] = [group * shared, group].map(|heads| scratch.take(heads * c_pad * m_pad));
-        let [y_all, u_all] = [group * shared, group].map(|heads| scratch.take(heads * c_pad * d_pad));
+        let [q, k] = [group * shared, group].map(|heads| scratch.take(heads * c_pad * m_pad));
+        let [y, u] = [group * shared, group].map(|heads| scratch.take(heads * c_pad * d_pad));
         let k_transposed = scratch.take(m_pad * c_pad);
         let recalled = scratch.take(c_pad * d_pad);
         let scores = scratch.take(c_pad * c_pad);
         let [strength, n] = [(); 2].map(|()| scratch.take(c_pad));
         let added = scratch.take(m_pad);
-        let mut log = vec![0.0; c_pad];
-        let mut decay = Decay::new(&sizes, &mut scratch, &mut log);
-        let mut correction = Correction::new(&sizes, &mut scratch);
+        let decay = Decay::new(&sizes, &mut scratch);
+        let correction = Correction::new(&sizes, &mut scratch);
         strength.fill(T::ONE);
         added.fill(T::ZERO);
-        let [wide, read_wide] = [group, group * shared].map(|heads| [heads, c_pad, m_pad]);
-        let [tall, read_tall] = [group, group * shared].map(|heads| [heads, c_pad, d_pad]);
+        let floor = spec.calcium.then(|| T::from_f64(CALCIUM_FLOOR));
+        let delta = spec.plasticity == Plasticity::Delta;
+        Self {
+            simd,
+            spec,
+            sizes,
+            inputs,
+            place,
+            work,
+            range,
+            reads,
+            states,
+            floor,
+            delta,
+            q,
+            y,
+            k,
+            u,
+            k_transposed,
+            recalled,
+            scores,
+            strength,
+            n,
+            added,
+            decay,
+            correction,
+        }
+    }
 
-        if let Part::Whole { .. } = part {
-            for (g, states) in states.chunks_exact_mut(own).enumerate() {
-                begin(&sizes, inputs, [place[0], place[1] + g], &mut states[..sizes.state()]);
+    /// The first of the query heads.
+    #[inline(always)]
+    fn query_place(&self) -> [usize; 2] {
+        [self.place[0], self.place[1] * self.sizes.shared]
+    }
+
+    /// Whether steps read as they go.
+    #[inline(always)]
+    fn reading(&self) -> bool {
+        self.spec.causal && self.work != Work::Writes
+    }
+
+    #[inline(always)]
+    fn begin(&mut self) {
+        if let Work::Whole { .. } = self.work {
+            let of_head = self.states.len() / self.sizes.group;
+            for (g, states) in self.states.chunks_exact_mut(of_head).enumerate() {
+                let place = [self.place[0], self.place[1] + g];
+                begin(&self.sizes, self.inputs, place, &mut states[..self.sizes.state()]);
             }
         }
-        let first = range.start * chunk;
-        for c in if memory.causal || writing { range.clone() } else { 0..0 } {
-            let start = c * chunk;
-            let span = [start, chunk.min(steps - start)];
-            let count = span[1];
-            load_heads(simd, key, place, span, k_all, wide);
-            load_heads(simd, value, place, span, u_all, tall);
-            if reading {
-                load_heads(simd, query, query_place, span, q_all, read_wide);
-            }
-            for g in 0..group {
-                let place = [place[0], place[1] + g];
-                let k = &mut k_all[g * c_pad * m_pad..][..c_pad * m_pad];
-                let u = &mut u_all[g * c_pad * d_pad..][..c_pad * d_pad];
-                let states = &mut states[g * own..][..own];
-                map(simd, memory, k, m_pad, m, count);
-                if let Some(view) = &inputs[3] {
-                    decay.load(simd, view, place, span);
-                }
-                if let Some(view) = &inputs[4] {
-                    load_numbers(view, place, span, strength);
-                }
-                // The state before the chunk, and where that after it goes.
-                let after = match part {
-                    Part::Whole { keep: true } => {
-                        let (before, after) = states[c * sizes.state()..].split_at_mut(sizes.state());
-                        after[..sizes.state()].copy_from_slice(before);
-                        &mut after[..sizes.state()]
-                    }
-                    Part::Whole { keep: false } => &mut *states,
-                    Part::Writes | Part::Reads => &mut states[(c - range.start) * sizes.state()..][..sizes.state()],
-                };
-                let (h_next, g_next) = after.split_at_mut(m * d_pad);
+    }
 
-                if reading || delta {
-                    transpose(c_pad, m, (k, m_pad), (k_transposed, c_pad));
-                }
-                if delta {
-                    let left = Left::plain(k, m_pad);
-                    product(simd, [chunk, d_pad, m], left, (h_next, d_pad), (recalled, d_pad), Into::Set);
-                    for i in 0..chunk {
-                        add_scaled(simd, &mut u[i * d_pad..][..d_pad], -decay.from_start[i], &recalled[i * d_pad..]);
-                    }
-                    correction.load(simd, &sizes, k, k_transposed, decay.between, strength);
-                }
-                if inputs[4].is_some() {
-                    for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*strength) {
-                        scale(row, by);
-                    }
-                }
-                if delta {
-                    correction.solve(simd, &sizes, u);
-                }
-
-                let readers = if reading { g * shared..(g + 1) * shared } else { 0..0 };
-                for reader in readers {
-                    let q = &mut q_all[reader * c_pad * m_pad..][..c_pad * m_pad];
-                    let y = &mut y_all[reader * c_pad * d_pad..][..c_pad * d_pad];
-                    map(simd, memory, q, m_pad, m, count);
-                    let left = Left::plain(q, m_pad);
-                    lower_of_product(simd, [chunk, m], left, (k_transposed, c_pad), (scores, c_pad));
-                    times_lower(scores, decay.between, chunk, c_pad);
-                    let read = Read { simd, sizes, memory, q, scores, decay: &decay, state: (&*h_next, &*g_next) };
-                    read.reads(u, strength, y, n);
-                    if !all_finite(&y[..count * d_pad]) || (calcium_floor.is_some() && !all_finite(&n[..count])) {
-                        // Blocks of products reach a few steps beyond each, 0 times what is there. So those before the
-                        // first that is not finite are read again with nothing from there on: the same sums.
-                        let finite = |j: usize| all_finite(&u[j * d_pad..][..d_pad]) && all_finite(&strength[j..=j]);
-                        let sound = (0..count).find(|&j| !finite(j)).unwrap_or(count);
-                        let (mut u, mut strength) = (u.to_vec(), strength.to_vec());
-                        u[sound * d_pad..].fill(T::ZERO);
-                        strength[sound..].fill(T::ZERO);
-                        let (mut y_sound, mut n_sound) = (vec![T::ZERO; c_pad * d_pad], vec![T::ZERO; c_pad]);
-                        read.reads(&u, &strength, &mut y_sound, &mut n_sound);
-                        y[..sound * d_pad].copy_from_slice(&y_sound[..sound * d_pad]);
-                        n[..sound].copy_from_slice(&n_sound[..sound]);
-                    }
-                    if let Some(floor) = calcium_floor {
-                        for i in 0..count {
-                            scale(&mut y[i * d_pad..][..d_pad], T::ONE / n[i].max(floor));
-                        }
-                    }
-                }
-
-                if !writing {
-                    continue;
-                }
-                if decays {
-                    for (row, &by) in k.chunks_exact_mut(m_pad).zip(&*decay.to_end) {
-                        scale(row, by);
-                    }
-                }
-                // First what the chunk adds, then the sum: the same bits, whether or not the chunks are each on their own.
-                let left = Left::transposed(k, m_pad);
-                if calcium_floor.is_some() {
-                    added.fill(T::ZERO);
-                    for i in 0..count {
-                        add_scaled(simd, added, strength[i], &k[i * m_pad..][..m_pad]);
-                    }
-                }
-                if part == Part::Writes {
-                    product(simd, [m, d_pad, chunk], left, (u, d_pad), (h_next, d_pad), Into::Set);
-                    g_next.copy_from_slice(added);
-                } else {
-                    if decays {
-                        leak(h_next, decay.whole, decay.lost);
-                        leak(g_next, decay.whole, decay.lost);
-                    }
-                    product(simd, [m, d_pad, chunk], left, (u, d_pad), (h_next, d_pad), Into::Add);
-                    plus(simd, g_next, added);
+    #[inline(always)]
+    fn chunk(&mut self, c: usize) {
+        let Sizes { steps, d, chunk, group, shared, c_pad, m_pad, d_pad, .. } = self.sizes;
+        let span = self.sizes.span(c, steps);
+        load_heads(self.simd, &self.inputs.key, self.place, span, self.k, [group, c_pad, m_pad]);
+        load_heads(self.simd, &self.inputs.value, self.place, span, self.u, [group, c_pad, d_pad]);
+        if self.reading() {
+            let shape = [group * shared, c_pad, m_pad];
+            load_heads(self.simd, &self.inputs.query, self.query_place(), span, self.q, shape);
+        }
+        for head in 0..group {
+            self.load(head, span);
+            let state = self.state_after(head, c);
+            self.correct(head, state);
+            if self.reading() {
+                for reader in head * shared..(head + 1) * shared {
+                    self.read(head, reader, state, span[1]);
                 }
             }
-            if reading {
-                store_heads(y_all, read_tall, &mut reads[start - first..][..count], d);
+            if self.work != Work::Reads {
+                self.write(head, state, span[1]);
             }
         }
+        if self.reading() {
+            let rows = &mut self.reads[span[0] - self.range.start * chunk..][..span[1]];
+            store_heads(self.y, [group * shared, c_pad, d_pad], rows, d);
+        }
+    }
 
-        if !memory.causal && part != Part::Writes {
-            let (first, end) = if part == Part::Reads { (first, range.end * chunk) } else { (0, sizes.reads) };
-            for start in (first..end.min(sizes.reads)).step_by(chunk) {
-                let count = chunk.min(sizes.reads - start);
-                load_heads(simd, query, query_place, [start, count], q_all, read_wide);
-                for reader in 0..group * shared {
-                    let q = &mut q_all[reader * c_pad * m_pad..][..c_pad * m_pad];
-                    let y = &mut y_all[reader * c_pad * d_pad..][..c_pad * d_pad];
-                    let last = &states[(reader / shared + 1) * own - sizes.state()..][..sizes.state()];
-                    let (h_last, g_last) = last.split_at(m * d_pad);
-                    map(simd, memory, q, m_pad, m, count);
-                    product(simd, [count, d_pad, m], Left::plain(q, m_pad), (h_last, d_pad), (y, d_pad), Into::Set);
-                    if let Some(floor) = calcium_floor {
-                        for i in 0..count {
-                            let n = dot(simd, &q[i * m_pad..][..m_pad], g_last).max(floor);
-                            scale(&mut y[i * d_pad..][..d_pad], T::ONE / n);
-                        }
+    /// Keys, decay and strength of a head's steps.
+    #[inline(always)]
+    fn load(&mut self, head: usize, span: [usize; 2]) {
+        let Sizes { m, m_pad, c_pad, .. } = self.sizes;
+        let (place, transposed) = ([self.place[0], self.place[1] + head], self.reading() || self.delta);
+        let k = &mut self.k[head * self.sizes.wide()..][..self.sizes.wide()];
+        map(self.simd, self.spec, k, m_pad, m, span[1]);
+        if let Some(view) = &self.inputs.log_decay {
+            self.decay.load(self.simd, view, place, span);
+        }
+        if let Some(view) = &self.inputs.strength {
+            load_numbers(view, place, span, self.strength);
+        }
+        if transposed {
+            transpose(c_pad, m, (k, m_pad), (self.k_transposed, c_pad));
+        }
+    }
+
+    /// Where in `states` that of a head after the chunk goes. Until then it holds the one before.
+    #[inline(always)]
+    fn state_after(&mut self, head: usize, c: usize) -> usize {
+        let (first, size) = (head * (self.states.len() / self.sizes.group), self.sizes.state());
+        match self.work {
+            Work::Whole { save: true } => {
+                let before = first + c * size;
+                self.states.copy_within(before..before + size, before + size);
+                before + size
+            }
+            Work::Whole { save: false } => first,
+            Work::Writes | Work::Reads => first + (c - self.range.start) * size,
+        }
+    }
+
+    /// From v to U, what is written.
+    #[inline(always)]
+    fn correct(&mut self, head: usize, state: usize) {
+        let Sizes { m, chunk, m_pad, d_pad, .. } = self.sizes;
+        let k = &self.k[head * self.sizes.wide()..][..self.sizes.wide()];
+        let u = &mut self.u[head * self.sizes.tall()..][..self.sizes.tall()];
+        if self.delta {
+            let (h, _) = self.sizes.parts(&self.states[state..]);
+            let (left, shape) = (Left::plain(k, m_pad), [chunk, d_pad, m]);
+            product(self.simd, shape, left, (h, d_pad), (self.recalled, d_pad), Into::Set);
+            for i in 0..chunk {
+                let recalled = &self.recalled[i * d_pad..];
+                add_scaled(self.simd, &mut u[i * d_pad..][..d_pad], -self.decay.from_start[i], recalled);
+            }
+            let transposed = &*self.k_transposed;
+            self.correction.load(self.simd, &self.sizes, k, transposed, self.decay.between, self.strength);
+        }
+        if self.inputs.strength.is_some() {
+            for (row, &by) in u.chunks_exact_mut(d_pad).zip(&*self.strength) {
+                scale(row, by);
+            }
+        }
+        if self.delta {
+            self.correction.solve(self.simd, &self.sizes, u);
+        }
+    }
+
+    /// What a query head reads, step by step.
+    #[inline(always)]
+    fn read(&mut self, head: usize, reader: usize, state: usize, count: usize) {
+        let Sizes { m, chunk, c_pad, m_pad, d_pad, .. } = self.sizes;
+        let (simd, wide, tall) = (self.simd, self.sizes.wide(), self.sizes.tall());
+        let q = &mut self.q[reader * wide..][..wide];
+        let y = &mut self.y[reader * tall..][..tall];
+        let u = &self.u[head * tall..][..tall];
+        map(simd, self.spec, q, m_pad, m, count);
+        let left = Left::plain(q, m_pad);
+        lower_of_product(simd, [chunk, m], left, (self.k_transposed, c_pad), (self.scores, c_pad));
+        times_lower(self.scores, self.decay.between, chunk, c_pad);
+        let read = Read {
+            simd,
+            sizes: &self.sizes,
+            calcium: self.spec.calcium,
+            q,
+            scores: self.scores,
+            from_start: self.decay.from_start,
+            state: self.sizes.parts(&self.states[state..]),
+        };
+        read.reads(u, self.strength, y, self.n);
+        if !all_finite(&y[..count * d_pad]) || (self.spec.calcium && !all_finite(&self.n[..count])) {
+            read.reads_before_fault(u, self.strength, y, self.n, count);
+        }
+        if let Some(floor) = self.floor {
+            for (row, &n) in y.chunks_exact_mut(d_pad).zip(&self.n[..count]) {
+                scale(row, T::ONE / n.max(floor));
+            }
+        }
+    }
+
+    /// First what the chunk adds, then the sum: the same bits, whether or not the chunks are each on their own.
+    #[inline(always)]
+    fn write(&mut self, head: usize, state: usize, count: usize) {
+        let Sizes { m, chunk, m_pad, d_pad, .. } = self.sizes;
+        let simd = self.simd;
+        let k = &mut self.k[head * self.sizes.wide()..][..self.sizes.wide()];
+        let u = &self.u[head * self.sizes.tall()..][..self.sizes.tall()];
+        let (h, g) = self.sizes.parts_mut(&mut self.states[state..]);
+        let decays = self.inputs.log_decay.is_some();
+        if decays {
+            for (row, &by) in k.chunks_exact_mut(m_pad).zip(&*self.decay.to_end) {
+                scale(row, by);
+            }
+        }
+        if self.spec.calcium {
+            self.added.fill(T::ZERO);
+            for (row, &by) in k.chunks_exact(m_pad).zip(&self.strength[..count]) {
+                add_scaled(simd, self.added, by, row);
+            }
+        }
+        let left = Left::transposed(k, m_pad);
+        if self.work == Work::Writes {
+            product(simd, [m, d_pad, chunk], left, (u, d_pad), (h, d_pad), Into::Set);
+            g.copy_from_slice(self.added);
+        } else {
+            if decays {
+                self.decay.whole.apply(h);
+                self.decay.whole.apply(g);
+            }
+            product(simd, [m, d_pad, chunk], left, (u, d_pad), (h, d_pad), Into::Add);
+            plus(simd, g, self.added);
+        }
+    }
+
+    /// All queries read what there is after the last step.
+    #[inline(always)]
+    fn read_after_last(&mut self) {
+        let Sizes { reads, m, d, chunk, group, shared, c_pad, m_pad, d_pad, .. } = self.sizes;
+        let (simd, wide, tall, of_head) = (self.simd, self.sizes.wide(), self.sizes.tall(), self.states.len() / group);
+        let first = self.range.start * chunk;
+        let (start, end) =
+            if self.work == Work::Reads { (first, reads.min(self.range.end * chunk)) } else { (0, reads) };
+        for start in (start..end).step_by(chunk) {
+            let count = chunk.min(reads - start);
+            let place = self.query_place();
+            load_heads(simd, &self.inputs.query, place, [start, count], self.q, [group * shared, c_pad, m_pad]);
+            for reader in 0..group * shared {
+                let q = &mut self.q[reader * wide..][..wide];
+                let y = &mut self.y[reader * tall..][..tall];
+                let last = &self.states[(reader / shared + 1) * of_head - self.sizes.state()..];
+                let (h, g) = self.sizes.parts(last);
+                map(simd, self.spec, q, m_pad, m, count);
+                product(simd, [count, d_pad, m], Left::plain(q, m_pad), (h, d_pad), (y, d_pad), Into::Set);
+                if let Some(floor) = self.floor {
+                    for (row, q) in y.chunks_exact_mut(d_pad).zip(q.chunks_exact(m_pad)).take(count) {
+                        scale(row, T::ONE / dot(simd, q, g).max(floor));
                     }
                 }
-                store_heads(y_all, read_tall, &mut reads[start - first..][..count], d);
             }
+            let rows = &mut self.reads[start - first..][..count];
+            store_heads(self.y, [group * shared, c_pad, d_pad], rows, d);
         }
     }
 }
@@ -250,11 +381,11 @@ impl<T: Real> WithSimd for Heads<'_, '_, T> {
 /// What a query head reads in a chunk, before the normaliser.
 struct Read<'a, T: Real, S> {
     simd: S,
-    sizes: Sizes,
-    memory: &'a Memory,
+    sizes: &'a Sizes,
+    calcium: bool,
     q: &'a [T],
     scores: &'a [T],
-    decay: &'a Decay<'a, T>,
+    from_start: &'a [T],
     /// Memory and calcium before the chunk.
     state: (&'a [T], &'a [T]),
 }
@@ -263,48 +394,31 @@ impl<T: Real, S: Simd> Read<'_, T, S> {
     /// Reads into `y` and, with calcium, normalisers into `n`, of what was written, U and β.
     #[inline(always)]
     fn reads(&self, u: &[T], strength: &[T], y: &mut [T], n: &mut [T]) {
-        let Self { simd, ref sizes, memory, q, scores, decay, state: (h, g) } = *self;
+        let Self { simd, sizes, calcium, q, scores, from_start, state: (h, g) } = *self;
         let Sizes { chunk, m, c_pad, m_pad, d_pad, .. } = *sizes;
         product(simd, [chunk, d_pad, m], Left::plain(q, m_pad), (h, d_pad), (y, d_pad), Into::Set);
-        for (row, &by) in y.chunks_exact_mut(d_pad).zip(&*decay.from_start) {
+        for (row, &by) in y.chunks_exact_mut(d_pad).zip(from_start) {
             scale(row, by);
         }
         lower_times(simd, [chunk, d_pad], (scores, c_pad), (u, d_pad), (y, d_pad), Into::Add);
-        if memory.calcium_floor.is_some() {
-            normalizers(simd, sizes, scores, strength, q, decay.from_start, g, n);
+        if calcium {
+            normalizers(simd, sizes, scores, strength, q, from_start, g, n);
         }
     }
-}
 
-/// Scores times what is left between their steps; 0 above the diagonal, up to the block that was computed.
-#[inline(always)]
-pub fn times_lower<T: Real>(scores: &mut [T], between: &[T], chunk: usize, width: usize) {
-    for i in 0..chunk {
-        let end = (i / BLOCK + 1) * BLOCK;
-        let row = &mut scores[i * width..][..end];
-        times(row, &between[i * width..][..end]);
-        // Not a product: 0 times what is not finite.
-        row[i + 1..].fill(T::ZERO);
-    }
-}
-
-/// `n_i = Σ_j scores_ij β_j + from_start_i (q_i · g)`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub fn normalizers<T: Real, S: Simd>(
-    simd: S,
-    sizes: &Sizes,
-    scores: &[T],
-    strength: &[T],
-    query: &[T],
-    from_start: &[T],
-    calcium: &[T],
-    n: &mut [T],
-) {
-    for i in 0..sizes.chunk {
-        let end = (i / BLOCK + 1) * BLOCK;
-        let within = dot(simd, &scores[i * sizes.c_pad..][..end], strength);
-        let before = dot(simd, &query[i * sizes.m_pad..][..sizes.m_pad], calcium);
-        n[i] = within + from_start[i] * before;
+    /// Blocks of products reach a few steps beyond each, 0 times what is there. So those before the first step that is
+    /// not finite are read again with nothing from there on: the same sums.
+    #[inline(always)]
+    fn reads_before_fault(&self, u: &[T], strength: &[T], y: &mut [T], n: &mut [T], count: usize) {
+        let Sizes { c_pad, d_pad, .. } = *self.sizes;
+        let finite = |j: usize| all_finite(&u[j * d_pad..][..d_pad]) && all_finite(&strength[j..=j]);
+        let sound = (0..count).find(|&j| !finite(j)).unwrap_or(count);
+        let (mut u, mut strength) = (u.to_vec(), strength.to_vec());
+        u[sound * d_pad..].fill(T::ZERO);
+        strength[sound..].fill(T::ZERO);
+        let (mut y_sound, mut n_sound) = (vec![T::ZERO; c_pad * d_pad], vec![T::ZERO; c_pad]);
+        self.reads(&u, &strength, &mut y_sound, &mut n_sound);
+        y[..sound * d_pad].copy_from_slice(&y_sound[..sound * d_pad]);
+        n[..sound].copy_from_slice(&n_sound[..sound]);
     }
 }
