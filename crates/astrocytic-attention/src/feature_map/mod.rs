@@ -14,6 +14,7 @@ mod positive_random;
 mod projection;
 mod random_matrix;
 mod relu;
+mod relu_squared;
 mod silu;
 mod taylor;
 mod trigonometric;
@@ -38,6 +39,8 @@ pub enum FeatureMapConfig {
     Elu,
     /// `max(x, 0)`, m = d.
     Relu,
+    /// `max(x, 0)²`, m = d (squared ReLU, arXiv 2109.08668).
+    ReluSquared,
     /// `x`, m = d: for the delta rule, or with an RMS norm.
     Identity,
     /// `x · sigmoid(x)`, m = d (as Gated DeltaNet uses it, arXiv 2412.06464).
@@ -74,6 +77,7 @@ impl FeatureMapConfig {
         match *self {
             Self::Elu => Box::new(elu::Elu),
             Self::Relu => Box::new(relu::Relu),
+            Self::ReluSquared => Box::new(relu_squared::ReluSquared),
             Self::Identity => Box::new(identity::Identity),
             Self::Silu => Box::new(silu::Silu),
             Self::Hedgehog => Box::new(hedgehog::Hedgehog),
