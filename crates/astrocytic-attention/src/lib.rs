@@ -37,6 +37,8 @@ mod input;
 mod kernel;
 pub mod ops;
 pub mod position;
+#[doc(hidden)]
+pub mod reference;
 mod softmax;
 mod tensor;
 

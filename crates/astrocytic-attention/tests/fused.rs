@@ -4,6 +4,7 @@
 mod common;
 
 use astrocytic_attention::debug::poison;
+use astrocytic_attention::feature_map::Side;
 use astrocytic_attention::ops::{
     Feature, MemoryInputs, MemorySpec, MemoryState, cross_entropy, gated_silu, memory_attention, rms_norm,
     softmax_attention,
@@ -14,6 +15,7 @@ use burn::module::Param;
 use burn::nn::RmsNormConfig;
 use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, Distribution, Int, Tensor, TensorData};
+use common::variants;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -112,8 +114,21 @@ fn hold(
     }
 }
 
-const ELEMENT_WISE: [FeatureMapConfig; 4] =
-    [FeatureMapConfig::Identity, FeatureMapConfig::Elu, FeatureMapConfig::Relu, FeatureMapConfig::Silu];
+/// The feature maps that kernels apply on the way, each once.
+fn element_wise() -> Vec<FeatureMapConfig> {
+    let mut maps = Vec::new();
+    for map in variants().into_iter().map(|(_, config)| config.feature_map) {
+        if map.element_wise().is_some() && !maps.contains(&map) {
+            maps.push(map);
+        }
+    }
+    maps
+}
+
+/// Whether a map is 0 below 0.
+fn rectifies(map: FeatureMapConfig) -> bool {
+    map.reference(&[-1.0], &[], Side::Key) == [0.0]
+}
 
 /// The element-wise map of a configuration.
 fn feature(map: FeatureMapConfig) -> Feature {
@@ -144,10 +159,11 @@ impl Case {
         let shape = [batch, steps, reads, heads, draw.size(2..=35), draw.size(1..=35)];
         // A calcium of both signs can be anything: positive features with it.
         let calcium = !delta && draw.coin();
-        let map = if calcium { FeatureMapConfig::Elu } else { ELEMENT_WISE[draw.size(0..=3)] };
+        let maps = element_wise();
+        let map = if calcium { FeatureMapConfig::Elu } else { maps[draw.size(0..=maps.len() - 1)] };
         // A rectified pair of length 1 is (1, 0) mostly, whose gradient is 0 but for rounding.
-        let unit = delta || (!calcium && map != FeatureMapConfig::Relu && draw.coin());
-        let map = if delta && map == FeatureMapConfig::Relu { FeatureMapConfig::Silu } else { map };
+        let unit = delta || (!calcium && !rectifies(map) && draw.coin());
+        let map = if delta && rectifies(map) { FeatureMapConfig::Silu } else { map };
         Self {
             spec: MemorySpec {
                 plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
@@ -486,7 +502,7 @@ fn what_is_not_a_number_stays_so() {
     let shape = [1, 40, 2, 16];
     let sound = || Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let nan = |x: Tensor<4>, t: usize| x.narrow(1, t, 1).sum().into_scalar::<f32>().is_nan();
-    for feature in ELEMENT_WISE.map(feature) {
+    for feature in element_wise().into_iter().map(feature) {
         for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
             let form = Form::Chunkwise(16);
             let spec = MemorySpec { plasticity, feature, unit: false, calcium: false, causal: true, form };

@@ -89,7 +89,9 @@ impl PartialEq for Feature {
     }
 }
 
-struct Identity;
+/// `x`.
+#[derive(Debug)]
+pub(crate) struct Identity;
 
 impl ElementWise for Identity {
     const IDENTITY: bool = true;
