@@ -101,7 +101,7 @@ impl SoftmaxAttentionConfig {
         let key_width = self.d_model / self.n_heads * self.key_heads();
         let mixing = 4.0 * self.d_model as f64 * steps as f64 + 5.0 * self.n_heads as f64 * steps as f64;
         let around = surroundings(self.d_model, key_width, self.convolution, self.output_gate);
-        let gate = if self.decay == DecayConfig::Gated { 2.0 * (self.d_model * self.key_heads()) as f64 } else { 0.0 };
+        let gate = if self.decay.is_gated() { 2.0 * (self.d_model * self.key_heads()) as f64 } else { 0.0 };
         // A column more of scores and reads.
         let fading = if self.decay == DecayConfig::None { 0.0 } else { (4 * self.n_heads * steps) as f64 };
         around + mixing + gate + fading

@@ -54,6 +54,7 @@ pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
         ("retnet", Config::retnet(d_model, HEADS)),
         ("tripartite", Config::tripartite(d_model, HEADS)),
         ("relu", base().with_feature_map(Map::Relu)),
+        ("relu squared", base().with_feature_map(Map::ReluSquared)),
         ("hedgehog", base().with_feature_map(Map::Hedgehog)),
         ("positive random", base().with_feature_map(random)),
         ("trigonometric, rms", base().with_feature_map(trigonometric).with_normalizer(Normalizer::Rms)),
