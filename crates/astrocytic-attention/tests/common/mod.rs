@@ -62,6 +62,7 @@ pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
         ("dpfp", base().with_feature_map(Map::Dpfp { nu: 2 })),
         ("fixed decay", base().with_decay(DecayConfig::Fixed)),
         ("learned decay", base().with_decay(DecayConfig::Learned)),
+        ("griffin decay", base().with_decay(DecayConfig::Griffin)),
         ("gated decay", base().with_decay(DecayConfig::Gated)),
         ("calcium exponent", base().with_normalizer(Normalizer::Calcium { alpha: 0.5 }).with_decay(DecayConfig::Gated)),
         ("rms", base().with_normalizer(Normalizer::Rms)),
