@@ -12,6 +12,7 @@ use astrocytic_models::TextEncoder;
 use astrocytic_train::config::Length;
 use astrocytic_train::learner::Learner;
 use astrocytic_train::objective::Loss;
+use astrocytic_train::observer::Observer;
 use astrocytic_train::seed::derive_seed;
 use astrocytic_train::train::Run;
 use burn::module::Module;
@@ -26,6 +27,7 @@ use sha2::{Digest, Sha256};
 
 use super::model::Inputs;
 use super::rows::of_step;
+use super::stage::Stage;
 use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};
 use crate::provenance::machine;
 use crate::source::EmbeddingModel;
@@ -112,7 +114,7 @@ pub(super) fn run(
     place: &Conversion,
     device: &Device,
 ) -> Result<EncoderReport> {
-    let (started, folder) = (Instant::now(), place.place.folder());
+    let (started, folder, observer) = (Instant::now(), place.place.folder(), place.observer);
     let EmbeddingModel { model: original, tokenizer, mut notes } = source;
     let model = config.model.display();
     let Some(tokenizer) = tokenizer else { bail!("{model}: the model has no tokenizer beside it") };
@@ -124,9 +126,10 @@ pub(super) fn run(
     let layers = config.layers.of(original.blocks.len())?;
     let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
     let texts = Texts { tokenizer: tokenizer.clone().cut_to(config.context)?, device: device.clone() };
-    let (training, held_out) = sentences(corpus, config, &mut notes)?;
+    let (training, held_out) = sentences(corpus, config, &mut notes, observer)?;
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
-    let labelled: Vec<Labelled> = config.probes.iter().map(|path| labelled(path, &mut notes)).collect::<Result<_>>()?;
+    let labelled: Vec<Labelled> =
+        config.probes.iter().map(|path| labelled(path, &mut notes, observer)).collect::<Result<_>>()?;
 
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let inputs = |step| {
@@ -135,7 +138,8 @@ pub(super) fn run(
     };
     let recover = |model: TextEncoder, name: &str| {
         let loss = |model: &TextEncoder, step: u64| recover::of_embeddings(&original, model, &inputs(step));
-        recover::run(model, &layers, config.adapters, &config.recovery, &folder.join(name), loss)
+        let stage = Stage { config: &config.recovery, folder: &folder.join(name), observer };
+        recover::run(model, &layers, config.adapters, stage, loss)
     };
     let converted = swap(&asked)?;
     let mut text = Sha256::new();
@@ -152,14 +156,14 @@ pub(super) fn run(
     let errors = |model: &TextEncoder| measure::layers(&original, model, &layers, &some);
 
     let (converted_cosine, converted_errors) = (cosine(&converted), errors(&converted));
-    eprintln!("converted: cosine {converted_cosine:.4}");
-    let place = folder.join("swapped");
-    let transferred = transfer::run(&original, converted, &layers, inputs, config.matched, &config.transfer, &place)?;
+    observer.say(&format!("converted: cosine {converted_cosine:.4}"));
+    let stage = Stage { config: &config.transfer, folder: &folder.join("swapped"), observer };
+    let transferred = transfer::run(&original, converted, &layers, inputs, config.matched, stage)?;
     let (after_transfer_cosine, after_transfer) = (cosine(&transferred), errors(&transferred));
-    eprintln!("after transfer: cosine {after_transfer_cosine:.4}");
+    observer.say(&format!("after transfer: cosine {after_transfer_cosine:.4}"));
     let recovered = recover(transferred.clone(), "swapped")?;
     let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
-    eprintln!("after recovery: cosine {after_recovery_cosine:.4}");
+    observer.say(&format!("after recovery: cosine {after_recovery_cosine:.4}"));
     tokenizer.save(&folder.join("tokenizer.json"))?;
     recovered.save(folder)?;
 
@@ -177,7 +181,7 @@ pub(super) fn run(
         let (after_recovery, no_attention) = (accuracy(&recovered)?, accuracy(&without)?);
         let test = &labelled.classes[labelled.train..];
         let commonest = (0..labelled.count).map(|class| test.iter().filter(|&&c| c == class as i32).count()).max();
-        eprintln!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name);
+        observer.say(&format!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name));
         Ok(Probe {
             name: labelled.name.clone(),
             texts: test.len(),
@@ -220,9 +224,14 @@ pub(super) fn run(
 }
 
 /// Sentences to train on and others to measure on, of a corpus's training and test split.
-fn sentences(corpus: &str, config: &SwapConfig, notes: &mut Vec<String>) -> Result<(Vec<String>, Vec<String>)> {
+fn sentences(
+    corpus: &str,
+    config: &SwapConfig,
+    notes: &mut Vec<String>,
+    observer: &dyn Observer,
+) -> Result<(Vec<String>, Vec<String>)> {
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
-    note(&corpus.notes, notes);
+    note(&corpus.notes, notes, observer);
     let some = |documents: &[astrocytic_data::Document], count: usize, purpose: &str| {
         let pieces = documents.iter().flat_map(|document| document.text.split_inclusive(['.', '!', '?', '\n']));
         let mut pieces: Vec<String> =
@@ -301,10 +310,10 @@ struct Labelled {
 }
 
 /// Reads labelled texts in any form that tasks have them in. A fifth is kept to measure on.
-fn labelled(path: &Path, notes: &mut Vec<String>) -> Result<Labelled> {
+fn labelled(path: &Path, notes: &mut Vec<String>, observer: &dyn Observer) -> Result<Labelled> {
     let path = LabelledPath::from(&*path.to_string_lossy());
     let LabelledFile { mut texts, labels_from, notes: found } = labelled::read(&path.path)?;
-    note(&found, notes);
+    note(&found, notes, observer);
     texts.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
     let train = texts.len() - texts.len() / 5;
     if train == texts.len() {
@@ -408,7 +417,9 @@ mod tests {
             seed: 1,
         };
         let device = Device::flex();
-        let Report::Encoder(report) = super::super::run(&config, &out, &device).unwrap() else { panic!("an encoder") };
+        let Report::Encoder(report) = super::super::run(&config, &out, &device, &()).unwrap() else {
+            panic!("an encoder")
+        };
         assert!(report.after_transfer_cosine > report.converted_cosine, "{report:?}");
         assert!(report.after_recovery_cosine > report.no_attention_recovered_cosine.unwrap(), "{report:?}");
         assert!(report.after_recovery_cosine > 0.95, "{report:?}");
@@ -433,17 +444,17 @@ mod tests {
         )
         .unwrap();
         let mut notes = Vec::new();
-        let read = labelled(&table, &mut notes).unwrap();
+        let read = labelled(&table, &mut notes, &()).unwrap();
         assert_eq!((read.count, read.train, read.texts.len()), (2, 32, 40));
         assert!(read.texts.iter().zip(&read.classes).all(|(text, &class)| (text == "the caf\u{e9}") == (class == 1)));
         assert!(notes.len() == 1 && notes[0].contains("1 byte"), "{notes:?}");
         for (lines, part) in [("0 one\n1\n", "line 2"), ("1 a bird\n", "too few"), (&"1 a bird\n".repeat(9), "1 label")]
         {
             std::fs::write(&probe, lines).unwrap();
-            let fault = labelled(&probe, &mut notes).err().unwrap().to_string();
+            let fault = labelled(&probe, &mut notes, &()).err().unwrap().to_string();
             assert!(fault.contains(part), "{fault}");
         }
-        let fault = super::super::run(&SwapConfig { corpus: None, ..config }, &folder.path().join("o"), &device);
+        let fault = super::super::run(&SwapConfig { corpus: None, ..config }, &folder.path().join("o"), &device, &());
         assert!(fault.err().unwrap().to_string().contains("--corpus"));
     }
 }
