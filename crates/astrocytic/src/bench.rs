@@ -11,31 +11,31 @@ use crate::progress::Progress;
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic bench --against benches/pytorch/peers.py --rounds 3")]
 pub(crate) struct Arguments {
-    /// What to measure: attention, train, generate, and on demand segments.
+    /// What to measure, separated by commas: attention, train, generate, segments.
     #[arg(long, value_delimiter = ',', default_value = "attention,train,generate")]
     parts: Vec<String>,
-    /// Lengths of the attention op's sequences.
+    /// Lengths of the sequences that attention is measured on, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = Plan::LENGTHS)]
     lengths: Vec<usize>,
-    /// Seconds that a measurement repeats.
+    /// Seconds for which each measurement repeats.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Times that everything is measured; the medians are kept.
+    /// How often everything is measured; the result is the median.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
-    /// A program that answers the same requests, measured in turn with this one (see benches/pytorch).
+    /// Python script of a peer, measured in turn with this program (see benches/pytorch).
     #[arg(long)]
     against: Option<PathBuf>,
-    /// What runs it.
+    /// Python interpreter that runs the peer's script.
     #[arg(long, default_value = "python3")]
     python: String,
-    /// Device: flex, ndarray, or wgpu where built in.
+    /// Device: flex, ndarray, or (if built in) wgpu.
     #[arg(long, default_value = "flex")]
     device: String,
-    /// Folder to keep the rows in.
+    /// Folder in which the rows are stored.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Print the tables of a folder's rows; measures nothing.
+    /// Print the tables of the rows stored in a folder; measure nothing.
     #[arg(long, conflicts_with_all = ["out", "against", "json"])]
     stored: Option<PathBuf>,
     /// Print one JSON object for each measurement instead of tables.

@@ -12,28 +12,31 @@ use crate::execution::ExecutionArguments;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic compare --corpus moby-dick --budget standard --out runs/moby-dick\n\n\
-                        An interrupted comparison goes on when it is started again with the same options: runs that ended are \
-                        kept, those in progress go on from their last evaluation. Two machines may work in one shared \
-                        folder.")]
+                        If a comparison is interrupted, start it again with the same options. Finished runs stay, the others \
+                        go on from their last evaluation. Several machines can work in one shared folder.")]
 pub(crate) struct Arguments {
-    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a task of examples: "labelled:PATH" (CSV, TSV
-    /// or JSON lines with text and label, lines "label text", or a folder of such files for train, dev and test; ":N" behind
-    /// it where more than 50 labels, N, or some that occur once are meant), "scan:simple", "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS" (or with ":blocks" behind), "listops:LENGTH".
+    /// A corpus, a text file, or a task of examples.
+    ///
+    /// A corpus by name (see `astrocytic data list`), "generated", or a UTF-8 text file. Tasks: "scan:simple",
+    /// "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS" (":blocks" may follow), "listops:LENGTH", and "labelled:PATH":
+    /// a CSV, TSV or JSON-lines file with text and label, a file of lines "label text", or a folder of such files with
+    /// train, dev and test in their names. "labelled:PATH:N" says that there are N labels; needed if N is above 50, or if
+    /// a label occurs once.
     #[arg(long, default_value = "generated")]
     corpus: String,
-    /// How much to spend: minutes, about an hour, or the headline protocol (days on two cores).
+    /// How much to spend on two cores: minutes, about an hour, or days (the headline protocol).
     #[arg(long, value_enum, default_value = "quick")]
     budget: BudgetName,
-    /// Arms to compare, comma-separated, "vanilla" first.
+    /// Arms to compare, separated by commas, "vanilla" first.
     #[arg(long, value_delimiter = ',')]
     arms: Option<Vec<String>>,
-    /// Seeds of the final runs.
+    /// Number of seeds of the final runs.
     #[arg(long)]
     seeds: Option<u64>,
-    /// Data sizes in unique tokens, or examples, comma-separated, ascending.
+    /// Data sizes in unique tokens (of tasks: examples), separated by commas, ascending.
     #[arg(long, value_delimiter = ',')]
     sizes: Option<Vec<u64>>,
-    /// An experiment's configuration as JSON instead of a budget (as stored in experiment.json under "config").
+    /// JSON file with a study's whole configuration, instead of a budget: what experiment.json has under "config".
     #[arg(long, conflicts_with_all = ["budget", "arms", "seeds", "sizes", "corpus"])]
     config: Option<PathBuf>,
     /// Folder for lines, results and report [default: runs/compare-CORPUS-BUDGET].

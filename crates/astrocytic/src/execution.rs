@@ -9,14 +9,15 @@ use crate::progress::Progress;
 
 #[derive(Args)]
 pub(crate) struct ExecutionArguments {
-    /// Device: flex, ndarray, or wgpu where built in.
+    /// Device: flex, ndarray, or (if built in) wgpu.
     #[arg(long, default_value = "flex")]
     pub(crate) device: String,
-    /// Worker processes on this machine [default: one a core]. The results do not depend on it.
+    /// Worker processes on this machine [default: one for each core]. Results do not depend on it.
     #[arg(long)]
     jobs: Option<usize>,
-    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm cluster of `sbatch`; this
-    /// program, the results folder and the corpora must be at the same paths on all of its machines.
+    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm cluster that `sbatch` finds.
+    ///
+    /// All machines of a server or cluster need this program, the results folder and the corpora at the same paths.
     #[arg(long, value_enum, default_value = "local")]
     executor: ExecutorName,
 }

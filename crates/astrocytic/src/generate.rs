@@ -14,31 +14,31 @@ use clap::{Args, ValueEnum};
     after_help = "Example:\n  astrocytic generate --model runs/train --prompt \"Call me\" --temperature 0.8 --top-p 0.95"
 )]
 pub(crate) struct Arguments {
-    /// Folder that `train` or `swap` wrote, or a pretrained model as `swap` takes it.
+    /// Folder that `train` or `swap` wrote, or a pretrained model (see `swap --help`).
     #[arg(long, default_value = "runs/train")]
     model: PathBuf,
-    /// Text to continue; empty begins a new document.
+    /// Text to continue; an empty one begins a new document.
     #[arg(long, default_value = "")]
     prompt: String,
-    /// Tokens to draw at most; a document's end, or that of the model's learned positions, ends it sooner.
+    /// Most tokens to draw; fewer if the document ends, or the positions that the model has learned.
     #[arg(long, default_value_t = 200)]
     tokens: usize,
-    /// Divides the logits; 0 takes the likeliest token.
+    /// Temperature, which divides the logits; 0 takes the likeliest token.
     #[arg(long, default_value_t = 0.8)]
     temperature: f64,
-    /// Keeps this many of the likeliest tokens; 0 keeps all.
+    /// Draw from this many of the likeliest tokens; 0 draws from all.
     #[arg(long, default_value_t = 0)]
     top_k: usize,
-    /// Keeps the likeliest tokens that together reach this probability.
+    /// Draw from the likeliest tokens that together reach this probability.
     #[arg(long, default_value_t = 1.0)]
     top_p: f64,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Which form of attention computes the logits: the same text, at another cost.
+    /// Form of attention that computes the logits; the text is the same.
     #[arg(long, value_enum, default_value = "recurrent")]
     form: FormName,
-    /// Device: flex, ndarray, or wgpu where built in.
+    /// Device: flex, ndarray, or (if built in) wgpu.
     #[arg(long, default_value = "flex")]
     device: String,
     /// Print one JSON object on standard output instead of the text.
@@ -48,9 +48,9 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum FormName {
-    /// A step at a time from the state.
+    /// One step at a time, from a state.
     Recurrent,
-    /// The whole text anew for each token.
+    /// The whole text again for each token.
     Parallel,
 }
 

@@ -38,9 +38,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compare astrocytic and vanilla attention: loss against unique training data, with controls.
+    /// Compare astrocytic and vanilla attention: test loss by unique training data, with controls.
     Compare(compare::Arguments),
-    /// Run an experiment that a file describes.
+    /// Run the experiment that a file describes.
     Run(run::Arguments),
     /// Train one language model.
     Train(train::Arguments),
@@ -48,15 +48,15 @@ enum Command {
     Generate(generate::Arguments),
     /// Score a trained model on minimal pairs of sentences.
     Evaluate(evaluate::Arguments),
-    /// Swap the attention of a trained model, recover it, measure what it cost.
+    /// Swap the attention of a trained model, train it back, and measure what was lost.
     Swap(swap::Arguments),
-    /// Simulate the networks of neurons and astrocytes behind the module: a page of plots each.
+    /// Simulate the networks of neurons and astrocytes behind the layer, with a page of plots each.
     Simulate(simulate::Arguments),
-    /// List, fetch or show the corpora.
+    /// List, fetch or show corpora and pretrained models.
     Data(data::Arguments),
-    /// Rebuild a comparison's report from its stored lines; trains nothing.
+    /// Make a report, its tables and plots again from stored lines; trains nothing.
     Report(report::Arguments),
-    /// Measure speed and memory, beside PyTorch where asked for.
+    /// Measure speed and memory, if you like beside PyTorch.
     Bench(bench::Arguments),
     /// Measure one thing for `bench`.
     #[command(hide = true)]

@@ -10,7 +10,7 @@ use clap::Args;
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic report experiments/results/moby-dick")]
 pub(crate) struct Arguments {
-    /// Folder that `compare` or `run` wrote.
+    /// Folder that `compare` or `run` wrote: a study, or a whole experiment.
     folder: PathBuf,
     /// Print one JSON object on standard output.
     #[arg(long)]

@@ -11,15 +11,14 @@ use crate::progress::Progress;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic run experiments/null.toml --dry-run\n\n\
-                        An interrupted experiment goes on when it is started again; two machines may work in one shared \
-                        folder.")]
+                        If an experiment is interrupted, start it again. Several machines can work in one shared folder.")]
 pub(crate) struct Arguments {
-    /// A TOML file: `question`, `expected`, `[shared]` and `[[studies]]`.
+    /// TOML file of the experiment: `question`, `expected`, `[shared]` and `[[studies]]`.
     file: PathBuf,
     /// Folder for the results [default: experiments/results/NAME beside the file].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Print the runs and how long they would take; train nothing.
+    /// Print the number of runs and how long they would take; train nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

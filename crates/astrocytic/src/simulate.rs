@@ -24,94 +24,94 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Subcommand)]
 enum What {
-    /// Neurons, synapses and astrocyte processes compute attention (Kozachkov et al., PNAS 2023).
+    /// Neurons, synapses and astrocytes compute attention (Kozachkov et al., PNAS 2023).
     #[command(allow_negative_numbers = true)]
     Tripartite {
-        /// Tokens shown, a second each.
+        /// Tokens shown to the network, one second each.
         #[arg(long, default_value_t = 12)]
         tokens: usize,
-        /// Hidden neurons: features of keys and queries.
+        /// Number of hidden neurons: the features of keys and queries.
         #[arg(long, default_value_t = 24)]
         features: usize,
-        /// Output neurons: size of the values.
+        /// Number of output neurons: the size of the values.
         #[arg(long, default_value_t = 4)]
         outputs: usize,
-        /// How many times as fast as reading or writing a token everything fast is.
+        /// How many times faster the fast parts are than reading or writing a token.
         #[arg(long, default_value_t = 50.0)]
         separation: f64,
-        /// Time constant with which what is stored leaks, seconds [default: no leak].
+        /// Time constant of the memory's leak, in seconds [default: no leak].
         #[arg(long)]
         memory: Option<f64>,
         /// Seed.
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// Astrocytes settle to softmax, in two ways.
+    /// Two ways in which astrocytes settle to softmax.
     #[command(allow_negative_numbers = true)]
     Softmax {
         /// Inputs, separated by commas [default: drawn at random].
         #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
         inputs: Vec<f64>,
-        /// How many are drawn.
+        /// Number of inputs to draw, if none are given.
         #[arg(long, default_value_t = 6)]
         count: usize,
-        /// Time constant of the neurons, seconds.
+        /// Time constant of the neurons, in seconds.
         #[arg(long, default_value_t = 0.01)]
         neuron: f64,
-        /// Time constant of the calcium, and of the gains, seconds.
+        /// Time constant of the calcium and of the gains, in seconds.
         #[arg(long, default_value_t = 0.5)]
         astrocyte: f64,
         /// Temperature of the gains' competition.
         #[arg(long, default_value_t = 1.0)]
         temperature: f64,
-        /// Seconds simulated [default: 25 times the slowest relaxation].
+        /// Time to simulate, in seconds [default: 25 times the slowest relaxation].
         #[arg(long)]
         seconds: Option<f64>,
         /// Seed.
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// Neurons and astrocytes recall memories from corrupted ones (Kozachkov et al., PNAS 2025).
+    /// Neurons and astrocytes recall memories from corrupted cues (Kozachkov et al., PNAS 2025).
     #[command(allow_negative_numbers = true)]
     AssociativeMemory {
-        /// Neurons of the network whose course is drawn.
+        /// Number of neurons of the network whose recall is plotted.
         #[arg(long, default_value_t = 40)]
         neurons: usize,
-        /// Memories in it.
+        /// Number of memories stored in it.
         #[arg(long, default_value_t = 12)]
         memories: usize,
-        /// Neurons flipped at its start.
+        /// Number of neurons flipped at the start.
         #[arg(long, default_value_t = 8)]
         flipped: usize,
-        /// Sizes at which capacity is measured.
+        /// Numbers of neurons at which capacity is measured.
         #[arg(long, value_delimiter = ',', default_value = "10,15,20,30,40")]
         sizes: Vec<usize>,
-        /// Leak of synapses and astrocyte processes; without one the fixed points are those of the dense memory.
+        /// Leak of synapses and astrocytes; at 0 the fixed points are those of the dense memory.
         #[arg(long, default_value_t = 0.0)]
         leak: f64,
-        /// Recalls tried at each point.
+        /// Recalls to try for each point of the capacity plot.
         #[arg(long, default_value_t = 20)]
         trials: usize,
-        /// Time simulated, in time constants.
+        /// Time to simulate, in time constants.
         #[arg(long, default_value_t = 20.0)]
         seconds: f64,
         /// Seed.
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// The astrocyte's response against the softmax normaliser on a pretrained model, and the error of the attention (the
-    /// paper's figure 4, and past it).
+    /// A pretrained model: the astrocyte's response beside the softmax normaliser (the 2023 paper's figure 4), and the error
+    /// of the attention itself.
     PaperFigure {
-        /// A pretrained model: file, folder, or a name that `data list` shows.
+        /// Pretrained model: a file, a folder, or a name (see `astrocytic data list`).
         #[arg(long, default_value = "all-minilm-l6-v2")]
         model: PathBuf,
-        /// Tokens of a row.
+        /// Tokens in a row.
         #[arg(long, default_value_t = 128)]
         steps: usize,
-        /// Numbers of random features.
+        /// Numbers of random features to try.
         #[arg(long, value_delimiter = ',', default_value = "16,64,256,1024,4096")]
         features: Vec<usize>,
-        /// Steps in which a decoder's learned maps are trained; 0 leaves them out.
+        /// Steps of training for a decoder's learned feature maps; 0 leaves these maps out.
         #[arg(long, default_value_t = 100)]
         transfer_steps: u64,
         /// Seed.

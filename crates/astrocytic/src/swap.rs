@@ -3,76 +3,79 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::swap::{self, LayerChoice, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_lab::swap::{self, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_models::conversion::LayerChoice;
 use clap::{Args, ValueEnum};
 
 use crate::progress::Progress;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic swap --model stories260K --layers all --out runs/stories\n\n\
-                  An interrupted conversion goes on where it was when it is started again with the same options.")]
+                  If a conversion is interrupted, start it again with the same options: it goes on where it was.")]
 pub(crate) struct Arguments {
-    /// A folder with config.json and model.safetensors, a .safetensors, .gguf or llama2.c .bin file, a folder with one, or
-    /// the name of a model to fetch (see `astrocytic data list`).
+    /// Pretrained model: a file, a folder, or a name (see `astrocytic data list`).
+    ///
+    /// A file is .safetensors, .gguf, or a .bin of llama2.c. A folder holds one of these, with config.json beside
+    /// safetensors.
     #[arg(long)]
     model: PathBuf,
-    /// Layers to swap: "all", a list such as 0,2,4-6, or "last:N".
+    /// Layers to swap: "all", "last:N", or a list such as 0,2,4-6.
     #[arg(long, default_value = "all")]
     layers: LayerChoice,
-    /// The attention that takes their place: hedgehog, taylor, kozachkov2023, linear or tripartite. Where it is not given:
-    /// taylor, the nearest to softmax, for heads of up to 16, else hedgehog.
+    /// New attention: hedgehog, taylor, kozachkov2023, linear or tripartite.
+    ///
+    /// The default is taylor, the nearest to softmax, for heads of up to 16 numbers, and hedgehog for larger ones.
     #[arg(long)]
     preset: Option<String>,
-    /// Steps of a softmax window beside the memory; 0 is none.
+    /// Steps that a softmax window sees beside the memory; 0 is no window.
     #[arg(long, default_value_t = 0)]
     window: usize,
-    /// A corpus (see `astrocytic data list`) or a text file, instead of text that the model itself samples.
+    /// Corpus (see `astrocytic data list`) or text file to train on [default: text that the model itself samples].
     #[arg(long)]
     corpus: Option<String>,
-    /// Labelled texts to probe an encoder's embeddings with: a file as for `compare --corpus labelled:PATH`; can be given
-    /// again.
+    /// Labelled texts to probe an encoder's embeddings with, as for `compare --corpus labelled:PATH`; may be given again.
     #[arg(long = "probe")]
     probes: Vec<PathBuf>,
-    /// Tokens of a row.
+    /// Tokens in a row.
     #[arg(long, default_value_t = 256)]
     context: usize,
-    /// Rows to train on.
+    /// Number of rows to train on.
     #[arg(long, default_value_t = 8192)]
     rows: usize,
-    /// Rows to measure on.
+    /// Number of rows to measure on.
     #[arg(long, default_value_t = 256)]
     held_out: usize,
-    /// Rows of a training step.
+    /// Rows in a batch.
     #[arg(long, default_value_t = 16)]
     batch: usize,
-    /// What attention transfer matches: each layer's output, or its weights.
+    /// What attention transfer matches in each layer: its output, or its attention weights.
     #[arg(long, value_enum, default_value = "output")]
     transfer: MatchName,
-    /// Steps of attention transfer; 0 leaves it out.
+    /// Steps of attention transfer; 0 skips it.
     #[arg(long, default_value_t = 300)]
     transfer_steps: u64,
-    /// Its learning rate.
+    /// Learning rate of attention transfer.
     #[arg(long, default_value_t = 1e-2)]
     transfer_rate: f64,
-    /// Steps of recovery; 0 leaves it out.
+    /// Steps of recovery; 0 skips it.
     #[arg(long, default_value_t = 1800)]
     recovery_steps: u64,
-    /// Its learning rate.
+    /// Learning rate of recovery.
     #[arg(long, default_value_t = 2e-3)]
     recovery_rate: f64,
-    /// Rank of the recovery's adapters on the projections; 0 trains all weights.
+    /// Rank of low-rank adapters on the projections, which recovery then trains alone; 0 trains all weights.
     #[arg(long, default_value_t = 0)]
     adapters: usize,
-    /// Leave the controls untrained: faster.
+    /// Do not train the controls, which is faster.
     #[arg(long)]
     untrained_controls: bool,
-    /// Seed.
+    /// Seed of rows, weights and order.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Folder for the converted model, the figures and the page.
     #[arg(long, default_value = "runs/swap")]
     out: PathBuf,
-    /// Device: flex, ndarray, or wgpu where built in.
+    /// Device: flex, ndarray, or (if built in) wgpu.
     #[arg(long, default_value = "flex")]
     device: String,
     /// Print one JSON object on standard output.

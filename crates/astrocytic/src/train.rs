@@ -11,16 +11,16 @@ use crate::progress::Progress;
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  astrocytic train --corpus shakespeare.txt --tokenizer char --arm tripartite --out runs/bard\n\n\
-                        An interrupted run goes on where it was when it is started again with the same options."
+                        If a run is interrupted, start it again with the same options: it goes on from its last evaluation."
 )]
 pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
     #[arg(long, default_value = "generated")]
     corpus: String,
-    /// "char", or "bpe:SIZE" for byte pairs.
+    /// Tokenizer, trained on the training split: "char", or "bpe:SIZE" for byte pairs.
     #[arg(long, default_value = "bpe:512")]
     tokenizer: String,
-    /// Which model: an arm of the comparison.
+    /// Model, by the name of an arm of `compare`.
     #[arg(long, default_value = "tripartite")]
     arm: String,
     /// Width of the model.
@@ -50,22 +50,22 @@ pub(crate) struct Arguments {
     /// Dropout.
     #[arg(long, default_value_t = 0.1)]
     dropout: f64,
-    /// Unique training tokens; all of the training split where it is not given.
+    /// Number of unique training tokens [default: the whole training split].
     #[arg(long)]
     tokens: Option<u64>,
     /// Steps between evaluations and checkpoints.
     #[arg(long, default_value_t = 50)]
     evaluate_every: u64,
-    /// Evaluations without improvement that end the run; 0 never ends it early.
+    /// Evaluations without improvement after which the run ends; 0 never ends it early.
     #[arg(long, default_value_t = 5)]
     patience: u64,
-    /// Seed of weights, batch order and dropout.
+    /// Seed of the weights, the order of batches, and dropout.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Folder for model, tokenizer and lines.
+    /// Folder for the model, its tokenizer, and the evaluations.
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
-    /// Devices, the model on the first and a share of each batch on every one: flex, ndarray, or where built in wgpu, wgpu:1, …
+    /// Devices: flex, ndarray, or (if built in) wgpu, wgpu:1, …; the first holds the model, each takes a share of every batch.
     #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', default_value = "flex")]
     device: Vec<String>,
     /// Print one JSON object on standard output.

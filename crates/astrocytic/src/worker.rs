@@ -10,17 +10,17 @@ use crate::progress::Progress;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The list of cells.
+    /// File with the list of cells.
     job: PathBuf,
     /// The results folder.
     folder: PathBuf,
-    /// Environment variable with the number of this worker's part, from 0 [default: all cells].
+    /// Environment variable that holds the number of this worker's part, from 0 [default: all cells].
     #[arg(long, requires = "parts")]
     part_from: Option<String>,
-    /// End when standard input does.
+    /// End when standard input ends.
     #[arg(long)]
     attached: bool,
-    /// Parts in which the list is cut.
+    /// Number of parts into which the list is cut.
     #[arg(long, requires = "part_from")]
     parts: Option<usize>,
 }

@@ -9,6 +9,7 @@ use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
 use astrocytic_models::TextEncoder;
+use astrocytic_models::conversion::Inputs;
 use astrocytic_train::config::Length;
 use astrocytic_train::learner::Learner;
 use astrocytic_train::objective::Loss;
@@ -25,7 +26,6 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::model::Inputs;
 use super::rows::of_step;
 use super::stage::Stage;
 use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};

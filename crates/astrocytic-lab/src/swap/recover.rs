@@ -4,13 +4,13 @@
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
+use astrocytic_models::conversion::{Inputs, Swappable};
 use astrocytic_models::{Decoder, TextEncoder};
 use burn::module::{Lora, ParamGroup, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{FloatDType, Tensor};
 
 use super::encoder::cosines;
-use super::model::{Inputs, Swappable};
 use super::rows::RowBatch;
 use super::stage::{self, Stage};
 use super::transfer::{new_parts_of, random_parts};
