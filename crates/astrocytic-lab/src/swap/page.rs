@@ -4,7 +4,11 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::{EncoderReport, LayerError, Match, Speed, StageConfig, SwapConfig, SwapReport};
+use super::config::SwapConfig;
+use super::measure::{LayerError, Speed};
+use super::report::{EncoderReport, SwapReport};
+use super::stage::StageConfig;
+use super::transfer::Match;
 use crate::report::{STYLE, Shade, escape, picture};
 
 /// Steps of the attention maps.
