@@ -20,16 +20,19 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
 static REPORTS: LazyLock<PathBuf> = LazyLock::new(|| {
     let reports = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");
     let _ = std::fs::remove_dir_all(&reports);
-    for experiment in experiments() {
-        for (name, bytes) in program::files(&root().join("experiments/results").join(&experiment)) {
-            if ["experiment.toml", "experiment.json", "lines.jsonl"].iter().any(|source| name.ends_with(source)) {
-                let path = reports.join(&experiment).join(name);
-                std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-                std::fs::write(path, bytes).expect("a copy");
+    std::thread::scope(|threads| {
+        for experiment in experiments() {
+            let folder = reports.join(&experiment);
+            for (name, bytes) in program::files(&root().join("experiments/results").join(&experiment)) {
+                if ["experiment.toml", "experiment.json", "lines.jsonl"].iter().any(|source| name.ends_with(source)) {
+                    let path = folder.join(name);
+                    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+                    std::fs::write(path, bytes).expect("a copy");
+                }
             }
+            threads.spawn(move || succeed(astrocytic(&["report", text(&folder)])));
         }
-        succeed(astrocytic(&["report", text(&reports.join(experiment))]));
-    }
+    });
     reports
 });
 
