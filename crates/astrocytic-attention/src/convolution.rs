@@ -4,26 +4,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::fused::{self, convolution::Convolution};
-use crate::state::own;
-
-/// The filter as a kernel, where there is one.
-fn filter(x: Tensor<3>, kernel: Tensor<2>, history: Tensor<3>) -> Option<Tensor<3>> {
-    let ([batch, steps, channels], [_, width]) = (x.dims(), kernel.dims());
-    if batch * steps * channels == 0 {
-        return None;
-    }
-    let inputs = [
-        Some(x.reshape([batch, steps, 1, channels]).into()),
-        Some(kernel.reshape([channels, 1, 1, width]).into()),
-        Some(history.reshape([batch, width - 1, 1, channels]).into()),
-        None,
-        None,
-        None,
-        None,
-    ];
-    Some(fused::run::<_, 4>(Convolution, inputs)?.reshape([batch, steps, channels]))
-}
+use crate::ops::short_convolution;
+use crate::tensor::contiguous;
 
 /// A causal filter for each channel. Starts as the identity.
 #[derive(Module, Debug)]
@@ -55,17 +37,9 @@ impl ShortConvolution {
     pub fn forward(&self, x: Tensor<3>, history: Tensor<3>, kept: Option<&Tensor<1, Int>>) -> (Tensor<3>, Tensor<3>) {
         let [batch, steps, channels] = x.dims();
         let width = self.kernel.dims()[1];
-        let kernel = self.kernel.val();
-        let filtered = filter(x.clone(), kernel.clone(), history.clone()).unwrap_or_else(|| {
-            let extended = Tensor::cat(vec![history.clone(), x.clone()], 1);
-            let tap = |j: usize| {
-                let weight = kernel.clone().narrow(1, j, 1).reshape([1, 1, channels]);
-                extended.clone().narrow(1, j, steps) * weight
-            };
-            (1..width).fold(tap(0), |sum, j| sum + tap(j))
-        });
+        let filtered = short_convolution(x.clone(), self.kernel.val(), history.clone());
         if kept.is_none() && steps >= width - 1 {
-            return (filtered, own(x.narrow(1, steps + 1 - width, width - 1)));
+            return (filtered, contiguous(x.narrow(1, steps + 1 - width, width - 1)));
         }
         let extended = Tensor::cat(vec![history, x], 1);
         let history = match kept {

@@ -34,10 +34,8 @@ pub use burn::nn::attention::{
 
 pub use crate::input::{AttentionInput as MhaInput, AttentionOutput as MhaOutput};
 
-use crate::astrocytic::AstrocyticAttention;
-use crate::config::AstrocyticAttentionConfig;
+use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig, AttentionState};
 use crate::error::AttentionError;
-use crate::state::AttentionState;
 
 /// Configuration of a [`MultiHeadAttention`]: that of Burn's layer, whose JSON it reads, and what takes its place.
 #[derive(Config, Debug)]

@@ -24,7 +24,8 @@
 
 mod astrocytic;
 mod attention;
-mod config;
+mod compaction;
+mod conversion;
 mod convolution;
 mod cost;
 pub mod debug;
@@ -32,24 +33,22 @@ pub mod decay;
 pub mod drop_in;
 mod error;
 pub mod feature_map;
-mod fused;
 mod input;
+mod kernel;
 pub mod ops;
-pub mod oracle;
 pub mod position;
+#[doc(hidden)]
+pub mod reference;
 mod softmax;
-mod state;
-mod window;
+mod tensor;
 
-pub use astrocytic::{AstrocyticAttention, CALCIUM_FLOOR};
+pub use astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig, AttentionState, Normalizer};
 pub use attention::{Attention, AttentionCache, AttentionConfig, NoAttention};
-pub use config::{AstrocyticAttentionConfig, Normalizer};
 pub use convolution::ShortConvolution;
 pub use decay::DecayConfig;
 pub use error::AttentionError;
 pub use feature_map::FeatureMapConfig;
 pub use input::{AttentionInput, AttentionOutput};
-pub use ops::{Form, Plasticity};
+pub use ops::{CALCIUM_FLOOR, Form, Plasticity};
 pub use position::PositionConfig;
 pub use softmax::{KeyValueCache, SoftmaxAttention, SoftmaxAttentionConfig};
-pub use state::AttentionState;

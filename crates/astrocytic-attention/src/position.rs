@@ -3,10 +3,11 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 
-use crate::fused::{self, rotary::Rotary};
-use crate::state::{full_dtype, full_precision};
+use crate::tensor::{full_precision, real};
+
+pub use crate::ops::rotate;
 
 /// How steps know their place.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -27,48 +28,6 @@ pub enum PositionConfig {
         /// Longest sequence; it must be known in advance.
         max_steps: usize,
     },
-}
-
-/// Turns pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split layout). Angles are
-/// single precision or better, whatever x and the device's default are.
-///
-/// # Shapes
-/// - x: `[batch, heads, steps, d]`, d even
-/// - positions: `[batch or 1, steps]`
-///
-/// # Panics
-/// For an odd size d, or positions of other steps.
-pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> {
-    let d = x.dims()[3];
-    let ([batch, _, steps, _], [rows, places]) = (x.dims(), positions.dims());
-    let fits = (rows == 1 || rows == batch) && places == steps;
-    assert!(fits, "rotary positions must be [1 or {batch}, {steps}], not [{rows}, {places}]");
-    assert!(d.is_multiple_of(2), "rotary positions need an even size, got {d}");
-    if x.shape().num_elements() > 0 {
-        let places = real(positions.clone(), &x);
-        let inputs = [Some(x.clone().swap_dims(1, 2).into()), Some(places.into()), None, None, None, None, None];
-        if let Some(turned) = fused::run::<_, 4>(Rotary { theta }, inputs) {
-            return turned.swap_dims(1, 2);
-        }
-    }
-    let half = d / 2;
-    let [batch, steps] = positions.dims();
-    let dtype = x.dtype();
-    let x = full_precision(x);
-    let wave = (0..half).map(|i| theta.powf(-2.0 * i as f64 / d as f64)).collect::<Vec<_>>();
-    let wave = Tensor::<3>::from_data(TensorData::new(wave, [1, 1, half]), (&x.device(), x.dtype()));
-    let angle = (real(positions, &x).reshape([batch, steps, 1]) * wave).unsqueeze_dim::<4>(1);
-    let (cos, sin) = (angle.clone().cos(), angle.sin());
-    let (left, right) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-    let turned_left = left.clone() * cos.clone() - right.clone() * sin.clone();
-    let turned_right = right * cos + left * sin;
-    Tensor::cat(vec![turned_left, turned_right], 3).cast(dtype)
-}
-
-/// Whole numbers in the precision that `like` is computed in. (`float()` would give the device's default, and bf16 has no
-/// whole numbers of its own above 256.)
-fn real<const D: usize, const E: usize>(places: Tensor<D, Int>, like: &Tensor<E>) -> Tensor<D> {
-    places.cast(FloatDType::from(full_dtype(like.dtype())))
 }
 
 /// The keys of the distance memory: `r_t W` before the feature map.

@@ -12,29 +12,34 @@
 //! # Ok::<(), astrocytic_data::DataError>(())
 //! ```
 
+mod batches;
 mod blocks;
 mod cache;
 mod corpus;
 pub mod datasets;
 mod decode_stream;
+mod documents;
 mod error;
+mod evaluation_windows;
+mod examples;
+mod fetch;
 mod files;
 pub mod grammar;
 pub mod labelled;
 pub mod models;
-mod packages;
 mod table;
 pub mod tasks;
 mod text;
 mod tokenizer;
-mod tokens;
 
+pub use batches::{Batch, Batches};
 pub use cache::Cache;
 pub use corpus::{Corpus, Document};
 pub use decode_stream::DecodeStream;
+pub use documents::{TokenizedDocument, subset};
 pub use error::DataError;
+pub use evaluation_windows::{EvaluationBatch, EvaluationWindows};
+pub use fetch::{Client, Package, Source};
 pub use files::{Scratch, sha256_of, write_atomically};
-pub use packages::{Client, Package};
 pub use text::{Text, read_text};
 pub use tokenizer::{Tokenizer, TokenizerKind};
-pub use tokens::{Batch, Batches, EvaluationBatch, EvaluationWindows, TokenizedDocument, subset};

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::{EvaluationWindows, Text, TokenizedDocument, Tokenizer, read_text};
 use astrocytic_models::Decoder;
+use astrocytic_train::evaluate;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate;
 use crate::source::LanguageModel;
 
 /// Sentences in a batch.

@@ -1,5 +1,7 @@
 //! What an experiment stores: one description and one JSON line per event. Reports are made from these alone.
 
+use astrocytic_train::document_loss::DocumentLoss;
+use astrocytic_train::number;
 use serde::{Deserialize, Serialize};
 
 /// What was compared, on what, where: `experiment.json` in the results folder.
@@ -154,16 +156,6 @@ pub struct Cell {
     pub trial: Trial,
 }
 
-/// A document's share of the test loss, for the bootstrap.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct DocumentLoss {
-    /// Sum of −ln p over the document's tokens.
-    #[serde(with = "number")]
-    pub nats: f64,
-    /// Number of tokens predicted.
-    pub tokens: u64,
-}
-
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -230,23 +222,6 @@ impl Line {
         let (Line::Evaluation { cell, .. } | Line::Result { cell, .. }) = &mut self;
         cell.clone_from(other);
         self
-    }
-}
-
-/// Figures in JSON: twelve digits, because `serde_json` reads back the last of seventeen only nearly right, and a report
-/// made from memory must equal one made from the file; null for NaN and infinity, which a run that diverged may have.
-pub(crate) mod number {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        match format!("{value:.11e}").parse::<f64>() {
-            Ok(rounded) if rounded.is_finite() => serializer.serialize_f64(rounded),
-            _ => serializer.serialize_none(),
-        }
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
     }
 }
 

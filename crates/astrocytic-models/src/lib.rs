@@ -15,11 +15,15 @@
 
 mod block;
 mod boundaries;
+pub mod conversion;
 mod decoder;
 mod encoder;
 mod from_pretrained;
 mod generate;
+pub mod memory;
 pub mod pretrained;
+mod recurrent_memory;
+mod sampling;
 mod segments;
 mod store;
 mod text_encoder;
@@ -29,7 +33,8 @@ pub use block::{Block, BlockConfig, FeedForward, FeedForwardConfig, Norm};
 pub use boundaries::Boundaries;
 pub use decoder::{Decoder, DecoderCache, DecoderConfig, SwappedLayer, draw_parameters};
 pub use encoder::{Encoder, EncoderConfig};
-pub use generate::{Generator, Sampling};
+pub use generate::Generator;
+pub use sampling::Sampling;
 pub use segments::{Segment, SegmentsConfig};
 pub use store::{ModelError, Saved, load, save, saved};
 pub use text_encoder::{TextEncoder, TextEncoderConfig};

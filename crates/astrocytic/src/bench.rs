@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.rounds == 0 {
         bail!("--rounds must be at least 1");
     }
-    astrocytic_lab::device::parse(&arguments.device)?;
+    astrocytic_train::device::parse(&arguments.device)?;
     let plan = Plan {
         device: arguments.device.clone(),
         lengths: arguments.lengths.clone(),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use astrocytic_lab::compare::compare;
-use astrocytic_lab::experiment::{Budget, ExperimentConfig};
+use astrocytic_lab::experiment::compare::compare;
+use astrocytic_lab::experiment::config::{Budget, ExperimentConfig};
 use clap::{Args, ValueEnum};
 
 use crate::execution::ExecutionArguments;

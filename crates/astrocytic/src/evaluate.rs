@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let device = astrocytic_lab::device::parse(&arguments.device)?;
+    let device = astrocytic_train::device::parse(&arguments.device)?;
     let model = source::language_model(&arguments.model, &device)?;
     let found = minimal_pairs::evaluate(&model, &arguments.blimp, &device, &mut |name, accuracy| {
         eprintln!("{:5.1} %  {name}", 100.0 * accuracy);

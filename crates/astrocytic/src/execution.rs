@@ -1,8 +1,8 @@
 //! Options of the commands that run cells.
 
 use anyhow::Result;
-use astrocytic_lab::executor::{Execution, Executor};
-use astrocytic_lab::program::Program;
+use astrocytic_lab::experiment::executor::{Execution, Executor};
+use astrocytic_lab::experiment::program::Program;
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
@@ -29,7 +29,7 @@ enum ExecutorName {
 
 impl ExecutionArguments {
     pub(crate) fn execution(&self) -> Result<Execution> {
-        astrocytic_lab::device::parse(&self.device)?;
+        astrocytic_train::device::parse(&self.device)?;
         let program = Program::this()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executor = match self.executor {

@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !(top_p > 0.0 && top_p <= 1.0) {
         bail!("--top-p {top_p} must be above 0 and at most 1");
     }
-    let device = astrocytic_lab::device::parse(&arguments.device)?;
+    let device = astrocytic_train::device::parse(&arguments.device)?;
     let LanguageModel { model, tokenizer, boundaries, .. } = source::language_model(&arguments.model, &device)?;
 
     let text = match &tokenizer {

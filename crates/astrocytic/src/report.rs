@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use astrocytic_lab::plan::Plan;
+use astrocytic_lab::experiment::plan::Plan;
 use astrocytic_lab::report::{Summary, load, write};
 use clap::Args;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use astrocytic_lab::plan::{Plan, Prediction};
+use astrocytic_lab::experiment::plan::{Plan, Prediction};
 use clap::Args;
 
 use crate::execution::ExecutionArguments;

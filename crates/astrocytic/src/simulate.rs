@@ -141,7 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         What::PaperFigure { model, steps, features, transfer_steps, seed } => {
             let config = PaperFigureConfig { model, steps, features, transfer_steps, seed };
             let folder = folder("paper-figure");
-            let device = astrocytic_lab::device::parse("flex")?;
+            let device = astrocytic_train::device::parse("flex")?;
             tell(&simulate::paper_figure(&config, &folder, &device)?, &folder, arguments.json)
         }
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::swap::{self, LayerChoice, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_lab::swap::{self, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_models::conversion::LayerChoice;
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]
@@ -93,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if [a.context, a.rows, a.held_out, a.batch].contains(&0) {
         bail!("--context, --rows, --held-out and --batch must be at least 1");
     }
-    let device = astrocytic_lab::device::parse(&a.device)?;
+    let device = astrocytic_train::device::parse(&a.device)?;
     let config = SwapConfig {
         model: a.model.clone(),
         layers: a.layers.clone(),

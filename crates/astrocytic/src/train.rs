@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         patience: arguments.patience,
         seed: arguments.seed,
     };
-    let devices = astrocytic_lab::device::parse_all(&arguments.device)?;
+    let devices = astrocytic_train::device::parse_all(&arguments.device)?;
     let result = Session::run(&config, &arguments.out, &devices)?;
     if arguments.json {
         return crate::say(serde_json::to_string(&result)?);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use astrocytic_lab::worker::{Share, work};
+use astrocytic_lab::experiment::worker::{Share, work};
 use clap::Args;
 
 #[derive(Args)]

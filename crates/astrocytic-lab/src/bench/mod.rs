@@ -20,12 +20,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_train::device;
 use serde::{Deserialize, Serialize};
 
 pub use peers::Peer;
 pub use table::table;
 
-use crate::{device, machine};
+use crate::provenance::machine;
 
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

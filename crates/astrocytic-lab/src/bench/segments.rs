@@ -3,10 +3,10 @@
 use anyhow::Result;
 use astrocytic_dynamics::retention::LongTermPlasticity;
 use astrocytic_models::{EncoderConfig, SegmentsConfig};
+use astrocytic_train::replay;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::{SegmentsRow, median, memory, time};
-use crate::replay;
 
 /// Tokens of a segment, and memory tokens.
 const LENGTH: usize = 128;

@@ -10,6 +10,7 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod synthetic;
 mod tables;
+pub(crate) mod tensorboard;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -23,7 +24,6 @@ pub(crate) use picture::{Shade, picture};
 pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary, summarize};
 
 use crate::results::{Experiment, Line};
-use crate::tensorboard;
 
 /// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg`, (where there are ratios) `ratio.svg` and
 /// the final runs' curves for TensorBoard into the folder, each file as a whole or not at all.

@@ -1,11 +1,10 @@
 //! Made-up experiments for the tests of the report.
 
+use astrocytic_train::document_loss::DocumentLoss;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::results::{
-    ArmFacts, Cell, CorpusFacts, DocumentLoss, Experiment, Line, Phase, Role, Status, TestLoss, Trial,
-};
+use crate::results::{ArmFacts, Cell, CorpusFacts, Experiment, Line, Phase, Role, Status, TestLoss, Trial};
 
 /// Learning rate, weight decay, and how much worse than the best.
 const TRIALS: [(f64, f64, f64); 4] = [(1e-3, 0.1, 0.08), (1e-3, 1.0, 0.05), (3e-3, 0.1, 0.03), (3e-3, 1.0, 0.0)];

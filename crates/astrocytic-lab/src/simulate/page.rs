@@ -7,7 +7,7 @@ use astrocytic_data::write_atomically;
 use plotters::style::RGBColor;
 use serde::Serialize;
 
-use crate::machine;
+use crate::provenance::machine;
 use crate::report::plot::{Axis, Plot, Series, plain};
 use crate::report::{STYLE, escape};
 

@@ -334,28 +334,24 @@ impl std::fmt::Display for TripartiteReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use astrocytic_attention::oracle::Plasticity;
-    use astrocytic_attention::oracle::memory::Writes;
 
-    /// What the simulated network is held against is what the attention crate's oracle computes.
+    /// Unrolled: `y_t = Σ_{j ≤ t} a^{t−j} (φ(q_t)·φ(k_j)) v_j`, over the same sum with v = 1.
     #[test]
-    fn the_discrete_form_is_that_of_the_module() {
+    fn the_discrete_form_is_leaking_linear_attention() {
         let config =
             TripartiteConfig { tokens: 7, features: 5, outputs: 3, separation: 50.0, memory: Some(4.0), seed: 1 };
         let tokens = tokens(&config);
         let decay = Times { memory: 4.0, ..Times::separated(1.0) }.decay();
-        // The calcium is one more column of the memory.
-        let value: Vec<f64> = tokens.values.iter().flat_map(|v| v.iter().copied().chain([1.0])).collect();
-        let key = tokens.keys.concat();
-        let writes = Writes { key: &key, value: &value, log_decay: &[decay.ln(); 7], strength: &[1.0; 7] };
-        let trace = Plasticity::Hebbian.trace(writes, &[0.0; 5 * 4]);
-        let expected = discrete(&tokens.keys, &tokens.queries, &tokens.values, decay);
-        for (t, (query, expected)) in tokens.queries.iter().zip(expected).enumerate() {
-            let memory = &trace[(t + 1) * 20..(t + 2) * 20];
-            let read =
-                |column: usize| -> f64 { query.iter().enumerate().map(|(j, q)| q * memory[j * 4 + column]).sum() };
-            for (i, expected) in expected.iter().enumerate() {
-                assert!((read(i) / read(3) - expected).abs() < 1e-12, "token {t}");
+        let found = discrete(&tokens.keys, &tokens.queries, &tokens.values, decay);
+        for (t, (query, found)) in tokens.queries.iter().zip(found).enumerate() {
+            let weight = |j: usize| {
+                let overlap: f64 = query.iter().zip(&tokens.keys[j]).map(|(q, k)| q * k).sum();
+                decay.powi((t - j) as i32) * overlap
+            };
+            let total: f64 = (0..=t).map(weight).sum();
+            for (i, found) in found.iter().enumerate() {
+                let expected = (0..=t).map(|j| weight(j) * tokens.values[j][i]).sum::<f64>() / total;
+                assert!((found - expected).abs() < 1e-12, "token {t}");
             }
         }
     }

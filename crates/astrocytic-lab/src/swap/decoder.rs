@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
 use astrocytic_data::{Cache, Corpus, Document, Tokenizer, write_atomically};
 use astrocytic_models::{Decoder, save};
+use astrocytic_train::seed::derive_seed;
 use burn::module::Module;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
@@ -14,10 +15,9 @@ use super::rows::Rows;
 use super::{
     Conversion, Speed, SwapConfig, SwapReport, attention_for, measure, note, page, recover, save_report, transfer,
 };
-use crate::machine;
 use crate::progress::Progress;
+use crate::provenance::machine;
 use crate::source::LanguageModel;
-use crate::train::derive_seed;
 
 /// Positions at which generation is timed.
 const POSITIONS: [usize; 2] = [256, 4096];

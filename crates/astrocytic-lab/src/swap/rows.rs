@@ -1,16 +1,16 @@
 //! Rows of tokens to convert a model with: sampled from the model itself, or of a text.
 
 use anyhow::{Result, bail};
+use astrocytic_models::conversion::Inputs;
 use astrocytic_models::{Decoder, Sampling};
+use astrocytic_train::seed::derive_seed;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::model::Inputs;
 use crate::progress::Progress;
-use crate::train::derive_seed;
 
 /// Rows that are sampled side by side.
 const SIDE_BY_SIDE: usize = 64;

@@ -1,0 +1,137 @@
+//! From inputs to queries, keys and values: projections, convolution, positions, decay, write strength, feature maps.
+
+use burn::nn::Linear;
+use burn::tensor::{Int, Tensor, activation::sigmoid};
+
+use super::AstrocyticAttention;
+use super::state::AttentionState;
+use crate::compaction::Compaction;
+use crate::feature_map::{FeatureMap, Side, l2_normalize};
+use crate::ops::{Plasticity, Writes};
+use crate::position::{PositionConfig, rotate};
+use crate::tensor::full_precision;
+
+/// One call's tensors on their way through the layer, before feature maps.
+pub(super) struct Projected {
+    /// q, `[batch, heads, steps_q, d]`.
+    pub query: Tensor<4>,
+    /// k, `[batch, key heads, steps_k, d]`.
+    pub key: Tensor<4>,
+    /// v, `[batch, key heads, steps_k, d]`.
+    pub value: Tensor<4>,
+    /// log a, `[batch, key heads, steps_k]`.
+    pub log_decay: Option<Tensor<3>>,
+    /// β, `[batch, key heads, steps_k]`.
+    pub strength: Option<Tensor<3>>,
+    /// r of the distance memory, `[batch, key heads, steps_k, d]`.
+    pub distance: Option<Tensor<4>>,
+}
+
+/// The same after feature maps.
+pub(super) struct Mapped {
+    pub query: Tensor<4>,
+    /// Keys without the distance memory.
+    pub writes: Writes,
+    pub distance: Option<Tensor<4>>,
+}
+
+impl AstrocyticAttention {
+    /// From inputs to queries, keys and values: projections, convolution, positions, decay and write strength.
+    pub(super) fn project(
+        &self,
+        [x_query, x_key, x_value]: [&Tensor<3>; 3],
+        [query_compaction, compaction]: [Option<&Compaction>; 2],
+        state: &mut AttentionState,
+        remember: bool,
+    ) -> Projected {
+        let config = &self.config;
+        let [batch, steps, _] = x_key.dims();
+        let mut channels =
+            [self.query.forward(x_query.clone()), self.key.forward(x_key.clone()), self.value.forward(x_value.clone())];
+        if let (Some(filters), Some(history)) = (&self.convolution, &mut state.history) {
+            let kept = [query_compaction, compaction, compaction].map(|c| c.map(|c| &c.kept));
+            for i in 0..3 {
+                let (filtered, last) = filters[i].forward(channels[i].clone(), history[i].clone(), kept[i]);
+                channels[i] = filtered;
+                history[i] = last;
+            }
+        }
+        let d = config.head_size();
+        let [mut query, mut key, value] = channels.map(|x| {
+            let [batch, steps, width] = x.dims();
+            full_precision(x.reshape([batch, steps, width / d, d]).swap_dims(1, 2))
+        });
+
+        let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
+        // Without a past all rows are at the same places, once for all.
+        let positions = if remember {
+            let start = state.position.clone().unsqueeze_dim::<2>(1);
+            start.expand([batch, steps]) + arange(steps).expand([batch, steps])
+        } else {
+            arange(steps)
+        };
+        if let PositionConfig::Rotary { theta } = config.position {
+            let query_steps = query.dims()[2];
+            let query_positions = if query_steps == steps { positions.clone() } else { arange(query_steps) };
+            query = rotate(query, query_positions, theta);
+            key = rotate(key, positions.clone(), theta);
+        }
+        state.position = match compaction {
+            Some(compaction) => state.position.clone() + compaction.kept.clone(),
+            None => state.position.clone().add_scalar(steps as i64),
+        };
+
+        let distance = self.distance.as_ref().map(|distance| {
+            let keys = distance.forward(positions);
+            keys.expand([batch, config.key_heads(), steps, d])
+        });
+        let log_decay = self.decay.forward(x_key).map(|log_decay| match compaction {
+            Some(compaction) => compaction.silence(log_decay),
+            None => log_decay,
+        });
+        let strength = self.strength(x_key, &key, compaction);
+        Projected { query, key, value, log_decay, strength, distance }
+    }
+
+    /// Feature maps.
+    pub(super) fn map(&self, projected: Projected) -> Mapped {
+        let Projected { query, key, value, log_decay, strength, distance } = projected;
+        let map = |map: &FeatureMap, x: Tensor<4>, side: Side| {
+            let features = map.forward(x, side);
+            match self.config.plasticity {
+                Plasticity::Delta => l2_normalize(features),
+                Plasticity::Hebbian => features,
+            }
+        };
+        Mapped {
+            query: map(&self.query_map, query, Side::Query),
+            writes: Writes { key: map(&self.key_map, key, Side::Key), value, log_decay, strength },
+            distance: distance.map(|keys| map(&self.key_map, keys, Side::Key)),
+        }
+    }
+
+    /// β `[batch, key heads, steps]` from the input, or `None` where it is 1 throughout. Of the keys only device and size count:
+    /// those of a layer in training are on an autodiff device, whatever the input is on.
+    fn strength(&self, x: &Tensor<3>, key: &Tensor<4>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
+        let [batch, heads, steps, _] = key.dims();
+        let ones = || Tensor::ones([batch, heads, steps], (&key.device(), key.dtype()));
+        let graded = |gate: &Linear| {
+            let strength = sigmoid(full_precision(gate.forward(x.clone()))).swap_dims(1, 2);
+            let most = self.config.largest_write;
+            if most == 1.0 { strength } else { strength.mul_scalar(most) }
+        };
+        let mut strength = self.write_gate.as_ref().map(graded);
+        if self.write_dropout.prob > 0.0 {
+            // Dropout rescales what it keeps; a synapse that releases does not release more.
+            let released = self.write_dropout.forward(ones()).clamp(0.0, 1.0);
+            strength = Some(match strength {
+                Some(strength) => strength * released,
+                None => released,
+            });
+        }
+        match compaction {
+            Some(compaction) => Some(compaction.silence(strength.unwrap_or_else(ones))),
+            None => strength,
+        }
+    }
+}

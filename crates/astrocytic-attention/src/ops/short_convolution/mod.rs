@@ -1,0 +1,39 @@
+//! A short causal filter for each channel as one operation.
+
+mod host;
+
+use burn::tensor::Tensor;
+
+use crate::kernel;
+use host::Convolution;
+
+/// `y_t = Σ_j taps_j · x_{t − width + 1 + j}` for each channel.
+///
+/// # Shapes
+/// - x: `[batch, steps, channels]`
+/// - taps, the present last: `[channels, width]`
+/// - history, the steps before: `[batch, width − 1, channels]`
+/// - returns `[batch, steps, channels]`
+pub fn short_convolution(x: Tensor<3>, taps: Tensor<2>, history: Tensor<3>) -> Tensor<3> {
+    let ([batch, steps, channels], [_, width]) = (x.dims(), taps.dims());
+    if batch * steps * channels > 0 {
+        let inputs = [
+            Some(x.clone().reshape([batch, steps, 1, channels]).into()),
+            Some(taps.clone().reshape([channels, 1, 1, width]).into()),
+            Some(history.clone().reshape([batch, width - 1, 1, channels]).into()),
+            None,
+            None,
+            None,
+            None,
+        ];
+        if let Some(filtered) = kernel::run::<_, 4>(Convolution, inputs) {
+            return filtered.reshape([batch, steps, channels]);
+        }
+    }
+    let extended = Tensor::cat(vec![history, x], 1);
+    let tap = |j: usize| {
+        let weight = taps.clone().narrow(1, j, 1).reshape([1, 1, channels]);
+        extended.clone().narrow(1, j, steps) * weight
+    };
+    (1..width).fold(tap(0), |sum, j| sum + tap(j))
+}

@@ -1,0 +1,425 @@
+//! The data of an experiment, ready for training: a text, or the examples of a task.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
+use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, subset};
+use astrocytic_train::document_loss::DocumentLoss;
+use astrocytic_train::evaluate;
+use astrocytic_train::trainable::Trainable;
+use burn::tensor::Device;
+use sha2::{Digest, Sha256};
+
+use crate::arms::{Sizes, arm};
+use crate::experiment::config::ExperimentConfig;
+use crate::learning::{self, Learning};
+use crate::results::{CorpusFacts, TestLoss};
+
+/// Examples are stored in so many groups at most: a document of the bootstrap each.
+const MOST_GROUPS: usize = 100;
+
+/// The data of an experiment, ready for training.
+pub struct Data(Kind);
+
+/// How a model reads a test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    /// Each window by itself.
+    Anew,
+    /// What its attention remembers goes on through each document.
+    Carried,
+    /// It goes on learning, at that rate.
+    Learning(Learning, f32),
+}
+
+enum Kind {
+    Text {
+        tokenizer: Tokenizer,
+        train: Vec<TokenizedDocument>,
+        tuning: Vec<TokenizedDocument>,
+        test: Vec<TokenizedDocument>,
+        notes: Vec<String>,
+    },
+    Examples {
+        task: Task,
+        examples: Examples,
+    },
+}
+
+impl Data {
+    /// Loads the corpus or makes the task's examples; the tokenizer is read from the folder of a run that has begun, or
+    /// trained.
+    ///
+    /// # Errors
+    /// For a corpus or task that cannot be had, or one too small for the experiment.
+    pub fn prepare(config: &ExperimentConfig, begun: Option<&Path>) -> Result<Self> {
+        let wanted = config.sizes.last().copied().unwrap_or(0);
+        let stored = begun.map(|folder| folder.join("tokenizer.json")).filter(|path| path.exists());
+        let stored = stored.map(|path| Tokenizer::load(&path)).transpose()?;
+        let data = if let Some(task) = Task::of_corpus(&config.corpus)? {
+            let given = config.arms.iter().map(|name| Ok(arm(name)?.given(wanted, 0).0)).collect::<Result<Vec<_>>>()?;
+            let wanted = Wanted {
+                tokenizer: config.tokenizer,
+                context: config.context,
+                train: given.into_iter().max().unwrap_or(wanted) as usize,
+                tuning: config.tuning_tokens as usize,
+                test: config.test_tokens as usize,
+                seed: config.corpus_seed,
+            };
+            let mut examples = task.load(&wanted, stored)?;
+            if config.search {
+                let tuning = std::mem::take(&mut examples.splits.tuning);
+                (examples.splits.tuning, examples.splits.test) = halves(tuning);
+            }
+            Self(Kind::Examples { task, examples })
+        } else {
+            let mut corpus = if config.corpus == "generated" {
+                // More words than tokens, and enough for an arm that is given half as much again.
+                Corpus::generated((wanted as usize * 3 / 2).max(60_000), config.corpus_seed)
+            } else {
+                Corpus::load(&config.corpus, &Cache::default_folder()?)?
+            };
+            if config.search {
+                (corpus.tuning, corpus.test) = halves(corpus.tuning);
+            }
+            let tokenizer = match stored {
+                Some(tokenizer) => tokenizer,
+                None => {
+                    let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
+                    Tokenizer::train(config.tokenizer, &texts)?
+                }
+            };
+            let encode = |documents: &[astrocytic_data::Document]| tokenizer.encode_documents(documents);
+            Self(Kind::Text {
+                train: encode(&corpus.train)?,
+                tuning: first_tokens(encode(&corpus.tuning)?, config.tuning_tokens),
+                test: first_tokens(encode(&corpus.test)?, config.test_tokens),
+                tokenizer,
+                notes: corpus.notes,
+            })
+        };
+        let available = data.available();
+        if data.is_without_test() {
+            bail!("corpus {}: its tuning split is too small to be halved for a search", config.corpus);
+        }
+        if available < config.sizes[0] {
+            bail!(
+                "corpus {}: its training split has {available} {}, fewer than the smallest size, {}; use more data or smaller \
+                 sizes",
+                config.corpus,
+                if data.is_text() { "tokens" } else { "examples" },
+                config.sizes[0]
+            );
+        }
+        Ok(data)
+    }
+
+    fn is_without_test(&self) -> bool {
+        match &self.0 {
+            Kind::Text { test, .. } => test.is_empty(),
+            Kind::Examples { examples, .. } => examples.splits.test.is_empty(),
+        }
+    }
+
+    /// Whether it is a text, not examples.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.0, Kind::Text { .. })
+    }
+
+    /// Writes the tokenizer, if there is one, where [`prepare`](Self::prepare) reads it, once the folder is known to be this
+    /// run's.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn save_tokenizer(&self, folder: &Path) -> Result<()> {
+        let tokenizer = match &self.0 {
+            Kind::Text { tokenizer, .. } => Some(tokenizer),
+            Kind::Examples { examples, .. } => examples.tokenizer.as_ref(),
+        };
+        Ok(tokenizer.map_or(Ok(()), |tokenizer| tokenizer.save(&folder.join("tokenizer.json")))?)
+    }
+
+    /// What was guessed or left out in reading it; also in the [facts](Self::facts).
+    pub fn notes(&self) -> &[String] {
+        match &self.0 {
+            Kind::Text { notes, .. } => notes,
+            Kind::Examples { examples, .. } => &examples.notes,
+        }
+    }
+
+    /// Tokens, or examples, in the training split.
+    pub fn available(&self) -> u64 {
+        match &self.0 {
+            Kind::Text { train, .. } => tokens(train),
+            Kind::Examples { examples, .. } => examples.splits.train.len() as u64,
+        }
+    }
+
+    /// Sizes of the models for this data.
+    pub fn sizes(&self, config: &ExperimentConfig) -> Sizes {
+        let ExperimentConfig { d_model, layers, heads, dropout, context, .. } = *config;
+        let (vocabulary, feed_forward) = match &self.0 {
+            Kind::Text { tokenizer, .. } => (tokenizer.vocabulary_size(), true),
+            // Zoology's models have none: it is attention that is asked to recall.
+            Kind::Examples { task, examples } => (examples.vocabulary, !matches!(task, Task::Mqar { .. })),
+        };
+        Sizes { vocabulary, d_model, layers, heads, dropout, context, feed_forward }
+    }
+
+    /// The facts that a report states.
+    pub fn facts(&self, config: &ExperimentConfig) -> CorpusFacts {
+        let common = CorpusFacts {
+            name: config.corpus.clone(),
+            tokenizer: config.tokenizer.to_string(),
+            vocabulary: self.sizes(config).vocabulary,
+            train_tokens: self.available(),
+            tuning_tokens: 0,
+            test_tokens: 0,
+            test_documents: 0,
+            bytes_per_token: 0.0,
+            entropy: None,
+            sha256: self.sha256(),
+            examples: !self.is_text(),
+            notes: self.notes().to_vec(),
+        };
+        match &self.0 {
+            Kind::Text { tuning, test, .. } => {
+                let test_tokens = tokens(test);
+                let bytes: usize = test.iter().map(|d| d.bytes).sum();
+                let nats: Option<f64> = test.iter().map(|d| d.nats).sum();
+                CorpusFacts {
+                    tuning_tokens: tokens(tuning),
+                    test_tokens,
+                    test_documents: test.len(),
+                    bytes_per_token: bytes as f64 / test_tokens as f64,
+                    entropy: nats.map(|nats| nats / test_tokens as f64),
+                    ..common
+                }
+            }
+            Kind::Examples { examples, .. } => CorpusFacts {
+                tokenizer: if examples.tokenizer.is_some() { common.tokenizer } else { "symbols of the task".into() },
+                tuning_tokens: examples.splits.tuning.len() as u64,
+                test_tokens: examples.splits.test.len() as u64,
+                test_documents: examples.splits.test.len(),
+                ..common
+            },
+        }
+    }
+
+    /// Of the tokens, and answers, of all splits: another text, or another tokenizer, is another experiment.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        match &self.0 {
+            Kind::Text { train, tuning, test, .. } => {
+                for split in [train, tuning, test] {
+                    digest.update((split.len() as u64).to_le_bytes());
+                    for document in split {
+                        digest.update((document.ids.len() as u64).to_le_bytes());
+                        document.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
+                    }
+                }
+            }
+            Kind::Examples { examples: Examples { splits, .. }, .. } => {
+                for split in [&splits.train, &splits.tuning, &splits.test] {
+                    digest.update((split.len() as u64).to_le_bytes());
+                    for Example { tokens, answers } in split {
+                        digest.update(
+                            [(tokens.len() as u64).to_le_bytes(), (answers.len() as u64).to_le_bytes()].concat(),
+                        );
+                        tokens.iter().for_each(|id| digest.update(id.to_le_bytes()));
+                        for (place, answer) in answers {
+                            digest.update((*place as u64).to_le_bytes());
+                            digest.update(answer.to_le_bytes());
+                        }
+                    }
+                }
+            }
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents, or of as many examples;
+    /// of a text in its order where a model carries its memory from one to the next.
+    ///
+    /// # Errors
+    /// For fewer tokens than a context.
+    pub fn batches(&self, config: &ExperimentConfig, size: u64, seed: u64, carried: bool) -> Result<Batches> {
+        Ok(match &self.0 {
+            Kind::Text { train, .. } => {
+                let make = if carried { Batches::carried } else { Batches::new };
+                make(subset(train, seed, size as usize), config.context, config.batch, seed)?
+            }
+            Kind::Examples { examples, .. } => {
+                let chosen = subset_of_examples(&examples.splits.train, seed, size as usize);
+                Batches::of_examples(chosen, config.batch, seed)
+            }
+        })
+    }
+
+    /// The tuning split, ready for evaluation.
+    ///
+    /// # Errors
+    /// For an empty split.
+    pub fn tuning_windows(&self, config: &ExperimentConfig, carried: bool) -> Result<EvaluationWindows> {
+        match &self.0 {
+            Kind::Text { tuning, tokenizer, .. } => windows(config, tuning, tokenizer, carried),
+            Kind::Examples { examples, .. } => {
+                Ok(EvaluationWindows::of_examples(&examples.splits.tuning, 2 * config.batch)?)
+            }
+        }
+    }
+
+    /// Reads the test split, once for all readings.
+    ///
+    /// # Errors
+    /// For an empty split, and an encoder on a text.
+    pub fn test_losses<M: Trainable>(
+        &self,
+        config: &ExperimentConfig,
+        model: &M,
+        readings: &[Reading],
+        device: &Device,
+    ) -> Result<Vec<TestLoss>> {
+        match &self.0 {
+            Kind::Text { test, tokenizer, .. } => {
+                let model = model.as_decoder().ok_or_else(|| anyhow!("a text needs a decoder"))?;
+                let anew = windows(config, test, tokenizer, false)?;
+                let plain = evaluate::documents(model, &anew, device);
+                let loss_of_plain = evaluate::mean(&plain);
+                let way = |reading: &Reading| match *reading {
+                    Reading::Learning(way, rate) => Some((way, rate)),
+                    Reading::Anew | Reading::Carried => None,
+                };
+                let ways: Vec<_> = readings.iter().filter_map(way).collect();
+                let mut learned = learning::losses(model, &anew, &ways, device).into_iter();
+                let mut of = |reading: &Reading| -> Result<TestLoss> {
+                    let (documents, plasticity) = match *reading {
+                        Reading::Anew => (plain.clone(), None),
+                        Reading::Carried => {
+                            (evaluate::documents(model, &windows(config, test, tokenizer, true)?, device), None)
+                        }
+                        Reading::Learning(_, rate) => {
+                            (learned.next().expect("one for each that learns"), Some(f64::from(rate)))
+                        }
+                    };
+                    let without_carry = (*reading != Reading::Anew).then_some(loss_of_plain);
+                    let loss = evaluate::mean(&documents);
+                    Ok(TestLoss { loss, documents, accuracy: None, without_carry, plasticity })
+                };
+                readings.iter().map(&mut of).collect()
+            }
+            Kind::Examples { task, examples } => {
+                let windows = EvaluationWindows::of_examples(&examples.splits.test, 2 * config.batch)?;
+                let (losses, accuracy) = evaluate::examples(model, &windows, task.scored_whole(), device);
+                let sum = |group: &[DocumentLoss]| DocumentLoss {
+                    nats: group.iter().map(|example| example.nats).sum(),
+                    tokens: group.iter().map(|example| example.tokens).sum(),
+                };
+                let groups = losses.chunks(losses.len().div_ceil(MOST_GROUPS)).map(sum).collect();
+                let loss = evaluate::mean(&losses);
+                let test = TestLoss {
+                    loss,
+                    documents: groups,
+                    accuracy: Some(accuracy),
+                    without_carry: None,
+                    plasticity: None,
+                };
+                Ok(vec![test; readings.len()])
+            }
+        }
+    }
+}
+
+/// Every second one, and the others.
+fn halves<T>(all: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let (one, other): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(place, _)| place % 2 == 0);
+    let plain = |half: Vec<(usize, T)>| half.into_iter().map(|(_, item)| item).collect();
+    (plain(one), plain(other))
+}
+
+fn windows(
+    config: &ExperimentConfig,
+    documents: &[TokenizedDocument],
+    tokenizer: &Tokenizer,
+    carried: bool,
+) -> Result<EvaluationWindows> {
+    let (end, context, rows) = (tokenizer.end_id()?, config.context, 2 * config.batch);
+    if carried {
+        return Ok(EvaluationWindows::carried(documents, end, context, rows, config.carried_tokens())?);
+    }
+    let stride = (config.context / 2).max(1);
+    Ok(EvaluationWindows::new(documents, end, context, stride, rows)?)
+}
+
+fn tokens(documents: &[TokenizedDocument]) -> u64 {
+    documents.iter().map(|d| d.ids.len() as u64).sum()
+}
+
+/// At most about `wanted` tokens, of every document its beginning: a few whole ones would say little about the others.
+/// Where the entropy is known it is that of whole documents, and the first of them are taken.
+fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<TokenizedDocument> {
+    if documents.iter().any(|document| document.nats.is_some()) {
+        let mut sum = 0;
+        let fits = |document: &TokenizedDocument| {
+            let more = sum < wanted;
+            sum += document.ids.len() as u64;
+            more
+        };
+        return documents.into_iter().take_while(fits).collect();
+    }
+    // Short documents leave their share to the longer ones.
+    let mut lengths: Vec<usize> = documents.iter().map(|document| document.ids.len()).collect();
+    lengths.sort_unstable();
+    let (mut left, mut most) = (wanted as usize, 0);
+    for (place, length) in lengths.iter().enumerate() {
+        most = (left / (lengths.len() - place)).max(1);
+        if *length > most {
+            break;
+        }
+        (left, most) = (left - length, usize::MAX);
+    }
+    for document in &mut documents {
+        // In proportion, because tokens are not cut back to text here.
+        let kept = document.ids.len().min(most);
+        document.bytes = document.bytes * kept / document.ids.len().max(1);
+        document.ids.truncate(kept);
+    }
+    documents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::config::Budget;
+
+    fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
+        lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()
+    }
+
+    #[test]
+    fn every_document_gives_its_beginning_and_short_ones_leave_their_share() {
+        let lengths = |documents: Vec<TokenizedDocument>| documents.iter().map(|d| d.ids.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], None), 27)), [5, 10, 2, 10]);
+        assert_eq!(lengths(first_tokens(documents(&[5, 50], None), 1_000)), [5, 50]);
+        assert_eq!(lengths(first_tokens(documents(&[9, 9], None), 1)), [1, 1]);
+        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], Some(1.0)), 27)), [5, 50]);
+        assert_eq!(first_tokens(documents(&[50], None), 10)[0].bytes, 20);
+    }
+
+    #[test]
+    fn a_search_never_sees_the_test_split() {
+        let config = ExperimentConfig { sizes: vec![2_000], ..Budget::Quick.config("generated").unwrap() };
+        let digests = |config: &ExperimentConfig| {
+            let Kind::Text { tuning, test, .. } = Data::prepare(config, None).unwrap().0 else { panic!("a text") };
+            let ids = |documents: Vec<TokenizedDocument>| documents.into_iter().map(|d| d.ids).collect::<Vec<_>>();
+            (ids(tuning), ids(test))
+        };
+        let all = ExperimentConfig { tuning_tokens: 1_000_000, test_tokens: 1_000_000, ..config };
+        let (tuning, test) = digests(&all);
+        let (half, other) = digests(&ExperimentConfig { search: true, ..all });
+        assert_eq!(half.len() + other.len(), tuning.len());
+        assert!(half.iter().chain(&other).all(|document| tuning.contains(document)));
+        assert!(!half.iter().any(|document| other.contains(document)) && !test.is_empty());
+    }
+}

@@ -1,0 +1,451 @@
+//! Experiments as files: a question and the studies that answer it, each a comparison on one corpus at one model size.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_data::write_atomically;
+use astrocytic_models::memory::MemoryKind;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::arms::{Beyond, arm};
+use crate::experiment::compare::{Asked, cap_sizes, compare_as, stored_experiment};
+use crate::experiment::config::{Budget, ExperimentConfig};
+use crate::experiment::data::Data;
+use crate::experiment::executor::Execution;
+use crate::experiment::step_cost::step_cost;
+use crate::provenance::identity::{self, Options};
+use crate::report::{self, Summary, escape};
+
+/// A plan's file in its results.
+const FILE: &str = "experiment.toml";
+
+/// A file that says what is asked and how it is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is asked.
+    pub question: String,
+    /// What was expected before anything was run.
+    pub expected: String,
+    /// The comparisons that answer it, in order.
+    pub studies: Vec<Study>,
+    /// The file as it was.
+    text: String,
+}
+
+/// One comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Study {
+    /// Its name, and its folder's.
+    pub name: String,
+    /// All that its results depend on.
+    pub config: ExperimentConfig,
+}
+
+/// The file itself: what a study does not say is as in `shared`, and what that does not say as in the standard budget.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanFile {
+    question: String,
+    expected: String,
+    #[serde(default)]
+    shared: Map<String, Value>,
+    studies: Vec<StudyTable>,
+}
+
+#[derive(Deserialize)]
+struct StudyTable {
+    name: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+/// What a plan found: `results.json` in its folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// What was asked.
+    pub question: String,
+    /// What was expected.
+    pub expected: String,
+    /// Every study that has begun.
+    pub studies: Vec<StudySummary>,
+    /// Studies that have not.
+    pub waiting: Vec<String>,
+    /// Path of the page.
+    pub report: String,
+}
+
+/// What a study found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudySummary {
+    /// Its name.
+    pub study: String,
+    /// Width, layers and heads of its models.
+    pub model: [usize; 3],
+    /// As the study's own results.json.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// How long a study takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Tuning and final runs.
+    pub runs: [usize; 2],
+    /// Seconds of one core if no run is stopped early.
+    pub seconds: f64,
+}
+
+impl Plan {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// One line with the file, the study and the field.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(text).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: String) -> Result<Self> {
+        let file: PlanFile = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
+            anyhow!("{}{}", line.unwrap_or_default(), error.message().replace('\n', " "))
+        })?;
+        let mut studies: Vec<Study> = Vec::new();
+        for StudyTable { name, fields } in file.studies {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if name.is_empty() || !name.chars().all(plain) {
+                bail!("study {name:?}: the name is a folder's; use a-z, 0-9 and -");
+            }
+            if studies.iter().any(|study| study.name == name) {
+                bail!("study {name}: there are two of this name");
+            }
+            let corpus = fields.get("corpus").or(file.shared.get("corpus")).and_then(Value::as_str);
+            let budget = Budget::Standard.config(corpus.unwrap_or("generated"));
+            let budget = budget.with_context(|| format!("study {name}"))?;
+            let Value::Object(mut config) = serde_json::to_value(budget)? else {
+                bail!("a configuration is a table");
+            };
+            config.extend(file.shared.clone());
+            config.extend(fields);
+            let config: ExperimentConfig = serde_path_to_error::deserialize(Value::Object(config))
+                .map_err(|error| anyhow!("study {name}: {}: {}", error.path(), error.inner()))?;
+            config.validate().with_context(|| format!("study {name}"))?;
+            studies.push(Study { name, config });
+        }
+        if studies.is_empty() {
+            bail!("no [[studies]]: at least one is needed");
+        }
+        Ok(Self { question: file.question, expected: file.expected, studies, text })
+    }
+
+    /// Runs what `folder` does not yet hold, a folder for each study, and writes the report.
+    ///
+    /// # Errors
+    /// For a folder with another plan, and as [`compare`](crate::experiment::compare::compare).
+    pub fn run(&self, folder: &Path, execution: &Execution) -> Result<PlanSummary> {
+        self.must_be_held(folder, execution)?;
+        let keep = || {
+            write_atomically(&folder.join(FILE), self.text.as_bytes())
+                .with_context(|| format!("cannot write in {}", folder.display()))
+        };
+        for (place, study) in self.studies.iter().enumerate() {
+            eprintln!("study {} of {}: {}", place + 1, self.studies.len(), study.name);
+            let own = folder.join(&study.name);
+            compare_as(&study.config, &own, execution, Asked::ByFile, &mut || keep())
+                .with_context(|| format!("study {}", study.name))?;
+        }
+        keep()?;
+        self.report(folder)
+    }
+
+    /// Refuses a folder where another plan has begun. Studies may be added, and those that have not begun changed; what was
+    /// asked and expected stays as it was.
+    fn must_be_held(&self, folder: &Path, execution: &Execution) -> Result<()> {
+        identity::refuse_others(folder, FILE)?;
+        if !folder.join(FILE).exists() {
+            return Ok(());
+        }
+        let begun = Self::of_results(folder)?;
+        if begun.studies.iter().all(|study| !is_begun(folder, &study.name)) {
+            return Ok(());
+        }
+        let text = |plan: &Self| {
+            let texts = [("question", &plan.question), ("expected", &plan.expected)];
+            texts.into_iter().map(|(name, text)| (name.to_string(), text.as_str().into())).collect::<Options>()
+        };
+        let mut different = identity::differences(&text(&begun), &text(self));
+        for Study { name, .. } in &begun.studies {
+            if is_begun(folder, name) && self.studies.iter().all(|study| study.name != *name) {
+                different.push(format!("study {name}: this folder holds it, the file does not have it"));
+            }
+        }
+        identity::refuse(folder, "experiment", different)?;
+        for Study { name, config } in &self.studies {
+            stored_experiment(config, &folder.join(name), &execution.device, Asked::ByFile)
+                .with_context(|| format!("study {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// The plan that a folder's results are of.
+    ///
+    /// # Errors
+    /// For a folder without one.
+    pub fn of_results(folder: &Path) -> Result<Self> {
+        Self::load(&folder.join(FILE))
+    }
+
+    /// Writes the report of what is stored; trains nothing.
+    ///
+    /// # Errors
+    /// For stored lines that are broken, and a folder that cannot be written.
+    pub fn report(&self, folder: &Path) -> Result<PlanSummary> {
+        let mut summary = PlanSummary {
+            question: self.question.clone(),
+            expected: self.expected.clone(),
+            studies: Vec::new(),
+            waiting: Vec::new(),
+            report: "report.html".into(),
+        };
+        for study in &self.studies {
+            let own = folder.join(&study.name);
+            if !is_begun(folder, &study.name) {
+                summary.waiting.push(study.name.clone());
+                continue;
+            }
+            let (experiment, lines) = report::load(&own)?;
+            let mut found = report::write(&own, &experiment, &lines)?;
+            found.report = format!("{}/report.html", study.name);
+            let ExperimentConfig { d_model, layers, heads, .. } = study.config;
+            let model = [d_model, layers, heads];
+            summary.studies.push(StudySummary { study: study.name.clone(), model, summary: found });
+        }
+        let mut json = serde_json::to_vec_pretty(&summary)?;
+        json.push(b'\n');
+        let save = |name: &str, bytes: &[u8]| {
+            write_atomically(&folder.join(name), bytes).with_context(|| format!("cannot write {name}"))
+        };
+        save("results.json", &json)?;
+        save("report.html", summary.page().as_bytes())?;
+        summary.report = folder.join("report.html").display().to_string();
+        Ok(summary)
+    }
+}
+
+/// Whether a study's first run has begun.
+fn is_begun(folder: &Path, study: &str) -> bool {
+    folder.join(study).join("experiment.json").exists()
+}
+
+impl Study {
+    /// Cells that the study has, and how long they take on this machine: each arm's steps are timed on one thread, as
+    /// workers take them.
+    ///
+    /// # Errors
+    /// For a corpus that cannot be had, or a device that is none.
+    pub fn predict(&self, device: &str) -> Result<Prediction> {
+        let mut config = self.config.clone();
+        let data = Data::prepare(&config, None)?;
+        data.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        cap_sizes(&mut config, data.available())?;
+        let mut seconds = 0.0;
+        let each = config.sizes.len() as f64;
+        let mut tuned = Vec::new();
+        for name in &config.arms {
+            let arm = arm(name)?;
+            let training = (arm.model(data.sizes(&config))?, arm.is_carried(), arm.given(config.sizes[0], 0));
+            // Tuning runs of arms that train alike are the same; the final runs may be others.
+            let is_shared = tuned.contains(&training);
+            tuned.push(training);
+            let step = step_cost(&config, &data, name, device, Duration::ZERO)?.seconds;
+            // A forward pass is a third of a step, and windows overlap by half.
+            let rows = if data.is_text() { 2.0 / config.context as f64 } else { 1.0 };
+            let read = |count: u64| rows * count as f64 / 3.0 / config.batch as f64 * step;
+            // What goes on learning reads the tuning text once for each rate, and the test text once more; with all weights
+            // that is training.
+            let passes = match arm.beyond {
+                Beyond::Learned(way) if way.learns == MemoryKind::Dynamic => 3.0 * way.learns.rates().len() as f64,
+                Beyond::Learned(way) => way.learns.rates().len() as f64,
+                Beyond::Nothing | Beyond::Carried => 0.0,
+            };
+            let train = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
+            let learn = read(config.tuning_tokens) * passes;
+            let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
+            let of_tuning = |&steps: &u64| learn + if is_shared { 0.0 } else { train(steps) };
+            let tuning: f64 = config.schedules.iter().map(of_tuning).sum();
+            let longest = config.schedules.iter().copied().max().unwrap_or(0);
+            // Where nothing is chosen, so are the final runs.
+            let last = if is_shared && config.trials().len() == 1 { 0.0 } else { train(longest) };
+            let last = learn + last + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
+            seconds += each * (tuning * points * config.seeds_of_tuning().count() as f64 + last * config.seeds as f64);
+        }
+        let cells = config.arms.len() * config.sizes.len();
+        let tuning = cells * config.trials().len() * config.seeds_of_tuning().count();
+        Ok(Prediction { runs: [tuning, cells * config.seeds as usize], seconds })
+    }
+}
+
+impl PlanSummary {
+    fn page(&self) -> String {
+        let mut page = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+             content=\"width=device-width\"><title>{0}</title><style>{1}</style></head><body>\n<h1>{0}</h1>\n\
+             <p class=\"facts\">Expected before it was run: {2}</p>\n",
+            escape(&self.question),
+            report::STYLE,
+            escape(&self.expected)
+        );
+        page += &self.middle_ratios();
+        for study in &self.studies {
+            let [width, layers, heads] = study.model;
+            page += &format!(
+                "<h2><a href=\"{0}\">{1}</a></h2>\n<p class=\"facts\">{2}, {width} wide, {layers} layers, {heads} head{6}; \
+                 {3} of {4} final runs</p>\n<p class=\"headline\">{5}</p>\n",
+                escape(&study.summary.report),
+                escape(&study.study),
+                escape(&study.summary.corpus.name),
+                study.summary.final_runs[0],
+                study.summary.final_runs[1],
+                escape(&study.summary.headline),
+                if heads == 1 { "" } else { "s" }
+            );
+            if study.summary.ratios.is_empty() {
+                page += &study.arms();
+                continue;
+            }
+            page += "<details><summary>Every data ratio</summary><table><tr><th>arm</th><th class=\"text\">against</th><th>loss</th>\
+                     <th>data ratio</th><th>95 % interval</th></tr>\n";
+            for ratio in &study.summary.ratios {
+                let interval =
+                    ratio.value.interval.map_or("–".into(), |[low, high]| format!("{low:.2} to {high:.2}"));
+                page += &format!(
+                    "<tr><td>{}</td><td class=\"text\">{}</td><td>{:.3}</td><td>{:.2}</td><td>{interval}</td></tr>\n",
+                    escape(&ratio.arm),
+                    escape(&ratio.baseline),
+                    ratio.loss,
+                    ratio.value.estimate
+                );
+            }
+            page += "</table></details>\n";
+        }
+        if !self.waiting.is_empty() {
+            page += &format!("<p class=\"partial\">Not begun: {}.</p>\n", escape(&self.waiting.join(", ")));
+        }
+        page + "</body></html>\n"
+    }
+}
+
+impl StudySummary {
+    /// The arms at the largest size, where no ratio can be taken.
+    fn arms(&self) -> String {
+        let mut table = String::from("<table><tr><th>arm</th><th>test loss</th><th>accuracy</th></tr>\n");
+        for arm in &self.summary.arms {
+            let Some((size, mean)) = arm.sizes.last().and_then(|size| Some((size, size.mean?))) else { continue };
+            let right = &size.accuracies;
+            let accuracy = match right.len() {
+                0 => "–".into(),
+                count => format!("{:.1} %", 100.0 * right.iter().sum::<f64>() / count as f64),
+            };
+            table += &format!("<tr><td>{}</td><td>{mean:.3}</td><td>{accuracy}</td></tr>\n", escape(&arm.name));
+        }
+        table + "</table>\n"
+    }
+}
+
+impl PlanSummary {
+    /// A row for each pair of arms, a column for each study: the ratio at the middle of the losses that both reach.
+    fn middle_ratios(&self) -> String {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for ratio in self.studies.iter().flat_map(|study| &study.summary.ratios) {
+            let pair = (ratio.arm.as_str(), ratio.baseline.as_str());
+            if !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
+        }
+        if pairs.is_empty() {
+            return String::new();
+        }
+        let names: String = self.studies.iter().map(|study| format!("<th>{}</th>", escape(&study.study))).collect();
+        let mut table = format!(
+            "<p class=\"note\">Data ratio at the middle of the losses that both arms reach, with its 95 % interval: how many times the \
+             data of the arm the one that it is held against needs. –: they reach none in common.</p>\n<div class=\"wide\"><table>\
+             <tr><th>arm</th><th class=\"text\">against</th>{names}</tr>\n"
+        );
+        for (arm, baseline) in pairs {
+            let cell = |study: &StudySummary| {
+                let is_of = |ratio: &&report::Ratio| ratio.arm == arm && ratio.baseline == baseline;
+                let ratios: Vec<_> = study.summary.ratios.iter().filter(is_of).collect();
+                let Some(ratio) = ratios.get(ratios.len() / 2) else { return "<td>–</td>".into() };
+                let interval = ratio.value.interval.map_or(String::new(), |[low, high]| {
+                    format!("<br><span class=\"note\">{low:.2}&nbsp;to&nbsp;{high:.2}</span>")
+                });
+                format!("<td>{:.2}{interval}</td>", ratio.value.estimate)
+            };
+            let cells: String = self.studies.iter().map(cell).collect();
+            table += &format!("<tr><td>{}</td><td class=\"text\">{}</td>{cells}</tr>\n", escape(arm), escape(baseline));
+        }
+        table + "</table></div>\n"
+    }
+}
+
+impl std::fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        writeln!(f, "{}", self.question)?;
+        for study in &self.studies {
+            writeln!(f, "\n{}: {}", study.study, study.summary.headline)?;
+        }
+        if !self.waiting.is_empty() {
+            writeln!(f, "\nnot begun: {}", self.waiting.join(", "))?;
+        }
+        write!(f, "\nReport: {}", self.report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Plan> {
+        Plan::parse(text.into())
+    }
+
+    const HEAD: &str = "question = \"q\"\nexpected = \"e\"\n[shared]\nseeds = 2\nd_model = 32\n";
+
+    #[test]
+    fn a_study_is_what_it_says_then_what_is_shared_then_the_budget() {
+        let plan = parse(&format!("{HEAD}[[studies]]\nname = \"a\"\ncorpus = \"moby-dick\"\nd_model = 48\n")).unwrap();
+        let config = &plan.studies[0].config;
+        assert_eq!((config.corpus.as_str(), config.seeds, config.d_model), ("moby-dick", 2, 48));
+        assert_eq!(config.sizes, Budget::Standard.config("x").unwrap().sizes);
+    }
+
+    #[test]
+    fn the_projects_own_files_hold() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+        assert!(files.len() >= 3);
+        for path in files {
+            Plan::load(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_faulty_file_is_refused_with_the_place() {
+        for (tail, said) in [
+            ("", "studies"),
+            ("[[studies]]\nname = \"a\"\nwidth = 3\n", "unknown field `width`"),
+            ("[[studies]]\nname = \"a/b\"\n", "use a-z"),
+            ("[[studies]]\nname = \"a\"\n[[studies]]\nname = \"a\"\n", "two of this name"),
+            ("[[studies]]\nname = \"a\"\nseeds = 0\n", "seeds"),
+            ("[[studies]]\nname = \"a\"\ncorpus = \"scan:left\"\n", "study a: scan:left"),
+            ("[[studies]]\nname = \"a\"\nseeds = \"5\"\n", "study a: seeds: invalid type"),
+            ("[[studies]\n", "line 6"),
+        ] {
+            let error = format!("{:#}", parse(&format!("{HEAD}{tail}")).unwrap_err());
+            assert!(error.contains(said) && !error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How a model is trained.
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::standing::Standing;
+
+/// How a model is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay, on matrices only.
+    pub weight_decay: f64,
+    /// Optimizer steps at most.
+    pub steps: u64,
+    /// Share of the steps over which the rate rises to its peak.
+    pub warmup: f64,
+    /// Largest global norm of the gradient.
+    pub clip: f64,
+    /// Steps between evaluations.
+    pub evaluate_every: u64,
+    /// Evaluations without a better tuning loss after which training stops; 0 never stops early.
+    pub patience: u64,
+    /// Seed of initial weights, batch order and dropout.
+    pub seed: u64,
+    /// What the model remembers goes on from window to window until the next evaluation (so that a run can go on from there)
+    /// or epoch, of keys and values those of so many tokens; `None`: each window begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry: Option<usize>,
+}
+
+/// How long a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Optimizer steps at most.
+    pub steps: u64,
+    /// Steps between evaluations.
+    pub evaluate_every: u64,
+    /// Evaluations without a better held-out loss after which training stops; 0 never stops early.
+    pub patience: u64,
+}
+
+impl Length {
+    /// Whether a run that stands there is over.
+    pub(crate) fn is_over(&self, standing: &Standing) -> bool {
+        standing.step >= self.steps || self.patience > 0 && standing.since_best >= self.patience
+    }
+
+    /// Whether the model is evaluated, and a checkpoint stored, after that step.
+    pub(crate) fn is_evaluated_at(&self, step: u64) -> bool {
+        step.is_multiple_of(self.evaluate_every) || step == self.steps
+    }
+}
+
+impl TrainingConfig {
+    /// How long the run is.
+    pub fn length(&self) -> Length {
+        Length { steps: self.steps, evaluate_every: self.evaluate_every, patience: self.patience }
+    }
+
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// One line with the field, its value and what would do.
+    pub fn validate(&self) -> Result<()> {
+        let Self { learning_rate, weight_decay, steps, warmup, clip, evaluate_every, .. } = *self;
+        if steps == 0 || evaluate_every == 0 {
+            bail!("training: steps = {steps} and evaluate_every = {evaluate_every} must be above 0");
+        }
+        if !(learning_rate > 0.0 && learning_rate <= 1.0) {
+            bail!("learning rate {learning_rate} must be above 0 and at most 1");
+        }
+        if !(0.0..=100.0).contains(&weight_decay) {
+            bail!("weight decay {weight_decay} must be between 0 and 100");
+        }
+        if !(clip > 0.0 && clip.is_finite() && (0.0..1.0).contains(&warmup)) {
+            bail!("clip = {clip} must be above 0 and warmup = {warmup} in [0, 1)");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! A document's share of a loss.
+
+use serde::{Deserialize, Serialize};
+
+/// A document's share of the test loss, for the bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DocumentLoss {
+    /// Sum of −ln p over the document's tokens.
+    #[serde(with = "crate::number")]
+    pub nats: f64,
+    /// Number of tokens predicted.
+    pub tokens: u64,
+}
