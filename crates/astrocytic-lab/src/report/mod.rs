@@ -2,6 +2,7 @@
 //!
 //! The same lines give the same bytes. Runs that are missing are counted, not an error.
 
+mod experiment;
 mod figures;
 mod page;
 mod picture;
@@ -18,6 +19,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use astrocytic_data::write_atomically;
 
+pub use experiment::{PlanSummary, StudySummary};
 pub use figures::{loss_svg, ratio_svg};
 pub(crate) use page::{STYLE, escape};
 pub(crate) use picture::{Shade, picture};
