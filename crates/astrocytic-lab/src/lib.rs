@@ -9,7 +9,6 @@ pub mod experiment;
 pub mod learning;
 pub mod minimal_pairs;
 mod plastic;
-pub mod progress;
 mod provenance;
 pub mod report;
 pub mod results;

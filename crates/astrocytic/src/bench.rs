@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use astrocytic_lab::bench::{Peer, Plan, Store, stored, table};
 use clap::Args;
 
+use crate::progress::Progress;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic bench --against benches/pytorch/peers.py --rounds 3")]
 pub(crate) struct Arguments {
@@ -69,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut peer = arguments.against.as_ref().map(|script| Peer::start(&arguments.python, script)).transpose()?;
     let mut store = arguments.out.as_deref().map(Store::create).transpose()?;
-    let rows = plan.run(peer.as_mut(), &mut |row| {
+    let rows = plan.run(peer.as_mut(), &Progress::default(), &mut |row| {
         if let Some(store) = &mut store {
             store.add(row)?;
         }

@@ -6,6 +6,7 @@ mod data;
 mod evaluate;
 mod execution;
 mod generate;
+mod progress;
 mod report;
 mod run;
 mod simulate;

@@ -7,6 +7,7 @@ use astrocytic_lab::experiment::plan::{Plan, Prediction};
 use clap::Args;
 
 use crate::execution::ExecutionArguments;
+use crate::progress::Progress;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic run experiments/null.toml --dry-run\n\n\
@@ -47,7 +48,7 @@ fn predict(plan: &Plan, arguments: &Arguments) -> Result<()> {
     let mut all = Prediction { runs: [0, 0], seconds: 0.0 };
     let mut studies = Vec::new();
     for study in &plan.studies {
-        let found = study.predict(&arguments.execution.device)?;
+        let found = study.predict(&arguments.execution.device, &Progress::default())?;
         let [tuning, finals] = found.runs;
         all = Prediction { runs: [all.runs[0] + tuning, all.runs[1] + finals], seconds: all.seconds + found.seconds };
         if arguments.json {

@@ -7,6 +7,8 @@ use astrocytic_lab::simulate::{self, MemoryConfig, PaperFigureConfig, SoftmaxCon
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::progress::Progress;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic simulate tripartite --separation 100 --memory 5")]
 pub(crate) struct Arguments {
@@ -142,7 +144,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let config = PaperFigureConfig { model, steps, features, transfer_steps, seed };
             let folder = folder("paper-figure");
             let device = astrocytic_train::device::parse("flex")?;
-            tell(&simulate::paper_figure(&config, &folder, &device)?, &folder, arguments.json)
+            tell(&simulate::paper_figure(&config, &folder, &device, &Progress::default())?, &folder, arguments.json)
         }
     }
 }

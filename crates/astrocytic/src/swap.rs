@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use astrocytic_lab::swap::{self, LayerChoice, Match, Report, StageConfig, SwapConfig, SwapReport};
 use clap::{Args, ValueEnum};
 
+use crate::progress::Progress;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic swap --model stories260K --layers all --out runs/stories\n\n\
                   If a conversion is interrupted, start it again with the same options: it goes on where it was.")]
@@ -115,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         controls: !a.untrained_controls,
         seed: a.seed,
     };
-    let report = swap::run(&config, &a.out, &device)?;
+    let report = swap::run(&config, &a.out, &device, &Progress::default())?;
     if a.json {
         return crate::say(serde_json::to_string(&report)?);
     }

@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use astrocytic_lab::session::{Session, SessionConfig, SessionResult};
 use clap::Args;
 
+use crate::progress::Progress;
+
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  astrocytic train --corpus shakespeare.txt --tokenizer char --arm tripartite --out runs/bard\n\n\
@@ -94,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
     };
     let devices = astrocytic_train::device::parse_all(&arguments.device)?;
-    let result = Session::run(&config, &arguments.out, &devices)?;
+    let result = Session::run(&config, &arguments.out, &devices, &Progress::default())?;
     if arguments.json {
         return crate::say(serde_json::to_string(&result)?);
     }

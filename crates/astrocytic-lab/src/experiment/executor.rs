@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use astrocytic_data::Scratch;
+use astrocytic_train::observer::Observer;
 
+use crate::experiment::job::Job;
 use crate::experiment::program::Program;
-use crate::experiment::worker::Job;
 
 /// Slurm's limit on the tasks of an array where nobody changed it (slurm.conf, MaxArraySize 1001).
 const SLURM_TASKS: usize = 1_000;
@@ -46,6 +47,8 @@ pub struct Execution {
     /// This program, which calls [`work`](crate::experiment::worker::work) for `worker JOB FOLDER`, with `--attached` to
     /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the trainings.
     pub program: Program,
+    /// Told of notes, of each run that ends, and of the studies of a file.
+    pub observer: Box<dyn Observer>,
 }
 
 impl Execution {

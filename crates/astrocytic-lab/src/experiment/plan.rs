@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::write_atomically;
+use astrocytic_train::observer::Observer;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::arms::{Beyond, arm};
+use crate::experiment::budget::Budget;
 use crate::experiment::compare::{Asked, cap_sizes, compare_as, stored_experiment};
-use crate::experiment::config::{Budget, ExperimentConfig};
+use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::executor::Execution;
 use crate::experiment::step_cost::step_cost;
@@ -124,7 +126,7 @@ impl Plan {
                 .with_context(|| format!("cannot write in {}", folder.display()))
         };
         for (place, study) in self.studies.iter().enumerate() {
-            eprintln!("study {} of {}: {}", place + 1, self.studies.len(), study.name);
+            execution.observer.say(&format!("study {} of {}: {}", place + 1, self.studies.len(), study.name));
             let own = folder.join(&study.name);
             compare_as(&study.config, &own, execution, Asked::ByFile, &mut || keep())
                 .with_context(|| format!("study {}", study.name))?;
@@ -218,10 +220,10 @@ impl Study {
     ///
     /// # Errors
     /// For a corpus that cannot be had, or a device that is none.
-    pub fn predict(&self, device: &str) -> Result<Prediction> {
+    pub fn predict(&self, device: &str, observer: &dyn Observer) -> Result<Prediction> {
         let mut config = self.config.clone();
         let data = Data::prepare(&config, None)?;
-        data.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        data.notes().iter().for_each(|note| observer.note(note));
         cap_sizes(&mut config, data.available())?;
         let mut seconds = 0.0;
         let each = config.sizes.len() as f64;

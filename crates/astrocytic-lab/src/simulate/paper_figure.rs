@@ -10,6 +10,7 @@ use astrocytic_attention::ops::cross_entropy;
 use astrocytic_attention::{Attention, AttentionConfig, FeatureMapConfig, SoftmaxAttention};
 use astrocytic_models::Block;
 use astrocytic_train::number;
+use astrocytic_train::observer::{Observer, Unit};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use serde::Serialize;
 
@@ -19,6 +20,7 @@ use crate::report::plot::{Pattern, Series, colour};
 use crate::report::{Shade, escape, picture};
 use crate::source::{self, EmbeddingModel, LanguageModel, Source};
 use crate::swap::model::seen_by_attention;
+use crate::swap::stage::Stage;
 use crate::swap::transfer;
 use crate::swap::{Inputs, Match, Rows, StageConfig, Swappable};
 
@@ -107,7 +109,12 @@ pub struct PaperFigureReport {
 /// # Errors
 /// For a model that cannot be had or is not softmax throughout, numbers of features or steps that make no sense, or a folder
 /// that cannot be written.
-pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) -> Result<PaperFigureReport> {
+pub fn paper_figure(
+    config: &PaperFigureConfig,
+    folder: &Path,
+    device: &Device,
+    observer: &dyn Observer,
+) -> Result<PaperFigureReport> {
     if config.features.is_empty() || config.features.iter().any(|m| !(1..=MOST_FEATURES).contains(m)) {
         bail!("--features: numbers from 1 to {MOST_FEATURES}, got {:?}", config.features);
     }
@@ -123,9 +130,9 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
                 bail!("--steps {} is more than the model's {most} positions", config.steps);
             }
             let count = ROWS + if config.transfer_steps > 0 { TRAINING_ROWS } else { 0 };
-            let progress = crate::progress::Progress::rows(count as u64);
-            let rows = Rows::sample(&model, begin, [count, config.steps], config.seed, &progress);
-            progress.finish();
+            observer.begin(Unit::Rows, count as u64);
+            let rows = Rows::sample(&model, begin, [count, config.steps], config.seed, observer);
+            observer.finish();
             let some: Vec<usize> = (0..ROWS).collect();
             let batch = rows.batch(&some, device);
             let loss = |x: Tensor<3>| {
@@ -140,7 +147,7 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
                 rows.inputs(&some, device)
             };
             let inputs = rows.inputs(&some, device);
-            let study = Study { model: &model, inputs, loss: &loss, causal: true, of: "nats per token" };
+            let study = Study { model: &model, inputs, loss: &loss, causal: true, of: "nats per token", observer };
             study.run(config, &training, folder, started)
         }
         Source::Encoder(source) => {
@@ -171,6 +178,7 @@ pub fn paper_figure(config: &PaperFigureConfig, folder: &Path, device: &Device) 
                 loss: &loss,
                 causal: false,
                 of: "1 − cosine with the original",
+                observer,
             };
             // Learned maps would learn this one text by heart.
             study.run(&PaperFigureConfig { transfer_steps: 0, ..config.clone() }, &training, folder, started)
@@ -196,6 +204,7 @@ struct Study<'a, M> {
     loss: &'a dyn Fn(Tensor<3>) -> f64,
     causal: bool,
     of: &'static str,
+    observer: &'a dyn Observer,
 }
 
 /// The kernel of a layer's queries and keys.
@@ -217,7 +226,7 @@ impl<M: Swappable> Study<'_, M> {
         let mut maps = Vec::new();
         for map in RandomMap::ALL {
             for &m in &config.features {
-                eprintln!("{} with {m} features", map.name());
+                self.observer.say(&format!("{} with {m} features", map.name()));
                 let seed = |layer: usize| config.seed.wrapping_add(1_000 * layer as u64);
                 maps.push(measure(map.name(), m, &|layer, q, k| map.kernel(q, k, m, seed(layer))));
             }
@@ -275,8 +284,9 @@ impl<M: Swappable> Study<'_, M> {
         }
         // Its checkpoints are of no use afterwards.
         let folder = tempfile::tempdir()?;
-        let stage = StageConfig { steps: config.transfer_steps, learning_rate: 1e-2 };
-        let model = transfer::run(self.model, model, &all, training, Match::Weights, &stage, folder.path())?;
+        let how = StageConfig { steps: config.transfer_steps, learning_rate: 1e-2 };
+        let stage = Stage { config: &how, folder: folder.path(), observer: self.observer };
+        let model = transfer::run(self.model, model, &all, training, Match::Weights, stage)?;
         let trained: Vec<_> = model.blocks().iter().map(|block| &block.attention).collect();
         let kernel = |layer: usize, q: &Tensor<4>, k: &Tensor<4>| match trained[layer] {
             Attention::Astrocytic(layer) => {

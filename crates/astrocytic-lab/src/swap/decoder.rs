@@ -6,16 +6,17 @@ use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
 use astrocytic_data::{Cache, Corpus, Document, Tokenizer, write_atomically};
 use astrocytic_models::{Decoder, save};
+use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::seed::derive_seed;
 use burn::module::Module;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 use super::rows::Rows;
+use super::stage::Stage;
 use super::{
     Conversion, Speed, SwapConfig, SwapReport, attention_for, measure, note, page, recover, save_report, transfer,
 };
-use crate::progress::Progress;
 use crate::provenance::machine;
 use crate::source::LanguageModel;
 
@@ -31,7 +32,7 @@ pub(super) fn run(
     place: &Conversion,
     device: &Device,
 ) -> Result<SwapReport> {
-    let (started, folder) = (Instant::now(), place.place.folder());
+    let (started, folder, observer) = (Instant::now(), place.place.folder(), place.observer);
     let LanguageModel { model: original, tokenizer, boundaries, mut notes } = source;
     if !config.probes.is_empty() {
         bail!("--probe: {} is a decoder; only an encoder has embeddings to probe", config.model.display());
@@ -49,21 +50,23 @@ pub(super) fn run(
     }
 
     let (training, held_out) = match &config.corpus {
-        None => sampled(&original, boundaries.first(), config)?,
-        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config, &mut notes)?,
+        None => sampled(&original, boundaries.first(), config, observer)?,
+        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config, &mut notes, observer)?,
     };
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let rows = |step| training.of_step(step, config.batch, config.seed);
     let transfer = |model: Decoder, name: &str| {
         let inputs = |step| training.inputs(&rows(step), device);
-        transfer::run(&original, model, &layers, inputs, config.matched, &config.transfer, &folder.join(name))
+        let stage = Stage { config: &config.transfer, folder: &folder.join(name), observer };
+        transfer::run(&original, model, &layers, inputs, config.matched, stage)
     };
     let recover = |model: Decoder, name: &str| {
         let text = config.corpus.is_some();
         let loss = |model: &Decoder, step: u64| {
             recover::of_logits(&original, model, training.batch(&rows(step), device), text)
         };
-        recover::run(model, &layers, config.adapters, &config.recovery, &folder.join(name), loss)
+        let stage = Stage { config: &config.recovery, folder: &folder.join(name), observer };
+        recover::run(model, &layers, config.adapters, stage, loss)
     };
     let loss = |model: &Decoder| measure::loss(model, &held_out, device);
     let some: Vec<usize> = (0..held_out.count().min(LAYER_ROWS)).collect();
@@ -75,13 +78,13 @@ pub(super) fn run(
     let _alone = place.begin(config, text)?;
     let original_loss = loss(&original);
     let (converted_loss, converted_errors) = (loss(&converted), errors(&converted));
-    eprintln!("original {original_loss:.4}, converted {converted_loss:.4} nats per token");
+    observer.say(&format!("original {original_loss:.4}, converted {converted_loss:.4} nats per token"));
     let transferred = transfer(converted, "swapped")?;
     let (after_transfer_loss, after_transfer) = (loss(&transferred), errors(&transferred));
-    eprintln!("after transfer {after_transfer_loss:.4}");
+    observer.say(&format!("after transfer {after_transfer_loss:.4}"));
     let recovered = recover(transferred, "swapped")?;
     let (after_recovery_loss, after_recovery) = (loss(&recovered), errors(&recovered));
-    eprintln!("after recovery {after_recovery_loss:.4}");
+    observer.say(&format!("after recovery {after_recovery_loss:.4}"));
     if let Some(tokenizer) = &tokenizer {
         tokenizer.save(&folder.join("tokenizer.json"))?;
     }
@@ -165,16 +168,21 @@ fn without_memories(model: &Decoder) -> Decoder {
 }
 
 /// Rows that the model samples: to train on, and others to measure on.
-fn sampled(original: &Decoder, begin: Option<u32>, config: &SwapConfig) -> Result<(Rows, Rows)> {
+fn sampled(
+    original: &Decoder,
+    begin: Option<u32>,
+    config: &SwapConfig,
+    observer: &dyn Observer,
+) -> Result<(Rows, Rows)> {
     let Some(begin) = begin else {
         bail!("{}: the model names no token to begin with; give a --corpus", config.model.display());
     };
-    let progress = Progress::rows((config.rows + config.held_out) as u64);
+    observer.begin(Unit::Rows, (config.rows + config.held_out) as u64);
     let sample = |purpose: &str, count| {
-        Rows::sample(original, begin, [count, config.context], derive_seed(config.seed, purpose, 0), &progress)
+        Rows::sample(original, begin, [count, config.context], derive_seed(config.seed, purpose, 0), observer)
     };
     let rows = (sample("training rows", config.rows), sample("held-out rows", config.held_out));
-    progress.finish();
+    observer.finish();
     Ok(rows)
 }
 
@@ -184,12 +192,13 @@ fn of_corpus(
     tokenizer: Option<&Tokenizer>,
     config: &SwapConfig,
     notes: &mut Vec<String>,
+    observer: &dyn Observer,
 ) -> Result<(Rows, Rows)> {
     let Some(tokenizer) = tokenizer else {
         bail!("{}: the model has no tokenizer beside it, which a corpus needs", config.model.display());
     };
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
-    note(&corpus.notes, notes);
+    note(&corpus.notes, notes, observer);
     let rows = |documents: &[Document], count: usize| -> Result<Rows> {
         let mut tokens = Vec::new();
         for document in documents {

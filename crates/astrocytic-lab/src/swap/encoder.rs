@@ -9,10 +9,15 @@ use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
 use astrocytic_models::TextEncoder;
+use astrocytic_train::config::Length;
+use astrocytic_train::learner::Learner;
+use astrocytic_train::objective::Loss;
+use astrocytic_train::observer::Observer;
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::train::Run;
 use burn::module::Module;
-use burn::nn::LinearConfig;
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::AdamWConfig;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -22,6 +27,7 @@ use sha2::{Digest, Sha256};
 
 use super::model::Inputs;
 use super::rows::of_step;
+use super::stage::Stage;
 use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};
 use crate::provenance::machine;
 use crate::source::EmbeddingModel;
@@ -31,7 +37,9 @@ const SHORTEST: usize = 20;
 /// Texts that are embedded side by side.
 const BATCH: usize = 32;
 /// Steps of a probe's training.
-const PROBE_STEPS: usize = 300;
+const PROBE_STEPS: u64 = 300;
+/// Their rate.
+const PROBE_RATE: f64 = 1e-2;
 
 /// What came of an encoder's conversion. Cosines are the mean over held-out texts with the original's embedding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,7 +114,7 @@ pub(super) fn run(
     place: &Conversion,
     device: &Device,
 ) -> Result<EncoderReport> {
-    let (started, folder) = (Instant::now(), place.place.folder());
+    let (started, folder, observer) = (Instant::now(), place.place.folder(), place.observer);
     let EmbeddingModel { model: original, tokenizer, mut notes } = source;
     let model = config.model.display();
     let Some(tokenizer) = tokenizer else { bail!("{model}: the model has no tokenizer beside it") };
@@ -118,9 +126,10 @@ pub(super) fn run(
     let layers = config.layers.of(original.blocks.len())?;
     let (asked, preset) = attention_for(config, &original.blocks[layers[0]].attention, true)?;
     let texts = Texts { tokenizer: tokenizer.clone().cut_to(config.context)?, device: device.clone() };
-    let (training, held_out) = sentences(corpus, config, &mut notes)?;
+    let (training, held_out) = sentences(corpus, config, &mut notes, observer)?;
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
-    let labelled: Vec<Labelled> = config.probes.iter().map(|path| labelled(path, &mut notes)).collect::<Result<_>>()?;
+    let labelled: Vec<Labelled> =
+        config.probes.iter().map(|path| labelled(path, &mut notes, observer)).collect::<Result<_>>()?;
 
     let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
     let inputs = |step| {
@@ -129,7 +138,8 @@ pub(super) fn run(
     };
     let recover = |model: TextEncoder, name: &str| {
         let loss = |model: &TextEncoder, step: u64| recover::of_embeddings(&original, model, &inputs(step));
-        recover::run(model, &layers, config.adapters, &config.recovery, &folder.join(name), loss)
+        let stage = Stage { config: &config.recovery, folder: &folder.join(name), observer };
+        recover::run(model, &layers, config.adapters, stage, loss)
     };
     let converted = swap(&asked)?;
     let mut text = Sha256::new();
@@ -146,14 +156,14 @@ pub(super) fn run(
     let errors = |model: &TextEncoder| measure::layers(&original, model, &layers, &some);
 
     let (converted_cosine, converted_errors) = (cosine(&converted), errors(&converted));
-    eprintln!("converted: cosine {converted_cosine:.4}");
-    let place = folder.join("swapped");
-    let transferred = transfer::run(&original, converted, &layers, inputs, config.matched, &config.transfer, &place)?;
+    observer.say(&format!("converted: cosine {converted_cosine:.4}"));
+    let stage = Stage { config: &config.transfer, folder: &folder.join("swapped"), observer };
+    let transferred = transfer::run(&original, converted, &layers, inputs, config.matched, stage)?;
     let (after_transfer_cosine, after_transfer) = (cosine(&transferred), errors(&transferred));
-    eprintln!("after transfer: cosine {after_transfer_cosine:.4}");
+    observer.say(&format!("after transfer: cosine {after_transfer_cosine:.4}"));
     let recovered = recover(transferred.clone(), "swapped")?;
     let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
-    eprintln!("after recovery: cosine {after_recovery_cosine:.4}");
+    observer.say(&format!("after recovery: cosine {after_recovery_cosine:.4}"));
     tokenizer.save(&folder.join("tokenizer.json"))?;
     recovered.save(folder)?;
 
@@ -167,11 +177,11 @@ pub(super) fn run(
     let probes = labelled.iter().map(|labelled| {
         let rows = texts.encode(&labelled.texts)?;
         let accuracy = |model| probe(&texts.embed(model, &rows), labelled, config.seed);
-        let [original, after_transfer, after_recovery, no_attention] =
-            [&original, &transferred, &recovered, &without].map(accuracy);
+        let (original, after_transfer) = (accuracy(&original)?, accuracy(&transferred)?);
+        let (after_recovery, no_attention) = (accuracy(&recovered)?, accuracy(&without)?);
         let test = &labelled.classes[labelled.train..];
         let commonest = (0..labelled.count).map(|class| test.iter().filter(|&&c| c == class as i32).count()).max();
-        eprintln!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name);
+        observer.say(&format!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name));
         Ok(Probe {
             name: labelled.name.clone(),
             texts: test.len(),
@@ -214,9 +224,14 @@ pub(super) fn run(
 }
 
 /// Sentences to train on and others to measure on, of a corpus's training and test split.
-fn sentences(corpus: &str, config: &SwapConfig, notes: &mut Vec<String>) -> Result<(Vec<String>, Vec<String>)> {
+fn sentences(
+    corpus: &str,
+    config: &SwapConfig,
+    notes: &mut Vec<String>,
+    observer: &dyn Observer,
+) -> Result<(Vec<String>, Vec<String>)> {
     let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
-    note(&corpus.notes, notes);
+    note(&corpus.notes, notes, observer);
     let some = |documents: &[astrocytic_data::Document], count: usize, purpose: &str| {
         let pieces = documents.iter().flat_map(|document| document.text.split_inclusive(['.', '!', '?', '\n']));
         let mut pieces: Vec<String> =
@@ -295,10 +310,10 @@ struct Labelled {
 }
 
 /// Reads labelled texts in any form that tasks have them in. A fifth is kept to measure on.
-fn labelled(path: &Path, notes: &mut Vec<String>) -> Result<Labelled> {
+fn labelled(path: &Path, notes: &mut Vec<String>, observer: &dyn Observer) -> Result<Labelled> {
     let path = LabelledPath::from(&*path.to_string_lossy());
     let LabelledFile { mut texts, labels_from, notes: found } = labelled::read(&path.path)?;
-    note(&found, notes);
+    note(&found, notes, observer);
     texts.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
     let train = texts.len() - texts.len() / 5;
     if train == texts.len() {
@@ -314,7 +329,10 @@ fn labelled(path: &Path, notes: &mut Vec<String>) -> Result<Labelled> {
 }
 
 /// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little decay).
-fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> f64 {
+///
+/// # Errors
+/// For a loss that is not finite.
+fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> Result<f64> {
     let device = embeddings.device().autodiff();
     device.seed(derive_seed(seed, "probe", 0));
     let [count, d_model] = embeddings.dims();
@@ -323,18 +341,21 @@ fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> f64 {
     let deviation = (train - mean.clone()).square().mean_dim(0).sqrt().clamp_min(1e-6);
     let standard = (embeddings.clone() - mean) / deviation;
     let own = Tensor::from_inner(standard.clone().narrow(0, 0, labelled.train));
-    let mut classifier = LinearConfig::new(d_model, labelled.count).init(&device);
-    let mut optimizer = AdamWConfig::new().with_weight_decay(0.1).init();
-    for _ in 0..PROBE_STEPS {
-        let loss = cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train]);
-        let grads = GradientsParams::from_grads(loss.backward(), &classifier);
-        classifier = optimizer.step(1e-2, classifier, grads);
+    let classifier = LinearConfig::new(d_model, labelled.count).init(&device);
+    let loss = |classifier: &Linear, _step| {
+        cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train])
+    };
+    let learner = Learner::with_optimizer(classifier, AdamWConfig::new().with_weight_decay(0.1).init(), PROBE_RATE);
+    let length = Length { steps: PROBE_STEPS, evaluate_every: PROBE_STEPS, patience: 0 };
+    let outcome = Run::new(learner).finish(length, &mut Loss(loss), None, &mut |_| Ok(()))?;
+    if outcome.diverged {
+        bail!("{}: the probe's loss is not finite", labelled.name);
     }
     let test = standard.narrow(0, labelled.train, count - labelled.train);
-    let found = classifier.valid().forward(test).argmax(1).into_data();
+    let found = outcome.model.forward(test).argmax(1).into_data();
     let expected = &labelled.classes[labelled.train..];
     let right = found.iter::<i64>().zip(expected).filter(|(found, class)| *found == i64::from(**class)).count();
-    right as f64 / expected.len() as f64
+    Ok(right as f64 / expected.len() as f64)
 }
 
 #[cfg(test)]
@@ -396,7 +417,9 @@ mod tests {
             seed: 1,
         };
         let device = Device::flex();
-        let Report::Encoder(report) = super::super::run(&config, &out, &device).unwrap() else { panic!("an encoder") };
+        let Report::Encoder(report) = super::super::run(&config, &out, &device, &()).unwrap() else {
+            panic!("an encoder")
+        };
         assert!(report.after_transfer_cosine > report.converted_cosine, "{report:?}");
         assert!(report.after_recovery_cosine > report.no_attention_recovered_cosine.unwrap(), "{report:?}");
         assert!(report.after_recovery_cosine > 0.95, "{report:?}");
@@ -421,17 +444,17 @@ mod tests {
         )
         .unwrap();
         let mut notes = Vec::new();
-        let read = labelled(&table, &mut notes).unwrap();
+        let read = labelled(&table, &mut notes, &()).unwrap();
         assert_eq!((read.count, read.train, read.texts.len()), (2, 32, 40));
         assert!(read.texts.iter().zip(&read.classes).all(|(text, &class)| (text == "the caf\u{e9}") == (class == 1)));
         assert!(notes.len() == 1 && notes[0].contains("1 byte"), "{notes:?}");
         for (lines, part) in [("0 one\n1\n", "line 2"), ("1 a bird\n", "too few"), (&"1 a bird\n".repeat(9), "1 label")]
         {
             std::fs::write(&probe, lines).unwrap();
-            let fault = labelled(&probe, &mut notes).err().unwrap().to_string();
+            let fault = labelled(&probe, &mut notes, &()).err().unwrap().to_string();
             assert!(fault.contains(part), "{fault}");
         }
-        let fault = super::super::run(&SwapConfig { corpus: None, ..config }, &folder.path().join("o"), &device);
+        let fault = super::super::run(&SwapConfig { corpus: None, ..config }, &folder.path().join("o"), &device, &());
         assert!(fault.err().unwrap().to_string().contains("--corpus"));
     }
 }

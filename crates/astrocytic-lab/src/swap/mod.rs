@@ -9,7 +9,7 @@ mod page;
 mod preset;
 mod recover;
 mod rows;
-mod stage;
+pub(crate) mod stage;
 pub(crate) mod transfer;
 
 use std::fs::File;
@@ -21,6 +21,7 @@ use astrocytic_data::labelled::LabelledPath;
 use astrocytic_data::{Tokenizer, sha256_of, write_atomically};
 use astrocytic_models::draw_parameters;
 use astrocytic_train::device;
+use astrocytic_train::observer::Observer;
 use astrocytic_train::seed::derive_seed;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -152,7 +153,7 @@ pub struct SwapReport {
 ///
 /// # Errors
 /// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
-pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report> {
+pub fn run(config: &SwapConfig, folder: &Path, device: &Device, observer: &dyn Observer) -> Result<Report> {
     for path in [&config.model, folder] {
         if path.to_str().is_none() {
             bail!("{}: the path is not UTF-8; rename it", path.display());
@@ -163,25 +164,27 @@ pub fn run(config: &SwapConfig, folder: &Path, device: &Device) -> Result<Report
     match source::open(&config.model, device)? {
         Source::Decoder(source) => {
             let of = digest(&source.model, &(source.model.config(), &source.boundaries), source.tokenizer.as_ref())?;
-            let place = Conversion { place, of };
+            let place = Conversion { place, of, observer };
             Ok(Report::Decoder(Box::new(decoder::run(config, *source, &place, device)?)))
         }
         Source::Encoder(source) => {
             let of = digest(&source.model, source.model.config(), source.tokenizer.as_ref())?;
-            let place = Conversion { place, of };
+            let place = Conversion { place, of, observer };
             Ok(Report::Encoder(Box::new(encoder::run(config, *source, &place, device)?)))
         }
     }
 }
 
 /// The folder of a conversion.
-struct Conversion {
+struct Conversion<'a> {
     place: Place,
     /// The model's SHA-256.
     of: String,
+    /// Told how the conversion goes.
+    observer: &'a dyn Observer,
 }
 
-impl Conversion {
+impl Conversion<'_> {
     /// Claims the folder, once everything was read that can be refused; `text` is of the corpus's tokens.
     fn begin(&self, config: &SwapConfig, text: Sha256) -> Result<File> {
         let mut inputs =
@@ -284,8 +287,8 @@ fn attention_for(config: &SwapConfig, layer: &Attention, memory: bool) -> Result
 }
 
 /// Shows notes, and keeps them for the report.
-fn note(found: &[String], notes: &mut Vec<String>) {
-    found.iter().for_each(|note| eprintln!("note: {note}"));
+fn note(found: &[String], notes: &mut Vec<String>, observer: &dyn Observer) {
+    found.iter().for_each(|note| observer.note(note));
     notes.extend_from_slice(found);
 }
 
