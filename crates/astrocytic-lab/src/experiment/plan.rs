@@ -197,13 +197,8 @@ impl Plan {
             let model = [d_model, layers, heads];
             summary.studies.push(StudySummary { study: study.name.clone(), model, summary: found });
         }
-        let mut json = serde_json::to_vec_pretty(&summary)?;
-        json.push(b'\n');
-        let save = |name: &str, bytes: &[u8]| {
-            write_atomically(&folder.join(name), bytes).with_context(|| format!("cannot write {name}"))
-        };
-        save("results.json", &json)?;
-        save("report.html", summary.page().as_bytes())?;
+        report::save_json(folder, "results.json", &summary)?;
+        report::save(folder, "report.html", summary.page().as_bytes())?;
         summary.report = folder.join("report.html").display().to_string();
         Ok(summary)
     }

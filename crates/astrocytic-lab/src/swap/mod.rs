@@ -38,7 +38,7 @@ pub use rows::{RowBatch, Rows};
 pub use stage::StageConfig;
 pub use transfer::Match;
 
-use crate::provenance::identity::{self, Input, Options, Place, hex};
+use crate::provenance::identity::{self, Input, Options, Place};
 use crate::source::{self, Source};
 
 /// What to convert, into what, and how.
@@ -190,7 +190,7 @@ impl Conversion<'_> {
         let mut inputs =
             vec![("--model", vec![Input { name: config.model.display().to_string(), sha256: self.of.clone() }])];
         if let Some(corpus) = &config.corpus {
-            inputs.push(("--corpus", vec![Input { name: corpus.clone(), sha256: hex(text) }]));
+            inputs.push(("--corpus", vec![Input { name: corpus.clone(), sha256: hex::encode(text.finalize()) }]));
         }
         let probe = |path: &PathBuf| {
             let file = LabelledPath::from(path.to_string_lossy().as_ref()).path;
@@ -232,7 +232,7 @@ fn digest(model: &impl Module, config: &impl Serialize, tokenizer: Option<&Token
     let tokenizer = tokenizer.map(Tokenizer::to_json).transpose()?;
     let mut parameters = Parameters(Sha256::new_with_prefix(serde_json::to_vec(&(config, tokenizer))?));
     model.visit(&mut parameters);
-    Ok(hex(parameters.0))
+    Ok(hex::encode(parameters.0.finalize()))
 }
 
 struct Parameters(Sha256);
