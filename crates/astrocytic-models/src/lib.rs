@@ -15,6 +15,7 @@
 
 mod block;
 mod boundaries;
+pub mod cost;
 mod decoder;
 mod encoder;
 mod from_pretrained;
