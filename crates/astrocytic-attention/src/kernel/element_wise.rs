@@ -1,6 +1,7 @@
 //! Feature maps φ that work element by element, so that a kernel applies them on the way.
 //!
-//! A map implements [`ElementWise`] in its own file; [`Feature::of`] makes a value of it. No kernel lists the maps.
+//! A map implements [`ElementWise`] in its own file; [`Feature::of`] makes a value of it. No kernel
+//! lists the maps.
 
 use std::fmt;
 
@@ -20,8 +21,8 @@ pub(crate) trait ElementWise: 'static {
     /// - x: `[batch, heads, steps, d]`, as the result
     fn map(x: Tensor<4>) -> Tensor<4>;
 
-    /// φ(x) and φ′(x) for the processor's kernels: without a branch, so that loops over it become vectors, and such that
-    /// what is not a number stays so. To be marked `#[inline(always)]`.
+    /// φ(x) and φ′(x) for the processor's kernels: without a branch, so that loops over it become
+    /// vectors, and such that what is not a number stays so. To be marked `#[inline(always)]`.
     #[cfg(feature = "host-kernels")]
     fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T);
 }

@@ -1,4 +1,5 @@
-//! Tensors in the memory of the machine: what a kernel reads, and how its results become tensors again.
+//! Tensors in the memory of the machine: what a kernel reads, and how its results become tensors
+//! again.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]

@@ -1,8 +1,8 @@
-//! What the kernels of operations share: views of tensors, scratch memory, small products, vector arithmetic, and the way
-//! from tensors of any backend to a kernel and back.
+//! What the kernels of operations share: views of tensors, scratch memory, small products, vector
+//! arithmetic, and the way from tensors of any backend to a kernel and back.
 //!
-//! Results of a kernel do not depend on the number of threads: no sum runs across tasks, or where one does its parts are
-//! cut by shape alone and added in order.
+//! Results of a kernel do not depend on the number of threads: no sum runs across tasks, or where
+//! one does its parts are cut by shape alone and added in order.
 
 pub(crate) mod dispatch;
 pub(crate) mod element_wise;

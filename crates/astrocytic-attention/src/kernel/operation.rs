@@ -1,8 +1,9 @@
 //! Operations with a forward and a backward pass of their own, as kernels of the processor.
 //!
-//! A [`Kernel`] is a pair of functions on slices. [`run`] calls it for tensors of the flex and ndarray backends, records
-//! its backward pass on an autodiff device, and says so where a tensor lives elsewhere: the caller then composes the
-//! operation of Burn's. (The memory, which a GPU computes as well, has a backend trait of its own.)
+//! A [`Kernel`] is a pair of functions on slices. [`run`] calls it for tensors of the flex and
+//! ndarray backends, records its backward pass on an autodiff device, and says so where a tensor
+//! lives elsewhere: the caller then composes the operation of Burn's. (The memory, which a GPU
+//! computes as well, has a backend trait of its own.)
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
@@ -26,7 +27,8 @@ pub(crate) trait Kernel: Debug + Clone + Send + Sync + 'static {
     /// The inputs by name, made by [`inputs!`](crate::kernel::operation::inputs).
     type Inputs<X>: Inputs<X>;
 
-    /// The result and, where `save` asks for it, what the backward pass needs beside inputs and result.
+    /// The result and, where `save` asks for it, what the backward pass needs beside inputs and
+    /// result.
     fn forward<T: Real>(&self, inputs: Self::Inputs<View<T>>, save: bool) -> (Output<T>, Vec<T>);
 
     /// The gradient of each input, for that of the output. One that is not wanted may be left out.
@@ -81,8 +83,8 @@ impl<const D: usize> From<Tensor<D>> for Input {
     }
 }
 
-/// Runs a kernel, or returns `None` where its inputs live on a backend or in a precision that has no kernels, or kernels
-/// are switched off.
+/// Runs a kernel, or returns `None` where its inputs live on a backend or in a precision that has
+/// no kernels, or kernels are switched off.
 pub(crate) fn run<K: Kernel, const D: usize>(kernel: K, inputs: K::Inputs<Input>) -> Option<Tensor<D>> {
     if kernels_are_off() {
         return None;
@@ -202,7 +204,8 @@ mod autodiff {
     impl<B: Host, C: CheckpointStrategy> OperationBackend for Autodiff<B, C> {
         fn run_kernel<K: Kernel>(kernel: K, inputs: Slots<Self>) -> FloatTensor<Self> {
             let inputs = inputs.into_tensors();
-            // A step has a fixed number of parents: a constant stands for an input that is not there.
+            // A step has a fixed number of parents: a constant stands for an input that is not
+            // there.
             let constant = Self::from_inner(inputs[0].clone().into_parts().0);
             let nodes: [_; MOST] = std::array::from_fn(|i| inputs.get(i).unwrap_or(&constant).node());
             let inputs = all_readable::<B>(inputs.into_iter().map(|input| input.into_parts().0).collect());

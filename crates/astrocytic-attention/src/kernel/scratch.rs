@@ -6,8 +6,9 @@ use std::mem::MaybeUninit;
 use super::real::Real;
 use crate::debug::poisons;
 
-/// Room for numbers of which each is written once, by whichever thread. To clear it first would be a pass over memory, on
-/// one thread, for nothing: a tenth of the attention op's time at 4,096 steps.
+/// Room for numbers of which each is written once, by whichever thread. To clear it first would be
+/// a pass over memory, on one thread, for nothing: a tenth of the attention op's time at 4,096
+/// steps.
 pub struct Fresh<T>(Vec<T>);
 
 impl<T: Real> Fresh<T> {

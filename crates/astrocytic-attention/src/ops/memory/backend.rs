@@ -1,7 +1,7 @@
 //! The memory on a backend's own tensors: the door by which kernels come in.
 //!
-//! A backend that has a kernel implements [`MemoryBackend`]; one that has none takes its default, and the operation is
-//! composed of Burn's. The gradient is recorded once, for all of them.
+//! A backend that has a kernel implements [`MemoryBackend`]; one that has none takes its default,
+//! and the operation is composed of Burn's. The gradient is recorded once, for all of them.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
@@ -12,7 +12,8 @@ use burn::backend::{Backend, ExtensionType, backend_extension};
 use super::spec::MemorySpec;
 use crate::kernel::dispatch::OptionalTensor;
 
-/// The inputs of [`MemoryInputs`](super::MemoryInputs) and, where there was one, the state before the first step.
+/// The inputs of [`MemoryInputs`](super::MemoryInputs) and, where there was one, the state before
+/// the first step.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) struct MemoryTensors<B: Backend> {
     pub query: FloatTensor<B>,
@@ -71,7 +72,8 @@ pub(crate) struct Wanted {
     pub saved: bool,
 }
 
-/// Something for each input of the operation: what it is, or whether its gradient is wanted, or the gradient.
+/// Something for each input of the operation: what it is, or whether its gradient is wanted, or the
+/// gradient.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EachInput<X> {
     pub query: X,
@@ -125,8 +127,8 @@ pub(crate) struct MemoryGradients<B: Backend> {
     Autodiff: cfg(feature = "autodiff"),
 )]
 pub(crate) trait MemoryBackend: Backend {
-    /// Reads and writes; what it saves goes to [`Self::memory_backward`]. `None` where the backend has no kernel for it:
-    /// the caller composes the operation.
+    /// Reads and writes; what it saves goes to [`Self::memory_backward`]. `None` where the backend
+    /// has no kernel for it: the caller composes the operation.
     #[fusion(default)]
     fn memory_forward(
         spec: MemorySpec,

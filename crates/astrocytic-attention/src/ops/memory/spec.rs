@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use super::writes::Writes;
 use crate::kernel::element_wise::Feature;
 
-/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0. Its square
-/// is a normal f32, so that gradients stay finite.
+/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads
+/// about 0. Its square is a normal f32, so that gradients stay finite.
 pub const CALCIUM_FLOOR: f64 = 1e-18;
 
 /// Steps in the largest chunk.
@@ -22,7 +22,8 @@ pub enum Plasticity {
     /// `H ← a H + β φ(k) vᵀ`: what fires together wires together.
     Hebbian,
     /// `H ← a (I − β φ(k) φ(k)ᵀ) H + β φ(k) vᵀ`: writes only what the memory does not yet predict
-    /// (DeltaNet, arXiv 2406.06484; with decay Gated DeltaNet, arXiv 2412.06464). Needs `‖φ(k)‖ = 1`.
+    /// (DeltaNet, arXiv 2406.06484; with decay Gated DeltaNet, arXiv 2412.06464). Needs `‖φ(k)‖ =
+    /// 1`.
     Delta,
 }
 
@@ -33,7 +34,8 @@ pub enum Form {
     Recurrent,
     /// The T×T matrix: the readable reference.
     Parallel,
-    /// Chunks of this many steps: linear in T, for training. (Kernels make no more than 128 of it: the same answer.)
+    /// Chunks of this many steps: linear in T, for training. (Kernels make no more than 128 of it:
+    /// the same answer.)
     Chunkwise(usize),
 }
 
@@ -57,7 +59,8 @@ pub struct MemorySpec {
 /// What is written and what reads it.
 #[derive(Debug, Clone)]
 pub struct MemoryInputs {
-    /// q before the feature map, `[batch, steps_q, heads, d]`; each group of `heads / key heads` reads one key head.
+    /// q before the feature map, `[batch, steps_q, heads, d]`; each group of `heads / key heads`
+    /// reads one key head.
     pub query: Tensor<4>,
     /// k before the feature map, `[batch, steps, key heads, d]`.
     pub key: Tensor<4>,
