@@ -1,4 +1,4 @@
-//! What is left at one step of a write at another: products of decays, as sums of their logarithms.
+//! Decay between two steps of a sequence, from sums of log decays.
 
 use burn::tensor::{Bool, Tensor};
 

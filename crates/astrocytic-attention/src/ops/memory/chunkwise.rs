@@ -194,8 +194,7 @@ impl Chunks {
         }
     }
 
-    /// Each row of a chunk, `group` times its steps, with what is left at it of what was before the
-    /// chunk.
+    /// Each row of a chunk (`group` times its steps) times the decay since the chunk's start.
     fn times_since_start(&self, tensor: Tensor<4>, group: usize) -> Tensor<4> {
         match &self.log_since_start {
             Some(b) => tensor * b.clone().exp().unsqueeze_dim::<4>(3).repeat_dim(2, group),

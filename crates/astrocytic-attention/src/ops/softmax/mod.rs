@@ -1,4 +1,4 @@
-//! Softmax attention as one operation: the baseline deserves a fast op as well.
+//! Softmax attention as one operation: a fast baseline for fair comparisons.
 
 #[cfg(feature = "host-kernels")]
 mod host;
@@ -11,8 +11,8 @@ use crate::tensor::share_heads;
 /// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query
 /// sees all keys, the one before it one less, and so on.
 ///
-/// On flex and ndarray it is a kernel of its own whose memory is linear in the steps; other devices
-/// compose Burn's operations.
+/// On flex and ndarray a kernel computes it with memory linear in the steps. Other devices compose
+/// Burn's operations.
 ///
 /// # Shapes
 /// - query: `[batch, steps_q, heads, d]`; key, value: `[batch, steps, key heads, d]`, at least as
