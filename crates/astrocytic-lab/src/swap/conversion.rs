@@ -17,7 +17,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::config::SwapConfig;
-use crate::provenance::identity::{Input, Place, hex};
+use crate::provenance::identity::{Input, Place};
 
 /// The folder of a conversion.
 pub(super) struct Conversion<'a> {
@@ -34,7 +34,7 @@ impl Conversion<'_> {
         let mut inputs =
             vec![("--model", vec![Input { name: config.model.display().to_string(), sha256: self.of.clone() }])];
         if let Some(corpus) = &config.corpus {
-            inputs.push(("--corpus", vec![Input { name: corpus.clone(), sha256: hex(text) }]));
+            inputs.push(("--corpus", vec![Input { name: corpus.clone(), sha256: hex::encode(text.finalize()) }]));
         }
         let probe = |path: &PathBuf| {
             let file = LabelledPath::from(path.to_string_lossy().as_ref()).path;
@@ -51,7 +51,7 @@ pub(super) fn digest(model: &impl Module, config: &impl Serialize, tokenizer: Op
     let tokenizer = tokenizer.map(Tokenizer::to_json).transpose()?;
     let mut parameters = Parameters(Sha256::new_with_prefix(serde_json::to_vec(&(config, tokenizer))?));
     model.visit(&mut parameters);
-    Ok(hex(parameters.0))
+    Ok(hex::encode(parameters.0.finalize()))
 }
 
 struct Parameters(Sha256);
