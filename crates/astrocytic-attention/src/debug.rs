@@ -9,8 +9,8 @@ thread_local! {
 
 static POISONS: AtomicBool = AtomicBool::new(false);
 
-/// Runs `work` with every operation composed of Burn's own, as on a device that has no kernels (a GPU). Holds for this
-/// thread, and for the backward pass of what is recorded here.
+/// Runs `work` without kernels: every operation is composed of Burn's own, as on a device that has
+/// none. It holds for this thread, and for the backward pass of what is recorded here.
 pub fn without_kernels<R>(work: impl FnOnce() -> R) -> R {
     /// On again however `work` ends.
     struct Restore(bool);
@@ -23,8 +23,8 @@ pub fn without_kernels<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// From now on kernels find NaN in scratch memory and in results that they have not written: what is read before it is
-/// written, or never written, shows itself. For the whole process.
+/// Fills scratch memory and fresh results with NaN from now on, in the whole process. So a number
+/// that a kernel reads before writing it, or never writes, shows itself.
 pub fn poison() {
     POISONS.store(true, Ordering::Relaxed);
 }
@@ -33,6 +33,7 @@ pub(crate) fn kernels_are_off() -> bool {
     KERNELS_ARE_OFF.get()
 }
 
+#[cfg(feature = "host-kernels")]
 pub(crate) fn poisons() -> bool {
     cfg!(any(debug_assertions, test)) || POISONS.load(Ordering::Relaxed)
 }

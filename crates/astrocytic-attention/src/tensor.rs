@@ -21,8 +21,8 @@ pub(crate) fn full_dtype(dtype: DType) -> DType {
     }
 }
 
-/// Whole numbers in the precision that `like` is computed in. (`float()` would give the device's default, and bf16 has no
-/// whole numbers of its own above 256.)
+/// Whole numbers in the precision that `like` is computed in. (`float()` would give the device's
+/// default, and bf16 has no whole numbers of its own above 256.)
 pub(crate) fn real<const D: usize, const E: usize>(places: Tensor<D, Int>, like: &Tensor<E>) -> Tensor<D> {
     places.cast(FloatDType::from(full_dtype(like.dtype())))
 }

@@ -99,7 +99,8 @@ fn forms_agree_in_double_precision() {
     }
 }
 
-/// A key along a random direction of its own length, where the exponent of a positive random feature is largest.
+/// A key along a random direction of its own length, where the exponent of a positive random
+/// feature is largest.
 #[test]
 fn positive_random_keys_of_large_heads_do_not_overflow() {
     let device = device().autodiff();
@@ -133,7 +134,8 @@ fn positive_random_keys_of_large_heads_do_not_overflow() {
     }
 }
 
-/// The kernels that users run, in f64: log decay to −40, strength to 2, a state handed over at any place.
+/// The kernels that users run, in f64: log decay to −40, strength to 2, a state handed over at any
+/// place.
 #[test]
 fn forms_agree_in_double_precision_through_the_operation() {
     if !OTHER_PRECISIONS {

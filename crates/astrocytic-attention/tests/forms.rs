@@ -1,4 +1,5 @@
-//! Reference, parallel, chunkwise and recurrent forms give one answer, whole or cut anywhere; nothing sees the future.
+//! Reference, parallel, chunkwise and recurrent forms give one answer, whole or cut anywhere;
+//! nothing sees the future.
 
 mod common;
 
@@ -77,7 +78,8 @@ fn the_future_changes_no_bit_of_the_past() {
     }
 }
 
-/// A few strong decays before weak ones: what lies between two steps is not lost beside what came before both.
+/// A few strong decays before weak ones: what lies between two steps is not lost beside what came
+/// before both.
 #[test]
 fn strong_decay_costs_no_digits() {
     let device = device();

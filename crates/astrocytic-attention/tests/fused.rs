@@ -1,5 +1,5 @@
-//! The kernels held to Burn's own operations in double precision: outputs, states and gradients, for random shapes and
-//! options; the same bits for any number of threads.
+//! The kernels held to Burn's own operations in double precision: outputs, states and gradients,
+//! for random shapes and options; the same bits for any number of threads.
 
 mod common;
 
@@ -151,7 +151,8 @@ impl Case {
     fn draw(draw: &mut Draw) -> Self {
         let delta = draw.coin();
         let causal = draw.coin();
-        // (What one step of an empty memory reads does not depend on much, but for rounding; forms.rs has it.)
+        // (What one step of an empty memory reads does not depend on much, but for rounding;
+        // forms.rs has it.)
         let steps = draw.size(2..=40);
         let reads = if causal { steps } else { draw.size(1..=20) };
         let (batch, heads) = (draw.size(1..=3), draw.size(1..=4));
@@ -272,7 +273,8 @@ fn softmax_is_that_of_tensor_operations() {
                 grouped.reshape([batch, heads, steps, d])
             };
             let [k, v] = [k, v].map(shared);
-            // As a tensor: Burn's gradient of a division by a number is only exact to single precision.
+            // As a tensor: Burn's gradient of a division by a number is only exact to single
+            // precision.
             let factor = TensorData::new(vec![(d as f64).sqrt().recip()], [1, 1, 1, 1]);
             let factor = Tensor::<4>::from_data(factor, (&q.device(), DType::F64));
             let mut scores = (q * factor).matmul(k.transpose());

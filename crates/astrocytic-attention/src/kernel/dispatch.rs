@@ -1,9 +1,9 @@
-//! What operations with kernels ask of tensors of any backend.
+//! Tensors of any backend, as operations with kernels pass them on.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DispatchTensor, DispatchTensorKind, ExtensionType};
 
-/// A tensor that an operation can do without.
+/// A tensor that an operation may be given or not.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) enum OptionalTensor<B: Backend> {
     Given(FloatTensor<B>),
@@ -22,6 +22,7 @@ impl<B: Backend> OptionalTensor<B> {
         }
     }
 
+    #[cfg(any(feature = "host-kernels", feature = "autodiff"))]
     pub fn map<C: Backend>(self, f: impl FnOnce(FloatTensor<B>) -> FloatTensor<C>) -> OptionalTensor<C> {
         OptionalTensor::new(self.into_option().map(f))
     }
@@ -34,7 +35,7 @@ impl<B: Backend> OptionalTensor<B> {
     }
 }
 
-/// Whether a tensor lies in the machine's own memory, where kernels of the processor read it.
+/// Whether a tensor lies in main memory, where kernels of the processor read it.
 pub(crate) fn is_on_host(tensor: &DispatchTensor) -> bool {
     match without_autodiff(&tensor.kind) {
         #[cfg(feature = "flex")]
@@ -45,7 +46,7 @@ pub(crate) fn is_on_host(tensor: &DispatchTensor) -> bool {
     }
 }
 
-/// Whether a tensor lives on a GPU, on a runtime of CubeCL.
+/// Whether a tensor belongs to a runtime of CubeCL: CUDA, WGPU and others.
 pub(crate) fn is_on_gpu(tensor: &DispatchTensor) -> bool {
     match without_autodiff(&tensor.kind) {
         #[cfg(feature = "wgpu")]

@@ -1,6 +1,7 @@
 //! Feature maps φ that work element by element, so that a kernel applies them on the way.
 //!
-//! A map implements [`ElementWise`] in its own file; [`Feature::of`] makes a value of it. No kernel lists the maps.
+//! A map implements [`ElementWise`] in its own file, and [`Feature::of`] makes a value of it.
+//! Kernels take the value: none of them lists the maps.
 
 use std::fmt;
 
@@ -20,16 +21,19 @@ pub(crate) trait ElementWise: 'static {
     /// - x: `[batch, heads, steps, d]`, as the result
     fn map(x: Tensor<4>) -> Tensor<4>;
 
-    /// φ(x) and φ′(x) for the processor's kernels: without a branch, so that loops over it become vectors, and such that
-    /// what is not a number stays so. To be marked `#[inline(always)]`.
+    /// φ(x) and φ′(x) for the processor's kernels.
+    ///
+    /// Mark it `#[inline(always)]` and write it without branches, so that the compiler vectorises
+    /// loops over it. NaN must stay NaN.
     #[cfg(feature = "host-kernels")]
     fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T);
 }
 
-/// An element-wise feature map, as a value that every operation on a memory takes.
+/// An element-wise feature map as a value.
 #[derive(Clone, Copy)]
 pub struct Feature {
     name: &'static str,
+    #[cfg(feature = "host-kernels")]
     identity: bool,
     map: fn(Tensor<4>) -> Tensor<4>,
     #[cfg(feature = "host-kernels")]
@@ -41,6 +45,7 @@ impl Feature {
     pub(crate) fn of<F: ElementWise>() -> Self {
         Self {
             name: std::any::type_name::<F>(),
+            #[cfg(feature = "host-kernels")]
             identity: F::IDENTITY,
             map: F::map,
             #[cfg(feature = "host-kernels")]
@@ -67,7 +72,8 @@ impl Feature {
         (self.map)(x)
     }
 
-    /// φ of rows, in place, and φ′ where there is room for it. The identity touches neither.
+    /// Replaces rows by their φ, and writes φ′ where there is room for it. The identity changes
+    /// nothing.
     #[cfg(feature = "host-kernels")]
     #[inline]
     pub(crate) fn map_rows<T: Real>(self, rows: Rows<T>) {
@@ -133,14 +139,14 @@ mod rows {
     }
 
     impl<'a, T: Real> Rows<'a, T> {
-        /// The same rows under the name that their type has elsewhere.
+        /// The same rows as `U`, which is the same type as `T`.
         fn cast<U: Real>(self) -> Rows<'a, U> {
             let Self { values, slopes, pad, width, count } = self;
             Rows { values: cast_slice_mut(values), slopes: cast_slice_mut(slopes), pad, width, count }
         }
     }
 
-    /// One map in either precision.
+    /// A map of rows in either precision.
     #[derive(Clone, Copy)]
     pub struct MapRows {
         f32: fn(Rows<f32>),

@@ -18,7 +18,8 @@ pub fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]
     rows
 }
 
-/// Copies `count` steps from `start` into rows of `pad` numbers; what is left of a chunk and of each row is 0.
+/// Copies `count` steps from `start` into rows of `pad` numbers; what is left of a chunk and of
+/// each row is 0.
 #[inline(always)]
 pub fn load<T: Real, S: Simd>(simd: S, view: &View<T>, place: [usize; 2], span: [usize; 2], to: &mut [T], pad: usize) {
     let rows = to.len() / pad;

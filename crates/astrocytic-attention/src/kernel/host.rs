@@ -1,4 +1,4 @@
-//! Tensors in the memory of the machine: what a kernel reads, and how its results become tensors again.
+//! Tensors in main memory: views for kernels to read, and results that become tensors again.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
@@ -9,7 +9,7 @@ use burn::tensor::{DType, TensorData};
 
 use super::real::Real;
 
-/// A tensor of up to four axes; a fourth, or an only one, is contiguous.
+/// A strided view of up to four axes. A fourth axis, or an only one, is contiguous.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a, T> {
     data: &'a [T],
@@ -18,7 +18,7 @@ pub struct View<'a, T> {
 }
 
 impl<'a, T> View<'a, T> {
-    /// The axes, missing ones at the end of size 1.
+    /// The size of each axis; missing axes at the end have size 1.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
@@ -36,7 +36,7 @@ impl<'a, T> View<'a, T> {
         &self.data[..stride]
     }
 
-    /// The last axis at a place of the first three.
+    /// The last axis at given indices of the first three.
     #[inline(always)]
     pub fn row(&self, a: usize, b: usize, c: usize) -> &'a [T] {
         let [sa, sb, sc, _] = self.strides;
@@ -44,27 +44,27 @@ impl<'a, T> View<'a, T> {
     }
 }
 
-/// A result: numbers in order and their shape.
+/// A result: its numbers in order, and its shape.
 pub struct Output<T> {
     pub data: Vec<T>,
     pub shape: Vec<usize>,
 }
 
-/// A backend whose tensors lie in the machine's memory.
+/// A backend whose tensors lie in main memory.
 pub trait Host: Backend {
-    /// The tensor as a view, or `None` where its layout is another: make it contiguous first.
+    /// The tensor as a view, or `None` if a view cannot have its layout: then make it contiguous.
     fn view<T: Real>(tensor: &FloatTensor<Self>) -> Option<View<'_, T>>;
 
-    /// The same with all numbers in order.
+    /// The same tensor with its numbers in order.
     fn contiguous(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// As a tensor of the device.
+    /// Makes a tensor of the device.
     fn tensor<T: Real>(output: Output<T>, device: &Self::Device) -> FloatTensor<Self> {
         Self::float_from_data(TensorData::new(output.data, output.shape), device)
     }
 }
 
-/// The tensor itself where its layout is one that kernels read, else a copy that is.
+/// The tensor itself if a view can have its layout, else a contiguous copy.
 pub fn readable<B: Host>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     let fits = match tensor.dtype() {
         DType::F64 => B::view::<f64>(&tensor).is_some(),
@@ -73,7 +73,7 @@ pub fn readable<B: Host>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     if fits { tensor } else { B::contiguous(tensor) }
 }
 
-/// A strided view of up to four axes, missing ones filled up at the end.
+/// The view of data with this layout, if there can be one.
 fn view<'a, T>(data: &'a [T], shape: &[usize], strides: &[isize]) -> Option<View<'a, T>> {
     let axes = shape.len();
     let broken = |axis: usize| shape[axis] > 1 && strides[axis] != 1;

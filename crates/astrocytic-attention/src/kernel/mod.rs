@@ -1,8 +1,8 @@
-//! What the kernels of operations share: views of tensors, scratch memory, small products, vector arithmetic, and the way
-//! from tensors of any backend to a kernel and back.
+//! What the kernels of operations share: views of tensors, scratch memory, small products, vector
+//! arithmetic, and the way from tensors of any backend to a kernel and back.
 //!
-//! Results of a kernel do not depend on the number of threads: no sum runs across tasks, or where one does its parts are
-//! cut by shape alone and added in order.
+//! The results of a kernel do not depend on the number of threads. Sums stay inside a task; if one
+//! cannot, its parts depend on the shapes alone and are added in order.
 
 pub(crate) mod dispatch;
 pub(crate) mod element_wise;
@@ -19,6 +19,6 @@ pub(crate) mod real;
 #[cfg(feature = "host-kernels")]
 pub(crate) mod scratch;
 
-/// Work, in multiplications, that is not worth a second thread: to wake one takes as long.
+/// The most work, in multiplications, that one thread does alone: to wake another takes as long.
 #[cfg(feature = "host-kernels")]
 pub(crate) const LITTLE: usize = 1 << 16;

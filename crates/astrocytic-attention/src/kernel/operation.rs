@@ -1,8 +1,9 @@
 //! Operations with a forward and a backward pass of their own, as kernels of the processor.
 //!
-//! A [`Kernel`] is a pair of functions on slices. [`run`] calls it for tensors of the flex and ndarray backends, records
-//! its backward pass on an autodiff device, and says so where a tensor lives elsewhere: the caller then composes the
-//! operation of Burn's. (The memory, which a GPU computes as well, has a backend trait of its own.)
+//! A [`Kernel`] is a pair of functions on views. [`run`] calls it for tensors of the flex and
+//! ndarray backends, and records its backward pass on an autodiff device. For other tensors it
+//! returns `None`, and the caller composes the operation of Burn's. The memory has a backend trait
+//! of its own instead (`ops/memory/backend.rs`), because a GPU can have a kernel of it too.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
@@ -21,27 +22,29 @@ use crate::debug::kernels_are_off;
 /// Most tensors that a kernel takes.
 const MOST: usize = 3;
 
-/// An operation and its gradient on slices.
+/// An operation and its gradient on views of tensors.
 pub(crate) trait Kernel: Debug + Clone + Send + Sync + 'static {
     /// The inputs by name, made by [`inputs!`](crate::kernel::operation::inputs).
     type Inputs<X>: Inputs<X>;
 
-    /// The result and, where `save` asks for it, what the backward pass needs beside inputs and result.
+    /// The result and, if `save` asks for it, what the backward pass needs beside inputs and
+    /// result.
     fn forward<T: Real>(&self, inputs: Self::Inputs<View<T>>, save: bool) -> (Output<T>, Vec<T>);
 
-    /// The gradient of each input, for that of the output. One that is not wanted may be left out.
+    /// The gradient of each input, given that of the output. It may omit what is not wanted.
     fn backward<T: Real>(&self, pass: &Pass<Self, T>) -> Self::Inputs<Option<Output<T>>>;
 }
 
-/// A struct of one type of field for each input.
+/// A struct with a field for each input, all of one type.
 pub(crate) trait Inputs<X> {
-    /// Each in the order of the fields.
+    /// From the values of the fields, in their order.
     fn from_iter(each: impl Iterator<Item = X>) -> Self;
-    /// The fields in order.
+    /// The values of the fields, in their order.
     fn into_vec(self) -> Vec<X>;
 }
 
-/// Declares the inputs of a kernel: a struct that is generic over what stands for a tensor.
+/// Declares the inputs of a kernel: a struct that is generic over what stands for a tensor (a
+/// tensor, a view, a gradient, whether the gradient is wanted).
 macro_rules! inputs {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* $(,)? }) => {
         $(#[$doc])*
@@ -81,7 +84,7 @@ impl<const D: usize> From<Tensor<D>> for Input {
     }
 }
 
-/// Runs a kernel, or returns `None` where its inputs live on a backend or in a precision that has no kernels, or kernels
+/// Runs a kernel. Returns `None` if the inputs' backend or precision has no kernels, or if kernels
 /// are switched off.
 pub(crate) fn run<K: Kernel, const D: usize>(kernel: K, inputs: K::Inputs<Input>) -> Option<Tensor<D>> {
     if kernels_are_off() {
@@ -99,7 +102,7 @@ pub(crate) fn run<K: Kernel, const D: usize>(kernel: K, inputs: K::Inputs<Input>
     Some(Tensor::from_dispatch(<Dispatch as OperationBackend>::run_kernel(kernel, inputs)))
 }
 
-/// The inputs of a kernel where they pass through Burn, which knows no lists.
+/// The inputs of a kernel on their way through Burn's dispatch, which passes structs but no lists.
 #[derive(ExtensionType)]
 pub(crate) struct Slots<B: Backend> {
     #[extension_type]
@@ -202,7 +205,8 @@ mod autodiff {
     impl<B: Host, C: CheckpointStrategy> OperationBackend for Autodiff<B, C> {
         fn run_kernel<K: Kernel>(kernel: K, inputs: Slots<Self>) -> FloatTensor<Self> {
             let inputs = inputs.into_tensors();
-            // A step has a fixed number of parents: a constant stands for an input that is not there.
+            // A step has a fixed number of parents: a constant stands for an input that is not
+            // there.
             let constant = Self::from_inner(inputs[0].clone().into_parts().0);
             let nodes: [_; MOST] = std::array::from_fn(|i| inputs.get(i).unwrap_or(&constant).node());
             let inputs = all_readable::<B>(inputs.into_iter().map(|input| input.into_parts().0).collect());

@@ -1,4 +1,5 @@
-//! Small matrix products on scratch memory: a register tile of rows × two vectors, the rest in loops around it.
+//! Small matrix products on scratch memory: a register tile of rows × two vectors, the rest in
+//! loops around it.
 
 use pulp::{NullaryFnOnce, Simd};
 
@@ -40,7 +41,8 @@ pub enum Into {
     Add,
 }
 
-/// `left [m × k] · right [k × n]`; rows of `right` and `out` are `ld` apart and n is a whole number of registers.
+/// `left [m × k] · right [k × n]`; rows of `right` and `out` are `ld` apart and n is a whole number
+/// of registers.
 #[inline(always)]
 pub fn product<T: Real, S: Simd>(
     simd: S,
@@ -50,7 +52,8 @@ pub fn product<T: Real, S: Simd>(
     out: (&mut [T], usize),
     into: Into,
 ) {
-    // A call, where inlining a dozen products into one function would make it outgrow the instruction cache.
+    // A call, where inlining a dozen products into one function would make it outgrow the
+    // instruction cache.
     simd.vectorize(Product { simd, shape, left, right, out, into });
 }
 
@@ -69,7 +72,8 @@ impl<T: Real, S: Simd> NullaryFnOnce for Product<'_, T, S> {
     #[inline(always)]
     fn call(self) {
         let Self { simd, shape: [m, n, k], left, right: (right, right_ld), out: (out, out_ld), into } = self;
-        // Eight rows of two registers, their sums and the operands, fill 32 registers; four rows fill 16.
+        // Eight rows of two registers, their sums and the operands, fill 32 registers; four rows
+        // fill 16.
         let rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
         let lanes = T::lanes::<S>();
         debug_assert!(n.is_multiple_of(lanes));
@@ -136,7 +140,8 @@ fn tile<T: Real, S: Simd, const ROWS: usize, const VECTORS: usize>(
 /// Rows at a time in products of triangles; also the numbers in the widest register.
 pub const BLOCK: usize = 16;
 
-/// `left · right` on and below the diagonal, up to whole blocks: `left [m × k]`, `right [k × m]` with rows of whole blocks.
+/// `left · right` on and below the diagonal, up to whole blocks: `left [m × k]`, `right [k × m]`
+/// with rows of whole blocks.
 #[inline(always)]
 pub fn lower_of_product<T: Real, S: Simd>(
     simd: S,
@@ -151,7 +156,8 @@ pub fn lower_of_product<T: Real, S: Simd>(
     }
 }
 
-/// `triangle · right` for a lower triangle `[m × m]`, zero right of its diagonal up to a whole block.
+/// `triangle · right` for a lower triangle `[m × m]`, zero right of its diagonal up to a whole
+/// block.
 #[inline(always)]
 pub fn lower_times<T: Real, S: Simd>(
     simd: S,

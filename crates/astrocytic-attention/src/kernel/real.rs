@@ -1,8 +1,8 @@
 //! Numbers that kernels compute with, as vectors of the machine at hand.
 //!
-//! Vectors come from `pulp`: AVX-512, AVX2, NEON or scalars, chosen at run time, in safe Rust. Everything between its
-//! `dispatch` and a loop must be inlined to be compiled for the machine chosen: hence `inline(always)` throughout, and
-//! loops instead of closures, which cannot be.
+//! Vectors come from `pulp`: AVX-512, AVX2, NEON or scalars, chosen at run time, in safe Rust.
+//! Everything between its `dispatch` and a loop must be inlined to be compiled for the machine
+//! chosen: hence `inline(always)` throughout, and loops instead of closures, which cannot be.
 
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
@@ -133,8 +133,9 @@ macro_rules! real {
             fn to_f64(self) -> f64 {
                 self as f64
             }
-            // e^x = 2^n e^r with n the nearest whole number to x / ln 2: adding a number so large that its last bit is 1
-            // rounds to n and leaves n in the low bits. |r| ≤ ln 2 / 2, where Taylor's series is good to the last digit.
+            // e^x = 2^n e^r with n the nearest whole number to x / ln 2: adding a number so large
+            // that its last bit is 1 rounds to n and leaves n in the low bits. |r| ≤ ln 2 / 2,
+            // where Taylor's series is good to the last digit.
             #[inline(always)]
             fn exp<S: Simd>(self) -> Self {
                 let x = if self < 88.0 { self } else { 88.0 };

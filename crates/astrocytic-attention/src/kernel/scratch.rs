@@ -1,4 +1,4 @@
-//! Memory for results, not cleared first, and for work, used again and again.
+//! Memory for results, which is not cleared first, and scratch memory, which is used again.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -6,12 +6,14 @@ use std::mem::MaybeUninit;
 use super::real::Real;
 use crate::debug::poisons;
 
-/// Room for numbers of which each is written once, by whichever thread. To clear it first would be a pass over memory, on
-/// one thread, for nothing: a tenth of the attention op's time at 4,096 steps.
+/// Uninitialised memory for a result; each number is written once, by any thread.
+///
+/// Clearing it first would be one more pass over memory on one thread: a tenth of the time of the
+/// attention operation at 4,096 steps.
 pub struct Fresh<T>(Vec<T>);
 
 impl<T: Real> Fresh<T> {
-    /// Room for `count` numbers.
+    /// Memory for `count` numbers.
     pub fn new(count: usize) -> Self {
         let mut room = Self(Vec::with_capacity(count));
         if poisons() {

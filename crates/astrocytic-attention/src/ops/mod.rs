@@ -1,8 +1,10 @@
-//! The operations of an attention layer and of the block around it, each with the forms that compute it.
+//! The operations of an attention layer and of the block around it, each with the forms that
+//! compute it.
 //!
-//! [`memory`] is the memory of tripartite synapses: three composed forms of one recurrence and a kernel for the
-//! processor. Beside it stand softmax attention, its baseline, and what a transformer's block needs. Where a device has
-//! no kernel an operation is composed of Burn's own.
+//! [`memory_attention`] is the memory of tripartite synapses: three composed forms of one
+//! recurrence and a kernel for the processor. Beside it stand softmax attention, its baseline, and
+//! what a transformer block needs. On a device without kernels an operation is composed of Burn's
+//! own.
 
 mod cross_entropy;
 mod gated_silu;

@@ -1,4 +1,5 @@
-//! `x · silu(gate)` as one operation: the middle of a SwiGLU layer (arXiv 2002.05202) and an output gate.
+//! `x · silu(gate)` as one operation: the middle of a SwiGLU layer (arXiv 2002.05202) and an output
+//! gate.
 
 #[cfg(feature = "host-kernels")]
 mod host;

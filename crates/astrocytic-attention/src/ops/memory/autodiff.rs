@@ -12,7 +12,7 @@ use super::backend::{EachInput, MemoryBackend, MemoryGradients, MemoryOutputs, M
 use super::spec::MemorySpec;
 use crate::kernel::dispatch::OptionalTensor;
 
-/// What the backward pass of one call needs.
+/// One call of the operation: what its backward pass needs.
 #[derive(Debug, Clone)]
 struct Call<B: Backend> {
     spec: MemorySpec,
@@ -20,7 +20,8 @@ struct Call<B: Backend> {
     packing: Option<Packing>,
 }
 
-/// A step of the graph has one gradient: those of several outputs stand in it one after another.
+/// How the gradients of several outputs share one tensor, one after another: a step of the graph
+/// has one gradient.
 #[derive(Debug, Clone)]
 struct Packing {
     reads: Shape,
@@ -47,6 +48,29 @@ impl Packing {
         })
     }
 
+    /// The outputs as parts of a whole, the node that has the packed gradient.
+    fn track<B: Backend, C: CheckpointStrategy>(
+        &self,
+        whole: &FloatTensor<Autodiff<B, C>>,
+        outputs: MemoryOutputs<B>,
+    ) -> MemoryOutputs<Autodiff<B, C>> {
+        let [reads, memory, calcium] = self.places();
+        let part = |place: Place, output: FloatTensor<B>| match OneOf
+            .prepare::<C>([whole.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(step) => step.finish(place, output),
+            OpsKind::UnTracked(step) => step.finish(output),
+        };
+        MemoryOutputs {
+            reads: part(reads, outputs.reads),
+            memory: outputs.memory.map(|output| part(memory, output)),
+            calcium: outputs.calcium.map(|output| part(calcium, output)),
+        }
+    }
+
+    /// The gradient of each output.
     fn unpack<B: Backend>(&self, packed: FloatTensor<B>) -> MemoryOutputs<B> {
         let [reads, memory, calcium] = self.places();
         let at = |place: Place, shape: &Shape| {
@@ -79,7 +103,7 @@ impl<B: MemoryBackend> Backward<B, 7> for Step {
         let gradient = grads.consume::<B>(&ops.node);
         let gradients = match packing {
             Some(packing) => packing.unpack(gradient),
-            None => MemoryOutputs { reads: gradient, memory: OptionalTensor::Absent, calcium: OptionalTensor::Absent },
+            None => MemoryOutputs::of_reads(gradient),
         };
         let wanted = EachInput::from_array(ops.parents.each_ref().map(Option::is_some));
         let MemoryGradients { query, key, value, log_decay, strength, memory, calcium } =
@@ -93,7 +117,8 @@ impl<B: MemoryBackend> Backward<B, 7> for Step {
     }
 }
 
-/// One of several outputs: its gradient goes to its place in that of the whole.
+/// A step that takes one of several outputs. Backward, its gradient goes to its place in the packed
+/// one.
 #[derive(Debug)]
 struct OneOf;
 
@@ -151,25 +176,8 @@ impl<B: MemoryBackend, C: CheckpointStrategy> MemoryBackend for Autodiff<B, C> {
                 let packing = Packing::new(&outputs);
                 let whole = step.finish(Call { spec, saved, packing: packing.clone() }, outputs.reads.clone());
                 match packing {
-                    None => {
-                        MemoryOutputs { reads: whole, memory: OptionalTensor::Absent, calcium: OptionalTensor::Absent }
-                    }
-                    Some(packing) => {
-                        let [reads, memory, calcium] = packing.places();
-                        let one_of = |place: Place, output: FloatTensor<B>| match OneOf
-                            .prepare::<C>([whole.node()])
-                            .compute_bound()
-                            .stateful()
-                        {
-                            OpsKind::Tracked(step) => step.finish(place, output),
-                            OpsKind::UnTracked(step) => step.finish(output),
-                        };
-                        MemoryOutputs {
-                            reads: one_of(reads, outputs.reads),
-                            memory: outputs.memory.map(|output| one_of(memory, output)),
-                            calcium: outputs.calcium.map(|output| one_of(calcium, output)),
-                        }
-                    }
+                    Some(packing) => packing.track::<B, C>(&whole, outputs),
+                    None => MemoryOutputs::of_reads(whole),
                 }
             }
         };

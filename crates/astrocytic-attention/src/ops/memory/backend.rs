@@ -1,10 +1,12 @@
-//! The memory on a backend's own tensors: the door by which kernels come in.
+//! The memory as an operation of a backend, on that backend's tensors. Kernels come in here.
 //!
-//! A backend that has a kernel implements [`MemoryBackend`]; one that has none takes its default, and the operation is
-//! composed of Burn's. The gradient is recorded once, for all of them.
+//! A backend with a kernel implements [`MemoryBackend`]. A backend without one takes the defaults,
+//! and the caller composes the operation of Burn's. The gradient is recorded once for all backends.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
+// Without backends or gradients nobody calls what they would.
+#![cfg_attr(not(all(feature = "host-kernels", feature = "autodiff")), allow(dead_code, unused_variables))]
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
@@ -12,7 +14,8 @@ use burn::backend::{Backend, ExtensionType, backend_extension};
 use super::spec::MemorySpec;
 use crate::kernel::dispatch::OptionalTensor;
 
-/// The inputs of [`MemoryInputs`](super::MemoryInputs) and, where there was one, the state before the first step.
+/// The tensors of [`MemoryInputs`](super::MemoryInputs), and the state before the first step if
+/// there is one.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) struct MemoryTensors<B: Backend> {
     pub query: FloatTensor<B>,
@@ -29,32 +32,39 @@ pub(crate) struct MemoryTensors<B: Backend> {
 }
 
 impl<B: Backend> MemoryTensors<B> {
-    /// Those that are given.
+    /// All that are not absent.
     pub fn given(&self) -> impl Iterator<Item = &FloatTensor<B>> {
         let optional = [&self.log_decay, &self.strength, &self.memory, &self.calcium];
         [&self.query, &self.key, &self.value].into_iter().chain(optional.into_iter().filter_map(|x| x.as_option()))
     }
 }
 
-/// Results, or their gradients.
+/// The results, or their gradients.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) struct MemoryOutputs<B: Backend> {
     /// `[batch, steps_q, heads, d_v]`.
     pub reads: FloatTensor<B>,
-    /// After the last step, `[batch, key heads, m, d_v]`, where wanted.
+    /// H after the last step, `[batch, key heads, m, d_v]`, if wanted.
     #[extension_type]
     pub memory: OptionalTensor<B>,
-    /// After the last step, `[batch, key heads, m]`, where wanted and there is one.
+    /// g after the last step, `[batch, key heads, m]`, if wanted and reads are divided by it.
     #[extension_type]
     pub calcium: OptionalTensor<B>,
 }
 
-/// What a forward pass leaves for the backward pass of the same backend.
+impl<B: Backend> MemoryOutputs<B> {
+    /// Reads without a state.
+    pub fn of_reads(reads: FloatTensor<B>) -> Self {
+        Self { reads, memory: OptionalTensor::Absent, calcium: OptionalTensor::Absent }
+    }
+}
+
+/// What a forward pass saves for the backward pass of the same backend.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) enum MemorySaved<B: Backend> {
     Nothing,
     Saved {
-        /// As kernels read them.
+        /// In a layout that the kernel reads.
         #[extension_type]
         inputs: MemoryTensors<B>,
         /// In the kernel's own layout.
@@ -62,7 +72,7 @@ pub(crate) enum MemorySaved<B: Backend> {
     },
 }
 
-/// What a forward pass is to give beside the reads.
+/// What a forward pass returns beside the reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// The state after the last step.
@@ -71,7 +81,7 @@ pub(crate) struct Wanted {
     pub saved: bool,
 }
 
-/// Something for each input of the operation: what it is, or whether its gradient is wanted, or the gradient.
+/// One value for each input: whether its gradient is wanted, or the gradient itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EachInput<X> {
     pub query: X,
@@ -97,7 +107,7 @@ impl<X> EachInput<X> {
     }
 }
 
-/// The gradient of each input, where wanted and given.
+/// The gradient of each input that is given and whose gradient is wanted.
 #[derive(ExtensionType)]
 pub(crate) struct MemoryGradients<B: Backend> {
     #[extension_type]
@@ -125,8 +135,10 @@ pub(crate) struct MemoryGradients<B: Backend> {
     Autodiff: cfg(feature = "autodiff"),
 )]
 pub(crate) trait MemoryBackend: Backend {
-    /// Reads and writes; what it saves goes to [`Self::memory_backward`]. `None` where the backend has no kernel for it:
-    /// the caller composes the operation.
+    /// Writes the memory and reads it. What it saves is for [`Self::memory_backward`].
+    ///
+    /// `None` says that the backend has no kernel for these inputs. The caller then composes the
+    /// operation of Burn's.
     #[fusion(default)]
     fn memory_forward(
         spec: MemorySpec,

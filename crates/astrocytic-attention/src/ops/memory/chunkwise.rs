@@ -1,6 +1,7 @@
 //! Chunks: quadratic inside, a state between (attention.md section 3). Linear in T.
 //!
-//! Every product that needs no state is done for all chunks at once; the loop over chunks carries the state alone.
+//! Every product that needs no state is done for all chunks at once; the loop over chunks carries
+//! the state alone.
 
 use burn::tensor::Tensor;
 
@@ -89,7 +90,8 @@ pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>, size: usize) ->
     (chunks.join(Tensor::cat(trace, 1), steps), state.reshape([batch, heads, m]))
 }
 
-/// A sequence cut into chunks, `[batch · heads, chunks, size, ·]`; the last is filled up with steps that write nothing.
+/// A sequence cut into chunks, `[batch · heads, chunks, size, ·]`; the last is filled up with steps
+/// that write nothing.
 struct Chunks {
     batch: usize,
     heads: usize,
@@ -97,7 +99,8 @@ struct Chunks {
     size: usize,
     key: Tensor<4>,
     value: Tensor<4>,
-    /// b, log decay from the chunk's start to each step, that step's own included: `[bh, chunks, size]`.
+    /// b, log decay from the chunk's start to each step, that step's own included: `[bh, chunks,
+    /// size]`.
     log_since_start: Option<Tensor<3>>,
     /// Log decay between any two steps of a chunk: `[bh, chunks, size, size]`.
     log_between: Option<Tensor<4>>,
@@ -148,7 +151,8 @@ impl Chunks {
         if steps == self.count * self.size { tensor } else { tensor.narrow(2, 0, steps) }
     }
 
-    /// The same for queries of `group` heads to each key head: `[batch · key heads, chunks, group · size, ·]`.
+    /// The same for queries of `group` heads to each key head: `[batch · key heads, chunks, group ·
+    /// size, ·]`.
     fn split_groups(&self, query: Tensor<4>) -> Tensor<4> {
         let [batch, heads, _, m] = query.dims();
         let group = heads / self.heads;
@@ -190,7 +194,7 @@ impl Chunks {
         }
     }
 
-    /// Each row of a chunk, `group` times its steps, with what is left at it of what was before the chunk.
+    /// Each row of a chunk (`group` times its steps) times the decay since the chunk's start.
     fn times_since_start(&self, tensor: Tensor<4>, group: usize) -> Tensor<4> {
         match &self.log_since_start {
             Some(b) => tensor * b.clone().exp().unsqueeze_dim::<4>(3).repeat_dim(2, group),

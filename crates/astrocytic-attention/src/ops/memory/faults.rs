@@ -1,14 +1,16 @@
 //! Steps whose numbers are infinite or not numbers, apart from the others.
 //!
-//! In a product over steps a later one has the factor 0, and 0 times what is not finite is not a number: it would reach
-//! back. So faults are taken out of products and added to what comes after them.
+//! In a product over steps a later one has the factor 0, and 0 times what is not finite is not a
+//! number: it would reach back. So faults are taken out of products and added to what comes after
+//! them.
 
 use burn::tensor::Tensor;
 
 use super::spec::FORGOTTEN;
 use super::writes::Writes;
 
-/// The writes with 0 in place of faulty steps, and NaN for each such step, else 0: `[batch, key heads, steps, 1]`.
+/// The writes with 0 in place of faulty steps, and NaN for each such step, else 0: `[batch, key
+/// heads, steps, 1]`.
 pub(super) fn separate(writes: Writes) -> (Writes, Tensor<4>) {
     let [batch, heads, steps, _] = writes.key.dims();
     // All is forgotten there, which is no fault.

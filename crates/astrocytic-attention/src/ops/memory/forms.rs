@@ -1,7 +1,8 @@
 //! The recurrence by any of its three forms.
 //!
-//! Every tensor is `[batch, heads, steps, size]`; heads of queries may be a multiple of those of keys (grouped queries),
-//! and each key head is then written once and read by the query heads of its group, which lie side by side.
+//! Every tensor is `[batch, heads, steps, size]`; heads of queries may be a multiple of those of
+//! keys (grouped queries), and each key head is then written once and read by the query heads of
+//! its group, which lie side by side.
 //!
 //! No form lets a later step change an earlier read, not even where it is infinite or not a number.
 
@@ -37,7 +38,8 @@ pub fn causal(
     (reads + share_heads(faults.clone().cumsum(2), heads), memory + faults.sum_dim(2))
 }
 
-/// The write phase alone: H after the last step. A bidirectional layer then reads every query from it.
+/// The write phase alone: H after the last step. A bidirectional layer then reads every query from
+/// it.
 ///
 /// # Shapes
 /// - memory H before the first step: `[batch, key heads, m, d_v]`, as the result.
@@ -66,8 +68,8 @@ pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, form: Form) -> (Tensor
     (trace + faults.clone().cumsum(2), calcium + faults.sum_dim(2).squeeze_dim(3))
 }
 
-/// The attention weights, `[batch, heads, queries, steps]`: `y = weights · v + what is read of the memory before`, read as the
-/// steps go (`causal`) or after the last.
+/// The attention weights, `[batch, heads, queries, steps]`: `y = weights · v + what is read of the
+/// memory before`, read as the steps go (`causal`) or after the last.
 ///
 /// # Shapes
 /// - query φ(q): `[batch, heads, queries, m]`, with `causal` one for each step
@@ -80,7 +82,8 @@ pub fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal
     parallel::weights(query, &writes, plasticity, true) + share_heads(faults.cumsum(2), heads)
 }
 
-/// Runs a memory whose calcium is one more column of it, a value that is always 1: reads, `φ(q) · g`, memory and calcium.
+/// Runs a memory whose calcium is one more column of it, a value that is always 1: reads, `φ(q) ·
+/// g`, memory and calcium.
 pub(crate) fn with_calcium(
     query: Tensor<4>,
     mut writes: Writes,

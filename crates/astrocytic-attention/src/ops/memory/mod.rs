@@ -1,8 +1,9 @@
 //! Attention over a memory: from queries, keys and values to normalised reads.
 //!
-//! Three forms of one recurrence (attention.md section 3), so that the slow, obvious one stands beside the fast one:
-//! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs. A backend with a
-//! kernel ([`backend`]) runs the chunkwise form, with feature map, calcium and backward pass, as one operation.
+//! Three composed forms of one recurrence stand side by side (attention.md section 3): `recurrent`
+//! is the definition, step by step; `parallel` is the T×T matrix; `chunkwise` is what training
+//! runs. A backend with a kernel ([`backend`]) computes the chunkwise form as one operation, with
+//! feature map, calcium and backward pass.
 
 #[cfg(feature = "autodiff")]
 mod autodiff;
@@ -30,13 +31,15 @@ use forms::{causal, with_calcium, write};
 use spec::{CALCIUM_FLOOR, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity};
 use writes::{Writes, read};
 
-/// Attention over a memory: the reads `[batch, steps_q, heads, d_v]`, each head of queries reading the memory of its key
-/// head, and with `return_state` what the memory holds after the last step. `before` is what it held before the first;
-/// `None` is nothing.
+/// Attention over a memory: writes keys and values, and reads by queries. Each query head reads the
+/// memory of its key head.
+///
+/// `before` is the state before the first step; `None` is an empty memory. Returns the reads
+/// `[batch, steps_q, heads, d_v]` and, with `return_state`, the state after the last step.
 ///
 /// # Panics
-/// For shapes that do not fit, with `causal` for another number of queries than keys, and for calcium with the delta
-/// rule.
+/// For shapes that do not fit, with `causal` for another number of queries than keys, and for
+/// calcium with the delta rule.
 pub fn memory_attention(
     spec: &MemorySpec,
     inputs: MemoryInputs,
@@ -80,7 +83,7 @@ fn check(spec: &MemorySpec, inputs: &MemoryInputs, before: Option<&MemoryState>)
     }
 }
 
-/// By a kernel of the backend, where it has one.
+/// The same by a kernel of the backend, if it has one for these inputs.
 fn run_kernel(
     spec: &MemorySpec,
     inputs: &MemoryInputs,
@@ -163,8 +166,8 @@ mod tests {
         FeatureMapConfig::Elu.element_wise().expect("element-wise")
     }
 
-    /// In tests of the crate itself scratch memory and results are poisoned: what a kernel leaves unwritten, or reads
-    /// before it writes, shows as NaN. (tests/fused.rs has the figures.)
+    /// In tests of the crate itself scratch memory and results are poisoned: what a kernel leaves
+    /// unwritten, or reads before it writes, shows as NaN. (tests/fused.rs has the figures.)
     #[test]
     fn kernels_leave_no_poison() {
         let device = Device::flex().autodiff();

@@ -57,7 +57,8 @@ fn scores(query: Tensor<4>, writes: &Writes, decay: Tensor<4>) -> Tensor<4> {
     of_groups(scores, decay, |scores, decay| scores * decay)
 }
 
-/// An operation on what belongs to query heads and to key heads: `[batch, heads, ·, ·]` and `[batch, key heads, ·, ·]`.
+/// An operation on what belongs to query heads and to key heads: `[batch, heads, ·, ·]` and
+/// `[batch, key heads, ·, ·]`.
 fn of_groups(
     of_heads: Tensor<4>,
     of_key_heads: Tensor<4>,

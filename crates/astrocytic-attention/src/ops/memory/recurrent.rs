@@ -36,7 +36,8 @@ pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>) -> (Tensor<4>, 
     (Tensor::cat(trace, 2), calcium.squeeze_dim(2))
 }
 
-/// `a · state`. Near 1 as `state + (a − 1) · state`: a itself, rounded, would be off the same way at every step.
+/// `a · state`. Near 1 as `state + (a − 1) · state`: a itself, rounded, would be off the same way
+/// at every step.
 fn decay(state: Tensor<4>, log_decay: Option<&Tensor<3>>) -> Tensor<4> {
     let Some(log_decay) = log_decay else { return state };
     let strong = log_decay.clone().lower_scalar(STRONG);

@@ -6,14 +6,14 @@ use burn::tensor::Tensor;
 use super::writes::Writes;
 use crate::kernel::element_wise::Feature;
 
-/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads about 0. Its square
-/// is a normal f32, so that gradients stay finite.
+/// Smallest normaliser, and smallest calcium under an exponent: a query that meets no calcium reads
+/// about 0. Its square is a normal f32, so that gradients stay finite.
 pub const CALCIUM_FLOOR: f64 = 1e-18;
 
 /// Steps in the largest chunk.
 pub(crate) const LARGEST_CHUNK: usize = 128;
 
-/// A log decay of which nothing is left, in the place of −∞, which no difference may have.
+/// Stands for a log decay of −∞, finite so that differences are finite too.
 pub(crate) const FORGOTTEN: f64 = -1e4;
 
 /// How a synapse changes when it is written.
@@ -22,7 +22,8 @@ pub enum Plasticity {
     /// `H ← a H + β φ(k) vᵀ`: what fires together wires together.
     Hebbian,
     /// `H ← a (I − β φ(k) φ(k)ᵀ) H + β φ(k) vᵀ`: writes only what the memory does not yet predict
-    /// (DeltaNet, arXiv 2406.06484; with decay Gated DeltaNet, arXiv 2412.06464). Needs `‖φ(k)‖ = 1`.
+    /// (DeltaNet, arXiv 2406.06484; with decay Gated DeltaNet, arXiv 2412.06464). Needs `‖φ(k)‖ =
+    /// 1`.
     Delta,
 }
 
@@ -33,11 +34,12 @@ pub enum Form {
     Recurrent,
     /// The T×T matrix: the readable reference.
     Parallel,
-    /// Chunks of this many steps: linear in T, for training. (Kernels make no more than 128 of it: the same answer.)
+    /// Chunks of this many steps, at least 1: linear in T, for training. Kernels use at most 128,
+    /// with the same answer.
     Chunkwise(usize),
 }
 
-/// Which memory, and by which form of the recurrence it runs.
+/// What kind of memory it is, and which form of the recurrence computes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MemorySpec {
     /// How a write changes the memory.
@@ -48,16 +50,17 @@ pub struct MemorySpec {
     pub unit: bool,
     /// Whether reads are divided by the calcium, `φ(q) · g`, floored at [`CALCIUM_FLOOR`].
     pub calcium: bool,
-    /// Whether a step reads what came up to it, or all read what there is after the last.
+    /// Whether each step reads the memory as it is then, or all steps read it after the last write.
     pub causal: bool,
     /// Which form to run.
     pub form: Form,
 }
 
-/// What is written and what reads it.
+/// What is written, and the queries that read.
 #[derive(Debug, Clone)]
 pub struct MemoryInputs {
-    /// q before the feature map, `[batch, steps_q, heads, d]`; each group of `heads / key heads` reads one key head.
+    /// q before the feature map, `[batch, steps_q, heads, d]`; each group of `heads / key heads`
+    /// reads one key head.
     pub query: Tensor<4>,
     /// k before the feature map, `[batch, steps, key heads, d]`.
     pub key: Tensor<4>,

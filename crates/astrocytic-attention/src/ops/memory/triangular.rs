@@ -4,9 +4,9 @@ use burn::tensor::{Tensor, TensorData};
 
 /// `(I + A)⁻¹`, A `[batch, chunks, size, size]` strictly lower triangular.
 ///
-/// Diagonal blocks are merged pairwise, doubling their size each time:
-/// `[[P, 0], [B, Q]]⁻¹ = [[P⁻¹, 0], [−Q⁻¹ B P⁻¹, Q⁻¹]]`. Every intermediate is a true inverse of a block,
-/// so repeated keys do not blow up as they do in powers of A.
+/// Diagonal blocks are merged pairwise, doubling their size each time: `[[P, 0], [B, Q]]⁻¹ = [[P⁻¹,
+/// 0], [−Q⁻¹ B P⁻¹, Q⁻¹]]`. Every intermediate is a true inverse of a block, so repeated keys do
+/// not blow up as they do in powers of A.
 pub(super) fn unit_lower_inverse(a: Tensor<4>) -> Tensor<4> {
     let [_, _, size, _] = a.dims();
     let options = (&a.device(), a.dtype());

@@ -50,14 +50,15 @@ impl Writes {
     }
 }
 
-/// What every query reads from one memory: `[batch, heads, steps, m]` and `[batch, key heads, m, d_v]` to
-/// `[batch, heads, steps, d_v]`.
+/// What every query reads from one memory: `[batch, heads, steps, m]` and `[batch, key heads, m,
+/// d_v]` to `[batch, heads, steps, d_v]`.
 pub fn read(query: Tensor<4>, memory: Tensor<4>) -> Tensor<4> {
     let ([batch, heads, steps, _], [_, key_heads, _, d]) = (query.dims(), memory.dims());
     fold(query, key_heads).matmul(memory).reshape([batch, heads, steps, d])
 }
 
-/// The queries of a group one after another: `[batch, heads, steps, m]` to `[batch, key heads, group · steps, m]`.
+/// The queries of a group one after another: `[batch, heads, steps, m]` to `[batch, key heads,
+/// group · steps, m]`.
 fn fold(query: Tensor<4>, key_heads: usize) -> Tensor<4> {
     let [batch, heads, steps, m] = query.dims();
     query.reshape([batch, key_heads, heads / key_heads * steps, m])

@@ -7,8 +7,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::tensor::{full_precision, real};
 
-/// Turns pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split layout). Angles are
-/// single precision or better, whatever x and the device's default are.
+/// Turns pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split
+/// layout). Angles are single precision or better, whatever x and the device's default are.
 ///
 /// # Shapes
 /// - x: `[batch, heads, steps, d]`, d even

@@ -1,4 +1,4 @@
-//! Softmax attention as one operation: the baseline deserves a fast op as well.
+//! Softmax attention as one operation: a fast baseline for fair comparisons.
 
 #[cfg(feature = "host-kernels")]
 mod host;
@@ -8,14 +8,15 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::tensor::share_heads;
 
-/// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query sees all keys, the one
-/// before it one less, and so on.
+/// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query
+/// sees all keys, the one before it one less, and so on.
 ///
-/// On flex and ndarray it is a kernel of its own whose memory is linear in the steps; other devices compose Burn's
-/// operations.
+/// On flex and ndarray a kernel computes it with memory linear in the steps. Other devices compose
+/// Burn's operations.
 ///
 /// # Shapes
-/// - query: `[batch, steps_q, heads, d]`; key, value: `[batch, steps, key heads, d]`, at least as many steps with `causal`
+/// - query: `[batch, steps_q, heads, d]`; key, value: `[batch, steps, key heads, d]`, at least as
+///   many steps with `causal`
 /// - returns `[batch, steps_q, heads, d]`
 ///
 /// # Panics
@@ -52,8 +53,8 @@ fn compose(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causal: bool) -> 
     reads.swap_dims(1, 2)
 }
 
-/// Causal weights times values. A value that is not finite reaches its own step and those after it, where 0 times it would
-/// reach those before it too.
+/// Causal weights times values. A value that is not finite reaches its own step and those after it,
+/// where 0 times it would reach those before it too.
 ///
 /// # Shapes
 /// - weights: `[batch, heads, steps, past + steps]`; value: `[batch, heads, past + steps, d]`

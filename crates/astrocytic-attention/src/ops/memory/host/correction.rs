@@ -7,8 +7,8 @@ use crate::kernel::product::{Into, Left, lower_of_product, product};
 use crate::kernel::real::{Real, add_scaled};
 use crate::kernel::scratch::Scratch;
 
-/// The correction of the delta rule in a chunk: from what is offered, `X = V − from_start ⊙ K H`, to what is written,
-/// `(I + A) U = β X` with `A_ij = β_i (k_i · k_j) e^{b_i − b_j}` for j < i.
+/// The correction of the delta rule in a chunk: from what is offered, `X = V − from_start ⊙ K H`,
+/// to what is written, `(I + A) U = β X` with `A_ij = β_i (k_i · k_j) e^{b_i − b_j}` for j < i.
 pub struct Correction<'a, T> {
     /// `(k_i · k_j) e^{b_i − b_j}` for j < i, else 0.
     pub overlap: &'a mut [T],

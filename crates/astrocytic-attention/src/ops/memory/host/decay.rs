@@ -27,7 +27,8 @@ impl<T: Real> Leak<T> {
         Self { left: T::from_f64(log).exp::<S>(), lost: T::from_f64(log.exp_m1()) }
     }
 
-    /// `a · state`. Near 1 as `state + (a − 1) · state`: a itself, rounded, would be off the same way at every step.
+    /// `a · state`. Near 1 as `state + (a − 1) · state`: a itself, rounded, would be off the same
+    /// way at every step.
     #[inline(always)]
     pub fn apply(self, state: &mut [T]) {
         if self.left < T::from_f64(0.5) {
@@ -77,8 +78,8 @@ impl<'a, T: Real> Decay<'a, T> {
         Self { log, between, from_start, to_end, whole: Leak::NONE, width }
     }
 
-    /// The decay of a chunk's steps; steps beyond `count` decay nothing. In f64, so that differences of long sums keep
-    /// their digits.
+    /// The decay of a chunk's steps; steps beyond `count` decay nothing. In f64, so that
+    /// differences of long sums keep their digits.
     #[inline(always)]
     pub fn load<S: Simd>(&mut self, _simd: S, view: &View<T>, [b, h]: [usize; 2], [start, count]: [usize; 2]) {
         let mut sum = 0.0;

@@ -1,12 +1,13 @@
 //! The processor's kernel of the memory: feature map, writes, reads and calcium, a chunk at a time
 //! (attention.md section 3).
 //!
-//! A thread takes some heads of a row at a time: as many as leave work for the others, because memory is read fastest in
-//! the order in which it lies, and heads lie side by side. Where heads are fewer than threads, Hebbian writes let the
-//! chunks of a head go side by side too.
+//! A thread takes some heads of a row at a time: as many as leave work for the others, because
+//! memory is read fastest in the order in which it lies, and heads lie side by side. Where heads
+//! are fewer than threads, Hebbian writes let the chunks of a head go side by side too.
 //!
-//! Memory is linear in the steps: the backward pass needs the inputs and the state before each chunk, and recomputes the
-//! rest. What is not finite reaches no read before its step. It may reach gradients of its chunk.
+//! Memory is linear in the steps: the backward pass needs the inputs and the state before each
+//! chunk, and recomputes the rest. What is not finite reaches no read before its step. It may reach
+//! gradients of its chunk.
 
 // Burn means to drop ndarray; as long as it is there it has kernels.
 #![allow(deprecated)]
@@ -78,7 +79,8 @@ impl MemoryBackend for burn::backend::NdArray {
     }
 }
 
-/// See [`MemoryBackend::memory_forward`]. `None` for half precision, or tensors of different precisions.
+/// See [`MemoryBackend::memory_forward`]. `None` for half precision, or tensors of different
+/// precisions.
 fn forward<B: Host>(
     spec: &MemorySpec,
     inputs: MemoryTensors<B>,
@@ -260,7 +262,8 @@ fn run_backward<T: Real>(pass: &Backward<T>) -> EachInput<Output<T>> {
         let parts = split::parts(pass.spec, &pass.sizes);
         tasks.into_par_iter().for_each(|(task, gradients)| pass.task(task, parts, gradients));
     }
-    // SAFETY: every row belongs to one task, which stores the gradients of each of its steps and heads.
+    // SAFETY: every row belongs to one task, which stores the gradients of each of its steps and
+    // heads.
     let mut counts = wide.iter().map(|shape| shape.iter().product());
     let rows = rows.map(|data| unsafe { data.written(counts.next().expect("as many shapes")) });
     let mut shapes = wide.into_iter();

@@ -6,7 +6,8 @@ use super::sizes::Sizes;
 use crate::kernel::product::BLOCK;
 use crate::kernel::real::{Real, dot, times};
 
-/// Scores times what is left between their steps; 0 above the diagonal, up to the block that was computed.
+/// Scores times what is left between their steps; 0 above the diagonal, up to the block that was
+/// computed.
 #[inline(always)]
 pub fn times_lower<T: Real>(scores: &mut [T], between: &[T], chunk: usize, width: usize) {
     for i in 0..chunk {

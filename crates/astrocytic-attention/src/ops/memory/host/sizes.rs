@@ -103,8 +103,8 @@ impl Sizes {
     }
 }
 
-/// The most heads, a divisor of all, that still leave two tasks for each thread; all where rows divide evenly among
-/// threads or are little work. No result depends on it.
+/// The most heads, a divisor of all, that still leave two tasks for each thread; all where rows
+/// divide evenly among threads or are little work. No result depends on it.
 fn group(batch: usize, heads: usize, work: usize) -> usize {
     let threads = rayon::current_num_threads();
     let whole_rows = work < LITTLE || batch.is_multiple_of(threads);

@@ -1,8 +1,10 @@
-//! The chunks of a head side by side, where heads are fewer than threads: all chunks write, each into a state of zeros; a
-//! scan adds what came before; all chunks read. The backward pass likewise, from the end. Every sum is the one of the pass
-//! from chunk to chunk, so no bit depends on which of the two ran.
+//! The chunks of a head side by side, where heads are fewer than threads: all chunks write, each
+//! into a state of zeros; a scan adds what came before; all chunks read. The backward pass
+//! likewise, from the end. Every sum is the one of the pass from chunk to chunk, so no bit depends
+//! on which of the two ran.
 //!
-//! With the delta rule what a chunk writes depends on the state before it: its chunks stay one after another.
+//! With the delta rule what a chunk writes depends on the state before it: its chunks stay one
+//! after another.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -115,7 +117,8 @@ impl<T: Real> Backward<'_, T> {
         self.rest(&mut states, gradients);
     }
 
-    /// Room for the gradients of the state before each chunk and after the last, which is what is known of them.
+    /// Room for the gradients of the state before each chunk and after the last, which is what is
+    /// known of them.
     fn last_state(&self) -> Vec<T> {
         let Sizes { heads, m, d, d_pad, chunks, .. } = self.sizes;
         let head = self.place[0] * heads + self.place[1];
@@ -203,7 +206,8 @@ fn range(part: usize, per: usize, chunks: usize) -> Range<usize> {
     part * per..((part + 1) * per).min(chunks)
 }
 
-/// Adds to what each chunk wrote on its own what came before it: from the first state on, or of gradients from the last.
+/// Adds to what each chunk wrote on its own what came before it: from the first state on, or of
+/// gradients from the last.
 struct Scan<'a, T> {
     sizes: Sizes,
     decay: Option<&'a View<'a, T>>,

@@ -146,8 +146,8 @@ struct Online<'a, T: Real, S> {
 }
 
 impl<T: Real, S: Simd> Online<'_, T, S> {
-    /// Values that are not finite reach by blocks what does not see them, 0 times each. Then it is done again with none, for
-    /// the queries that see none.
+    /// Values that are not finite reach by blocks what does not see them, 0 times each. Then it is
+    /// done again with none, for the queries that see none.
     #[inline(always)]
     fn read_finite(&mut self, start: usize, count: usize) {
         let Sizes { keys, d_pad, .. } = self.sizes;

@@ -1,5 +1,6 @@
-//! The processor's kernel of softmax attention, in blocks of queries and keys: memory linear in the steps, the T×T matrix
-//! never whole (the online softmax of arXiv 1805.02867, as in FlashAttention, arXiv 2205.14135).
+//! The processor's kernel of softmax attention, in blocks of queries and keys: memory linear in the
+//! steps, the T×T matrix never whole (the online softmax of arXiv 1805.02867, as in FlashAttention,
+//! arXiv 2205.14135).
 
 mod backward;
 mod forward;
@@ -25,7 +26,8 @@ pub(super) fn run(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, causal:
     run_kernel(Softmax { causal }, SoftmaxInputs { query, key, value })
 }
 
-/// `softmax(q kᵀ / √d) v`. With `causal` the last query sees all keys, the one before it one less, and so on.
+/// `softmax(q kᵀ / √d) v`. With `causal` the last query sees all keys, the one before it one less,
+/// and so on.
 #[derive(Debug, Clone, Copy)]
 struct Softmax {
     causal: bool,

@@ -26,7 +26,8 @@ pub struct Buffers<'a, T> {
     pub dk: &'a mut [T],
     /// Gradient of the reads before their normaliser, of all query heads.
     pub dr: &'a mut [T],
-    /// X, what is offered to the correction, and the gradient of U, of what is written: of all heads.
+    /// X, what is offered to the correction, and the gradient of U, of what is written: of all
+    /// heads.
     pub x: &'a mut [T],
     pub du: &'a mut [T],
 

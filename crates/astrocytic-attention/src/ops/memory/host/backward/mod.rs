@@ -1,8 +1,10 @@
-//! The backward pass over some heads of a row: chunks in reverse, carrying the gradient of the state.
+//! The backward pass over some heads of a row: chunks in reverse, carrying the gradient of the
+//! state.
 //!
-//! A log decay b_i stands in every product as a factor e^{b_i} of what reads at step i and e^{−b_j} of what was written at
-//! step j. So its gradient is `q_i · dq_i` and `k_i · dk_i`, the latter with a minus sign for that part of dk in which the
-//! key was written: no other sum over pairs of steps is needed.
+//! A log decay b_i stands in every product as a factor e^{b_i} of what reads at step i and e^{−b_j}
+//! of what was written at step j. So its gradient is `q_i · dq_i` and `k_i · dk_i`, the latter with
+//! a minus sign for that part of dk in which the key was written: no other sum over pairs of steps
+//! is needed.
 
 mod after_last;
 mod buffers;
@@ -58,8 +60,8 @@ impl<T> Gradients<'_, '_, T> {
 pub enum Work {
     /// All of it, for some heads. No states.
     Whole,
-    /// Of one head, what each chunk's reads add to the gradient of the state before them: one state for each. Where all
-    /// read after the last step, also the gradients of the queries.
+    /// Of one head, what each chunk's reads add to the gradient of the state before them: one state
+    /// for each. Where all read after the last step, also the gradients of the queries.
     Reads,
     /// Of one head, all but that, given the gradients of the states after each chunk.
     Given,
@@ -188,7 +190,8 @@ impl<'a, 'b, T: Real, S: Simd> Pass<'a, 'b, T, S> {
         [self.place[0], self.place[1] * self.sizes.shared]
     }
 
-    /// Whether scores are needed: for the gradients of keys and values, or for the normalisers of the reads.
+    /// Whether scores are needed: for the gradients of keys and values, or for the normalisers of
+    /// the reads.
     #[inline(always)]
     fn scored(&self) -> bool {
         self.work != Work::Reads || self.floor.is_some()
@@ -312,8 +315,9 @@ impl<'a, 'b, T: Real, S: Simd> Pass<'a, 'b, T, S> {
     }
 }
 
-/// The gradient of a normaliser n: `−(dy · y) / n`, or 0 at its floor. With r the reads before it and `dr = dy / n`, `dy · y`
-/// is `along = dr · r`, which what is at hand gives: neither y nor r is needed.
+/// The gradient of a normaliser n: `−(dy · y) / n`, or 0 at its floor. With r the reads before it
+/// and `dr = dy / n`, `dy · y` is `along = dr · r`, which what is at hand gives: neither y nor r is
+/// needed.
 #[inline(always)]
 fn slope_of_normalizer<T: Real>(along: T, n: T, floor: T) -> T {
     if n > floor { -along / n } else { T::ZERO }

@@ -29,7 +29,8 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
         }
     }
 
-    /// Scores and normalisers again; their gradients, and of dq what comes of the state before the chunk.
+    /// Scores and normalisers again; their gradients, and of dq what comes of the state before the
+    /// chunk.
     #[inline(always)]
     fn score(&mut self, place: usize, count: usize, head: usize, c: usize) {
         let Sizes { m, d, chunk, c_pad, m_pad, d_pad, .. } = self.sizes;
@@ -66,7 +67,8 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
         }
     }
 
-    /// From the gradients of the scores and of the reads to those of queries, keys and what was written.
+    /// From the gradients of the scores and of the reads to those of queries, keys and what was
+    /// written.
     #[inline(always)]
     fn read_gradients(&mut self, place: usize, head: usize, count: usize) {
         let Sizes { m, chunk, c_pad, m_pad, d_pad, .. } = self.sizes;
@@ -102,7 +104,8 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
         buffers.q_slopes.map_backward(simd, self.spec, q, dq, m_pad, m, count);
     }
 
-    /// Queries as the state before the chunk is read by them, and what they add to the gradient of its calcium.
+    /// Queries as the state before the chunk is read by them, and what they add to the gradient of
+    /// its calcium.
     #[inline(always)]
     fn weigh_queries(&mut self, place: usize) {
         let Sizes { chunk, m_pad, .. } = self.sizes;
@@ -121,7 +124,8 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
         }
     }
 
-    /// The gradient of the state before the chunk, by what all query heads of a key head read of it.
+    /// The gradient of the state before the chunk, by what all query heads of a key head read of
+    /// it.
     #[inline(always)]
     pub(super) fn reads_to_state(&mut self, head: usize, c: usize) {
         let Sizes { m, shared, chunk, c_pad, m_pad, d_pad, .. } = self.sizes;

@@ -44,7 +44,8 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
         transpose_padded(m, d, (h, d_pad), (buffers.h_transposed, m_pad));
     }
 
-    /// Through the writes, from the state after the chunk to U and the keys. Returns the gradient of `b_C`.
+    /// Through the writes, from the state after the chunk to U and the keys. Returns the gradient
+    /// of `b_C`.
     #[inline(always)]
     pub(super) fn through_state(&mut self, head: usize, c: usize) -> T {
         let Sizes { m, d, chunk, m_pad, d_pad, .. } = self.sizes;
@@ -88,7 +89,8 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
         by_whole
     }
 
-    /// Through the correction of the delta rule, from U to values, keys, β and the state before the chunk.
+    /// Through the correction of the delta rule, from U to values, keys, β and the state before the
+    /// chunk.
     #[inline(always)]
     pub(super) fn through_correction(&mut self, head: usize, c: usize) {
         let Sizes { m, d, chunk, c_pad, m_pad, d_pad, .. } = self.sizes;

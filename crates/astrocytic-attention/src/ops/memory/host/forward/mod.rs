@@ -47,11 +47,13 @@ pub struct Task<'a, 'b, T: Real> {
 /// Which part of the work, and what the states are.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Work {
-    /// All of it. All states of each head if they are saved for the backward pass, else only the current one.
+    /// All of it. All states of each head if they are saved for the backward pass, else only the
+    /// current one.
     Whole { save: bool },
     /// Of one head, what each chunk adds to the state: one state for each.
     Writes,
-    /// Of one head, the reads alone: the state before each chunk, or where all read after the last step the last one.
+    /// Of one head, the reads alone: the state before each chunk, or where all read after the last
+    /// step the last one.
     Reads,
 }
 
@@ -91,7 +93,8 @@ impl<T: Real> WithSimd for Task<'_, '_, T> {
     }
 }
 
-/// A task at work. Buffers of all heads lie head by head, those of one head are used again for the next.
+/// A task at work. Buffers of all heads lie head by head, those of one head are used again for the
+/// next.
 struct Pass<'a, 'b, T: Real, S> {
     simd: S,
     spec: &'a MemorySpec,
@@ -282,7 +285,8 @@ impl<'a, 'b, T: Real, S: Simd> Pass<'a, 'b, T, S> {
         }
     }
 
-    /// First what the chunk adds, then the sum: the same bits, whether or not the chunks are each on their own.
+    /// First what the chunk adds, then the sum: the same bits, whether or not the chunks are each
+    /// on their own.
     #[inline(always)]
     fn write(&mut self, head: usize, state: usize, count: usize) {
         let Sizes { m, chunk, m_pad, d_pad, .. } = self.sizes;

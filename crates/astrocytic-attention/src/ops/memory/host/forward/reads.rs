@@ -102,8 +102,8 @@ impl<T: Real, S: Simd> Read<'_, T, S> {
         }
     }
 
-    /// Blocks of products reach a few steps beyond each, 0 times what is there. So those before the first step that is
-    /// not finite are read again with nothing from there on: the same sums.
+    /// Blocks of products reach a few steps beyond each, 0 times what is there. So those before the
+    /// first step that is not finite are read again with nothing from there on: the same sums.
     #[inline(always)]
     fn reads_before_fault(&self, u: &[T], strength: &[T], y: &mut [T], n: &mut [T], count: usize) {
         let Sizes { c_pad, d_pad, .. } = *self.sizes;
