@@ -11,6 +11,7 @@ use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::device;
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::train::{Event, train};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -159,30 +160,37 @@ impl Session {
         let mut reached = 0;
         let mut message = String::new();
         let mut events = None;
-        let outcome =
-            train(model, &others, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
-                Event::Begun { step } => {
-                    progress.skip(step);
-                    reached = step;
-                    events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
-                    keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
+        let tokens_per_step = batches.tokens_per_step();
+        let mut objective = TokenObjective::new(&batches, &training).with_held_out(&tuning).with_devices(others);
+        let outcome = train(model, &training, &mut objective, Some(&checkpoint), &mut |event| match event {
+            Event::Damaged { damage } => {
+                eprintln!("note: {damage}; going on from the one before");
+                Ok(())
+            }
+            Event::Begun { step } => {
+                progress.skip(step);
+                reached = step;
+                events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
+                keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
+            }
+            Event::Step { step, seconds, .. } => {
+                let tokens_per_second = step as f64 * tokens_per_step / seconds;
+                progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
+                reached = step;
+                Ok(())
+            }
+            Event::Evaluation { step, train_loss, tuning_loss } => {
+                let tokens = (step as f64 * tokens_per_step).round() as u64;
+                if let Some(events) = &mut events {
+                    events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
                 }
-                Event::Step { step, tokens_per_second } => {
-                    progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
-                    reached = step;
-                    Ok(())
-                }
-                Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
-                    if let Some(events) = &mut events {
-                        events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
-                    }
-                    message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
-                    let line = serde_json::json!({
-                        "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
-                    });
-                    writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
-                }
-            })?;
+                message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
+                let line = serde_json::json!({
+                    "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
+                });
+                writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
+            }
+        })?;
         progress.finish();
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
@@ -198,7 +206,7 @@ impl Session {
             test_loss,
             bits_per_byte: test_loss / facts.bytes_per_token / std::f64::consts::LN_2,
             entropy: facts.entropy,
-            tokens_per_second: outcome.tokens_per_second,
+            tokens_per_second: outcome.standing.tokens_per_second(tokens_per_step),
             notes: facts.notes,
         };
         write_atomically(&folder.join("result.json"), &serde_json::to_vec_pretty(&result)?)?;

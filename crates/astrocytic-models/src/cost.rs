@@ -77,7 +77,7 @@ fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
     let gates = 2.0
         * config.d_model as f64
         * key_heads
-        * (f64::from(u8::from(config.write_gate)) + f64::from(u8::from(config.decay == DecayConfig::Gated)));
+        * (f64::from(u8::from(config.write_gate)) + f64::from(u8::from(config.decay.is_gated())));
     let memory = if config.memory { heads * read + key_heads * write + maps } else { 0.0 };
     // Each block of queries meets its own steps and a window before them.
     let block = config.window.min(steps) as f64;
@@ -101,8 +101,7 @@ fn flops_of_softmax(config: &SoftmaxAttentionConfig, steps: usize) -> f64 {
     let key_width = config.d_model / config.n_heads * config.key_heads();
     let mixing = 4.0 * config.d_model as f64 * steps as f64 + 5.0 * config.n_heads as f64 * steps as f64;
     let around = surroundings(config.d_model, key_width, config.convolution, config.output_gate);
-    let gate =
-        if config.decay == DecayConfig::Gated { 2.0 * (config.d_model * config.key_heads()) as f64 } else { 0.0 };
+    let gate = if config.decay.is_gated() { 2.0 * (config.d_model * config.key_heads()) as f64 } else { 0.0 };
     // A column more of scores and reads.
     let fading = if config.decay == DecayConfig::None { 0.0 } else { (4 * config.n_heads * steps) as f64 };
     around + mixing + gate + fading

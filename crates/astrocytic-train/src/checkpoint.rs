@@ -37,6 +37,8 @@ pub struct Stored<M> {
     pub optimizer: Bytes,
     /// Where the run stood.
     pub standing: Standing,
+    /// What is wrong with a later checkpoint, which was dropped.
+    pub damage: Option<String>,
 }
 
 impl Checkpoint {
@@ -100,16 +102,14 @@ impl Checkpoint {
                 damage = damage.or(Some(error));
                 continue;
             }
-            if let Some(damage) = damage {
-                eprintln!("note: {damage}; going on from the one before");
-            }
             if folder != self.folder {
                 remove(&self.folder)?;
                 fs::rename(&folder, &self.folder)?;
             }
             remove(&self.old())?;
             let wrong = || format!("{}: remove the folder to start anew", self.folder.display());
-            return Ok(Some(read(&self.folder, like).with_context(wrong)?));
+            let stored = read(&self.folder, like).with_context(wrong)?;
+            return Ok(Some(Stored { damage: damage.map(|damage| damage.to_string()), ..stored }));
         }
         damage.map_or(Ok(None), |damage| Err(anyhow!("{damage}; remove {} to start anew", self.folder.display())))
     }
@@ -148,7 +148,7 @@ fn read<M: Module + ModuleSnapshot>(folder: &Path, like: &M) -> Result<Stored<M>
     let best = fill(BEST, like.valid())?;
     let standing = serde_json::from_slice(&fs::read(folder.join(STANDING))?).context(STANDING)?;
     let optimizer = Bytes::from_bytes_vec(fs::read(folder.join(OPTIMIZER))?);
-    Ok(Stored { model, best, optimizer, standing })
+    Ok(Stored { model, best, optimizer, standing, damage: None })
 }
 
 /// Removes a folder if it is there.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::swap::{self, LayerChoice, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_lab::swap::{self, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_models::conversion::LayerChoice;
 use clap::{Args, ValueEnum};
 
 #[derive(Args)]

@@ -12,7 +12,6 @@ use super::AstrocyticAttention;
 use super::project::Projected;
 use super::state::AttentionState;
 use crate::compaction::Compaction;
-use crate::feature_map::FeatureMapConfig;
 use crate::ops::{self, Attend, Attended, CALCIUM_FLOOR, Feature, Form, Plasticity, Remembered};
 use crate::tensor::{contiguous, full_precision, share_heads};
 
@@ -142,13 +141,12 @@ impl AstrocyticAttention {
         let Window { sums, largest } = attend(query.clone(), shared(keys.clone()), shared(counted.clone()), width);
         let scale = self.window_scale.as_ref().expect("init gives a window its scale").val().exp();
         let scale = full_precision(scale).reshape([1, self.config.n_heads, 1, 1]);
-        let (exact, shrunk) = match self.config.feature_map {
-            // The map's kernel imitates e^s: one scale for both.
-            FeatureMapConfig::Taylor => {
-                let common = largest.clone().clamp_min(0.0);
-                ((largest.clone() - common.clone()).exp(), (-common).exp())
-            }
-            _ => (largest.ones_like(), largest.ones_like()),
+        let (exact, shrunk) = if self.config.feature_map.imitates_softmax() {
+            // One scale for both.
+            let common = largest.clone().clamp_min(0.0);
+            ((largest.clone() - common.clone()).exp(), (-common).exp())
+        } else {
+            (largest.ones_like(), largest.ones_like())
         };
         let mut sums = sums * exact.clone() * scale.clone();
         let mut weights = with_weights.then(|| {

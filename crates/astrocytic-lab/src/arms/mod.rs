@@ -7,12 +7,13 @@ use astrocytic_attention::{
     AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, Normalizer, Plasticity, PositionConfig,
     SoftmaxAttentionConfig,
 };
+use astrocytic_models::memory::MemoryKind;
 use astrocytic_models::{DecoderConfig, EncoderConfig, SwappedLayer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use crate::learning::{Learning, Learns};
+use crate::learning::Learning;
 use crate::results::Role;
 use encoders::{ENCODERS, EncoderArm};
 
@@ -85,22 +86,22 @@ const ENDINGS: [(&str, Beyond, &str); 6] = [
     ("-cached", Beyond::Carried, "it sees the keys and values of the four windows before"),
     (
         "-plastic",
-        Beyond::Learned(Learning { learns: Learns::ReadOut, through_documents: false }),
+        Beyond::Learned(Learning { learns: MemoryKind::ReadOut, through_documents: false }),
         "its read-out goes on learning from each document that it is tested on, by the delta rule",
     ),
     (
         "-memory",
-        Beyond::Learned(Learning { learns: Learns::Memory, through_documents: false }),
+        Beyond::Learned(Learning { learns: MemoryKind::Ngram, through_documents: false }),
         "with a memory of what followed the last tokens of each document that it is tested on, beside a plastic read-out",
     ),
     (
         "-memory-through",
-        Beyond::Learned(Learning { learns: Learns::Memory, through_documents: true }),
+        Beyond::Learned(Learning { learns: MemoryKind::Ngram, through_documents: true }),
         "with such a memory, and plastic read-out, through all documents that it is tested on",
     ),
     (
         "-dynamic",
-        Beyond::Learned(Learning { learns: Learns::AllWeights, through_documents: true }),
+        Beyond::Learned(Learning { learns: MemoryKind::Dynamic, through_documents: true }),
         "all its weights go on learning through all documents that it is tested on, by gradient descent (dynamic evaluation)",
     ),
 ];
@@ -551,7 +552,7 @@ mod tests {
         assert_eq!(of("vanilla"), (Role::Baseline, Beyond::Nothing));
         assert_eq!(of("vanilla-cached"), (Role::Control, Beyond::Carried));
         assert_eq!(of("tripartite-carried"), (Role::Astrocytic, Beyond::Carried));
-        let through = Learning { learns: Learns::Memory, through_documents: true };
+        let through = Learning { learns: MemoryKind::Ngram, through_documents: true };
         assert_eq!(arm("vanilla-more-data-memory").unwrap().given(100, 7), (150, 7));
         assert_eq!(arm("vanilla-other-seeds-dynamic").unwrap().given(100, 7), (100, 7 + OTHER_SEEDS));
         assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));

@@ -7,6 +7,7 @@ use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::evaluate;
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::train::{Event, train};
 use astrocytic_train::trainable::Trainable;
 use burn::tensor::Device;
@@ -361,7 +362,7 @@ impl ExperimentConfig {
             text += &serde_json::to_string(&arm.given(size, seed))?;
         }
         if let Beyond::Learned(way) = arm.beyond {
-            text += &serde_json::to_string(&(way, way.rates()))?;
+            text += &serde_json::to_string(&(way, way.learns.rates()))?;
         }
         cell.id = name_of(&text);
         Ok(cell)
@@ -448,13 +449,20 @@ fn run_model<M: Trainable>(
     let how = TrainingConfig { seed, ..config.training(first, carried) };
     let mut lines = Vec::new();
     let checkpoint = Checkpoint::new(claim.folder());
-    let outcome = train(model, &[], &how, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
+    let tokens_per_step = batches.tokens_per_step();
+    let mut objective = TokenObjective::new(&batches, &how).with_held_out(&tuning);
+    let outcome = train(model, &how, &mut objective, Some(&checkpoint), &mut |event| match event {
+        Event::Damaged { damage } => {
+            eprintln!("note: {damage}; going on from the one before");
+            Ok(())
+        }
         Event::Begun { step } => {
             // Another program may have named the cell otherwise.
             lines = claim.lines_up_to(step)?.into_iter().map(|line| line.of(first)).collect();
             Ok(())
         }
-        Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
+        Event::Evaluation { step, train_loss, tuning_loss } => {
+            let tokens = (step as f64 * tokens_per_step).round() as u64;
             lines.push(Line::Evaluation { cell: first.clone(), step, tokens, train_loss, tuning_loss });
             claim.keep(&lines)
         }
@@ -465,7 +473,7 @@ fn run_model<M: Trainable>(
     let beyond = cells.iter().map(|cell| Ok(arm(&cell.arm)?.beyond)).collect::<Result<Vec<_>>>()?;
     // All that goes on learning reads the tuning text in one pass.
     let tried = |beyond: &Beyond| match *beyond {
-        Beyond::Learned(way) if !outcome.diverged => way.rates().map(|rate| (way, rate)).into(),
+        Beyond::Learned(way) if !outcome.diverged => way.learns.rates().map(|rate| (way, rate)).into(),
         Beyond::Learned(way) => vec![(way, 0.0)],
         Beyond::Nothing | Beyond::Carried => vec![],
     };
@@ -512,7 +520,7 @@ fn run_model<M: Trainable>(
             steps: outcome.standing.step,
             tuning_loss,
             test,
-            tokens_per_second: outcome.tokens_per_second,
+            tokens_per_second: outcome.standing.tokens_per_second(tokens_per_step),
             seconds: outcome.standing.seconds,
         });
     }

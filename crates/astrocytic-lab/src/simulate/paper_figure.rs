@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_attention::{Attention, AttentionConfig, FeatureMapConfig, SoftmaxAttention};
 use astrocytic_models::Block;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use astrocytic_train::number;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use serde::Serialize;
@@ -18,9 +19,8 @@ use super::page::{figures, line, linear, logarithmic, plot, write};
 use crate::report::plot::{Pattern, Series, colour};
 use crate::report::{Shade, escape, picture};
 use crate::source::{self, EmbeddingModel, LanguageModel, Source};
-use crate::swap::model::seen_by_attention;
 use crate::swap::transfer;
-use crate::swap::{Inputs, Match, Rows, StageConfig, Swappable};
+use crate::swap::{Match, Rows, StageConfig};
 
 /// What an encoder reads: the beginning of Moby-Dick (in the public domain).
 const TEXT: &str = "Call me Ishmael. Some years ago—never mind how long precisely—having little or no money in my purse, and nothing \

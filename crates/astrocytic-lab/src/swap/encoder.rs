@@ -9,10 +9,15 @@ use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
 use astrocytic_models::TextEncoder;
+use astrocytic_models::conversion::Inputs;
+use astrocytic_train::config::Length;
+use astrocytic_train::learner::Learner;
+use astrocytic_train::objective::Loss;
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::train::Run;
 use burn::module::Module;
-use burn::nn::LinearConfig;
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::AdamWConfig;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -20,7 +25,6 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::model::Inputs;
 use super::rows::of_step;
 use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};
 use crate::provenance::machine;
@@ -31,7 +35,9 @@ const SHORTEST: usize = 20;
 /// Texts that are embedded side by side.
 const BATCH: usize = 32;
 /// Steps of a probe's training.
-const PROBE_STEPS: usize = 300;
+const PROBE_STEPS: u64 = 300;
+/// Their rate.
+const PROBE_RATE: f64 = 1e-2;
 
 /// What came of an encoder's conversion. Cosines are the mean over held-out texts with the original's embedding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,8 +173,8 @@ pub(super) fn run(
     let probes = labelled.iter().map(|labelled| {
         let rows = texts.encode(&labelled.texts)?;
         let accuracy = |model| probe(&texts.embed(model, &rows), labelled, config.seed);
-        let [original, after_transfer, after_recovery, no_attention] =
-            [&original, &transferred, &recovered, &without].map(accuracy);
+        let (original, after_transfer) = (accuracy(&original)?, accuracy(&transferred)?);
+        let (after_recovery, no_attention) = (accuracy(&recovered)?, accuracy(&without)?);
         let test = &labelled.classes[labelled.train..];
         let commonest = (0..labelled.count).map(|class| test.iter().filter(|&&c| c == class as i32).count()).max();
         eprintln!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name);
@@ -314,7 +320,10 @@ fn labelled(path: &Path, notes: &mut Vec<String>) -> Result<Labelled> {
 }
 
 /// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little decay).
-fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> f64 {
+///
+/// # Errors
+/// For a loss that is not finite.
+fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> Result<f64> {
     let device = embeddings.device().autodiff();
     device.seed(derive_seed(seed, "probe", 0));
     let [count, d_model] = embeddings.dims();
@@ -323,18 +332,21 @@ fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> f64 {
     let deviation = (train - mean.clone()).square().mean_dim(0).sqrt().clamp_min(1e-6);
     let standard = (embeddings.clone() - mean) / deviation;
     let own = Tensor::from_inner(standard.clone().narrow(0, 0, labelled.train));
-    let mut classifier = LinearConfig::new(d_model, labelled.count).init(&device);
-    let mut optimizer = AdamWConfig::new().with_weight_decay(0.1).init();
-    for _ in 0..PROBE_STEPS {
-        let loss = cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train]);
-        let grads = GradientsParams::from_grads(loss.backward(), &classifier);
-        classifier = optimizer.step(1e-2, classifier, grads);
+    let classifier = LinearConfig::new(d_model, labelled.count).init(&device);
+    let loss = |classifier: &Linear, _step| {
+        cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train])
+    };
+    let learner = Learner::with_optimizer(classifier, AdamWConfig::new().with_weight_decay(0.1).init(), PROBE_RATE);
+    let length = Length { steps: PROBE_STEPS, evaluate_every: PROBE_STEPS, patience: 0 };
+    let outcome = Run::new(learner).finish(length, &mut Loss(loss), None, &mut |_| Ok(()))?;
+    if outcome.diverged {
+        bail!("{}: the probe's loss is not finite", labelled.name);
     }
     let test = standard.narrow(0, labelled.train, count - labelled.train);
-    let found = classifier.valid().forward(test).argmax(1).into_data();
+    let found = outcome.model.forward(test).argmax(1).into_data();
     let expected = &labelled.classes[labelled.train..];
     let right = found.iter::<i64>().zip(expected).filter(|(found, class)| *found == i64::from(**class)).count();
-    right as f64 / expected.len() as f64
+    Ok(right as f64 / expected.len() as f64)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::Decoder;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::model::{Inputs, Swappable, seen_by_attention};
 use super::rows::Rows;
 
 /// Rows of a batch of measurements.

@@ -2,11 +2,8 @@
 
 mod decoder;
 mod encoder;
-mod layers;
 mod measure;
-pub(crate) mod model;
 mod page;
-mod preset;
 mod recover;
 mod rows;
 mod stage;
@@ -19,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use astrocytic_attention::{Attention, AttentionConfig};
 use astrocytic_data::labelled::LabelledPath;
 use astrocytic_data::{Tokenizer, sha256_of, write_atomically};
+use astrocytic_models::conversion::{LayerChoice, Swappable, default_preset, preset};
 use astrocytic_models::draw_parameters;
 use astrocytic_train::device;
 use astrocytic_train::seed::derive_seed;
@@ -29,10 +27,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 pub use encoder::{EncoderReport, Probe};
-pub use layers::LayerChoice;
 pub use measure::{LayerError, Speed};
-pub use model::{Inputs, Swappable};
-pub use preset::{PRESETS, Preset, default_preset, preset};
 pub use rows::{RowBatch, Rows};
 pub use stage::StageConfig;
 pub use transfer::Match;

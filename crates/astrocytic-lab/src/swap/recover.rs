@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
+use astrocytic_models::conversion::{Inputs, Swappable};
 use astrocytic_models::{Decoder, TextEncoder};
 use burn::module::{Lora, ParamGroup, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{FloatDType, Tensor};
 
 use super::encoder::cosines;
-use super::model::{Inputs, Swappable};
 use super::rows::RowBatch;
 use super::stage::{self, StageConfig};
 use super::transfer::{new_parts_of, random_parts};
@@ -54,7 +54,7 @@ pub(super) fn run<M: Swappable>(
         model.train().unfreeze_group(ParamGroup::all().exclude(ParamGroup::from_ids(random)))
     };
     let model = stage::run(model, "recovery", config, folder, loss)?;
-    Ok(model.valid().materialize())
+    Ok(model.materialize())
 }
 
 /// What a decoder is to match: the original's prediction of each token, and of a text a little the token itself. What the

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use astrocytic_attention::Attention;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use burn::module::{ParamGroup, ParamId};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Inputs, Swappable, seen_by_attention};
 use super::stage::{self, StageConfig};
 
 /// What a layer is to match.
@@ -85,6 +85,5 @@ pub(crate) fn run<M: Swappable>(
         });
         losses.reduce(|a, b| a + b).expect("at least one layer").div_scalar(layers.len() as f64)
     };
-    let model = stage::run(model, "transfer", config, folder, loss)?;
-    Ok(model.valid())
+    stage::run(model, "transfer", config, folder, loss)
 }
