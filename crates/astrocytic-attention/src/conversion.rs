@@ -14,7 +14,7 @@ use crate::softmax::SoftmaxAttention;
 
 /// −log a of an open decay gate: half is left after 7,000 steps.
 const OPEN_DECAY: f64 = 1e-4;
-/// Input of an open write gate: its sigmoid is 0.98.
+/// Input of an open write gate whose largest write is 1: its sigmoid is 0.98.
 const OPEN_WRITE: f64 = 4.0;
 /// Input at which SiLU is 1.
 const OPEN_READ: f64 = 1.278_464_5;
@@ -106,11 +106,9 @@ impl AstrocyticAttention {
         if has.output_gate && !config.output_gate {
             return lacks("output gate", "set output_gate = true");
         }
-        match has.decay {
-            DecayConfig::None => {}
-            old if old == config.decay => {}
-            DecayConfig::Gated => return lacks("gated decay", "set decay = Gated"),
-            _ => return lacks("decay", "set decay to the layer's"),
+        if has.decay != DecayConfig::None && has.decay != config.decay {
+            let what = if has.decay.is_gated() { "gated decay" } else { "decay" };
+            return lacks(what, "set decay to the layer's");
         }
         Self::from_projections(projections, [has.d_model, has.n_heads, has.key_heads()], config)
     }
@@ -153,7 +151,7 @@ impl AstrocyticAttention {
         }
         let plasticity = self.config.plasticity;
         if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, plasticity) {
-            constant(gate, OPEN_WRITE);
+            constant(gate, open_write(self.config.largest_write));
         }
         // Without biases it cannot be opened.
         if let Some(gate) = self.gate.as_mut().filter(|gate| gate.bias.is_some()) {
@@ -193,6 +191,15 @@ impl SoftmaxAttention {
             .with_output_gate(old.output_gate)
             .with_decay(old.decay)
     }
+}
+
+/// Input at which a write gate writes 0.98, or 0.98 of its largest write where that is below 1.
+fn open_write(largest: f64) -> f64 {
+    if largest <= 1.0 {
+        return OPEN_WRITE;
+    }
+    let strength = 1.0 / (1.0 + (-OPEN_WRITE).exp());
+    (strength / (largest - strength)).ln()
 }
 
 /// New parts in the precision of old ones.
