@@ -9,6 +9,7 @@ pub mod gradients;
 pub mod learner;
 pub mod number;
 pub mod objective;
+pub mod observer;
 pub mod optimizer;
 mod parallel;
 pub mod replay;

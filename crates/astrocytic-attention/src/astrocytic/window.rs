@@ -19,7 +19,7 @@ use super::call::Call;
 use super::project::Projected;
 use super::state::AttentionState;
 use super::window_sums::{Window, dense, window_sums};
-use crate::ops::{self, Attend, Attended, CALCIUM_FLOOR, Feature, Plasticity, Remembered};
+use crate::ops::{self, CALCIUM_FLOOR, Feature, MemoryInputs, MemorySpec, MemoryState, Plasticity, memory_attention};
 use crate::tensor::{contiguous, full_precision, share_heads};
 
 /// The steps that queries may see: those of the window before the first, and the given ones.
@@ -129,17 +129,18 @@ impl AstrocyticAttention {
         // The calcium is one more column of the memory, because values have a one.
         let before = call.remember.then(|| {
             let calcium = state.calcium.clone().expect("a window goes with calcium").unsqueeze_dim::<4>(3);
-            Remembered { memory: Tensor::cat(vec![state.memory.clone(), calcium], 3), calcium: None }
+            MemoryState { memory: Tensor::cat(vec![state.memory.clone(), calcium], 3), calcium: None }
         });
-        let memory = Attend {
+        let spec = MemorySpec {
             plasticity: Plasticity::Hebbian,
-            feature: Feature::Identity,
+            feature: Feature::identity(),
             unit: false,
             calcium: false,
             causal: true,
             form: call.form,
         };
-        let (sums, after) = memory.run(Attended::heads_last(mapped.query, mapped.writes), before, call.remember);
+        let inputs = MemoryInputs::heads_last(mapped.query, mapped.writes);
+        let (sums, after) = memory_attention(&spec, inputs, before, call.remember);
         if let Some(after) = after {
             state.memory = after.memory.clone().narrow(3, 0, d);
             state.calcium = Some(after.memory.narrow(3, d, 1).squeeze_dim(3));

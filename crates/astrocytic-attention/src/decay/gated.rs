@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, activation::softplus};
 
-use super::law::{Law, Rates, inverse_softplus};
+use super::law::{Law, Rates, inverse_softplus, place};
 use crate::reference;
 
 /// `log a_t = −softplus(z_t) · e^A`.
@@ -11,11 +11,6 @@ use crate::reference;
 /// evenly spaced: the start does not depend on a random draw.
 #[derive(Debug)]
 pub(super) struct Gated;
-
-/// Where a head stands among all, 0 to 1.
-fn place(head: usize, heads: usize) -> f64 {
-    if heads == 1 { 0.5 } else { head as f64 / (heads - 1) as f64 }
-}
 
 impl Law for Gated {
     fn rates(&self, heads: usize) -> Rates {

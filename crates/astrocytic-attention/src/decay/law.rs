@@ -45,3 +45,8 @@ pub(crate) trait Law: Debug {
 pub(super) fn inverse_softplus(y: f64) -> f64 {
     y.exp_m1().ln()
 }
+
+/// Where a head stands among all, 0 to 1.
+pub(super) fn place(head: usize, heads: usize) -> f64 {
+    if heads == 1 { 0.5 } else { head as f64 / (heads - 1) as f64 }
+}

@@ -5,6 +5,7 @@
 
 mod fixed;
 mod gated;
+mod griffin;
 mod law;
 mod learned;
 
@@ -29,6 +30,9 @@ pub enum DecayConfig {
     /// `log a_t = −softplus(x_t w + b) · exp(A)`: from the input, for each head and step (Mamba-2, arXiv 2405.21060;
     /// Gated DeltaNet, arXiv 2412.06464).
     Gated,
+    /// `log a_t = −8 softplus(Λ) · sigmoid(x_t w + b)`: from the input, between a learned pace of each head and none (RG-LRU
+    /// of Griffin, arXiv 2402.19427, eq. 3–4).
+    Griffin,
 }
 
 impl DecayConfig {
@@ -39,6 +43,7 @@ impl DecayConfig {
             Self::Fixed => Box::new(fixed::Fixed),
             Self::Learned => Box::new(learned::Learned),
             Self::Gated => Box::new(gated::Gated),
+            Self::Griffin => Box::new(griffin::Griffin),
         })
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use burn::tensor::{Device, Tensor};
 
 use super::projection::Projection;
-use crate::ops::Feature;
+use crate::kernel::element_wise::Feature;
 
 /// Whether a vector is a key or a query: some maps scale queries freely, because a normaliser divides it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) trait Map: Debug {
         None
     }
 
-    /// The kernels' name for it, where it works element by element.
+    /// The map as one that kernels apply on the way, where it works element by element.
     fn element_wise(&self) -> Option<Feature> {
         None
     }

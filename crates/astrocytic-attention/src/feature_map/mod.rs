@@ -6,7 +6,7 @@
 
 mod dpfp;
 mod element_wise;
-pub(crate) mod elu;
+mod elu;
 mod hedgehog;
 mod identity;
 mod map;
@@ -14,6 +14,7 @@ mod positive_random;
 mod projection;
 mod random_matrix;
 mod relu;
+mod relu_squared;
 mod silu;
 mod taylor;
 mod trigonometric;
@@ -22,7 +23,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::ops::Feature;
+use crate::kernel::element_wise::Feature;
 
 pub use crate::tensor::l2_normalize;
 pub use map::Side;
@@ -38,6 +39,8 @@ pub enum FeatureMapConfig {
     Elu,
     /// `max(x, 0)`, m = d.
     Relu,
+    /// `max(x, 0)²`, m = d (squared ReLU, arXiv 2109.08668).
+    ReluSquared,
     /// `x`, m = d: for the delta rule, or with an RMS norm.
     Identity,
     /// `x · sigmoid(x)`, m = d (as Gated DeltaNet uses it, arXiv 2412.06464).
@@ -74,6 +77,7 @@ impl FeatureMapConfig {
         match *self {
             Self::Elu => Box::new(elu::Elu),
             Self::Relu => Box::new(relu::Relu),
+            Self::ReluSquared => Box::new(relu_squared::ReluSquared),
             Self::Identity => Box::new(identity::Identity),
             Self::Silu => Box::new(silu::Silu),
             Self::Hedgehog => Box::new(hedgehog::Hedgehog),
@@ -102,6 +106,11 @@ impl FeatureMapConfig {
     /// Whether the kernel `φ(q)·φ(k)` is about `e^{q·k/√d}`, so that it adds up with the exponentials of a softmax.
     pub fn imitates_softmax(&self) -> bool {
         self.map().imitates_softmax()
+    }
+
+    /// The map as one that kernels apply on the way, where it works element by element.
+    pub fn element_wise(&self) -> Option<Feature> {
+        self.map().element_wise()
     }
 
     /// Floating-point operations for one vector of size `d`; an exp or a division counts as one.
@@ -148,9 +157,9 @@ impl FeatureMap {
         self.projection.as_ref().is_some_and(|projection| !projection.is_trained())
     }
 
-    /// The map as one that works element by element, where it is.
+    /// See [`FeatureMapConfig::element_wise`].
     pub(crate) fn element_wise(&self) -> Option<Feature> {
-        self.config.map().element_wise()
+        self.config.element_wise()
     }
 
     /// φ(x).
