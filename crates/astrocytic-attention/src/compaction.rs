@@ -2,7 +2,8 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 
-/// Padded steps moved behind the others, row by row, so that convolution, positions and memory never see them.
+/// Padded steps moved behind the others, row by row, so that convolution, positions and memory
+/// never see them.
 pub(crate) struct Compaction {
     order: Tensor<2, Int>,
     back: Tensor<2, Int>,
@@ -15,26 +16,27 @@ impl Compaction {
     pub(crate) fn new(mask_pad: &Tensor<2, Bool>) -> Self {
         let [batch, steps] = mask_pad.dims();
         let padded = mask_pad.clone().int();
-        let own = Tensor::<1, Int>::arange(0..steps as i64, &mask_pad.device());
-        let own = own.unsqueeze::<2>().expand([batch, steps]);
-        let kept = (-padded.clone().sum_dim(1)).add_scalar(steps as i64).expand([batch, steps]);
-        // Kept steps come first in their order, then the padded ones in theirs.
+        let places = Tensor::<1, Int>::arange(0..steps as i64, &mask_pad.device());
+        let places = places.unsqueeze::<2>().expand([batch, steps]);
+        let unpadded_len = (-padded.clone().sum_dim(1)).add_scalar(steps as i64).expand([batch, steps]);
+        // Steps that are not padded come first in their order, then the padded ones in theirs.
         let padded_so_far = padded.clone().cumsum(1);
-        let back_kept = own.clone() - padded_so_far.clone();
-        let back_padded = kept.clone() + padded_so_far - 1;
-        let back = back_kept.mask_where(mask_pad.clone(), back_padded);
+        let back_unpadded = places.clone() - padded_so_far.clone();
+        let back_padded = unpadded_len.clone() + padded_so_far - 1;
+        let back = back_unpadded.mask_where(mask_pad.clone(), back_padded);
         let order = back.clone().argsort(1);
-        let padded = own.greater_equal(kept.clone());
-        let kept = kept.narrow(1, 0, 1);
-        Self { order, back, padded, unpadded_len: kept.squeeze_dim(1) }
+        let padded = places.greater_equal(unpadded_len.clone());
+        let unpadded_len = unpadded_len.narrow(1, 0, 1);
+        Self { order, back, padded, unpadded_len: unpadded_len.squeeze_dim(1) }
     }
 
-    /// Place of each step among those kept (of a padded one, behind them), `[batch, steps]`.
+    /// Place of each step among those that are not padded (of a padded one, behind them),
+    /// `[batch, steps]`.
     pub(crate) fn place(&self) -> Tensor<2, Int> {
         self.back.clone()
     }
 
-    /// `[batch, steps, width]`, kept steps first.
+    /// `[batch, steps, width]` with the padded steps last.
     pub(crate) fn compact(&self, x: Tensor<3>) -> Tensor<3> {
         gather_steps(x, &self.order)
     }
@@ -54,8 +56,8 @@ impl Compaction {
         weights.gather(axis, self.back.clone().reshape(shape).expand(dims))
     }
 
-    /// Of `[batch, heads, width + steps, size]`, steps compacted, the last `width` of each row up to its last step that is
-    /// not padded.
+    /// Of `[batch, heads, width + steps, size]`, steps compacted, the last `width` of each row up
+    /// to its last step that is not padded.
     pub(crate) fn window(&self, x: Tensor<4>, width: usize) -> Tensor<4> {
         let [batch, heads, _, size] = x.dims();
         let places = Tensor::<1, Int>::arange(0..width as i64, &x.device()).reshape([1, 1, width, 1]);

@@ -1,4 +1,5 @@
-//! One layer from another: the projections stay, and what the new layer has no place for is refused by name.
+//! One layer from another: the projections stay, and what the new layer has no place for is refused
+//! by name.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
@@ -14,18 +15,19 @@ use crate::softmax::SoftmaxAttention;
 
 /// −log a of an open decay gate: half is left after 7,000 steps.
 const OPEN_DECAY: f64 = 1e-4;
-/// Input of an open write gate: its sigmoid is 0.98.
+/// Input of an open write gate whose largest write is 1: its sigmoid is 0.98.
 const OPEN_WRITE: f64 = 4.0;
 /// Input at which SiLU is 1.
 const OPEN_READ: f64 = 1.278_464_5;
 
 impl AstrocyticAttention {
-    /// A layer with the four projections of a trained Burn layer and everything else new from `config`, gates open: they
-    /// let everything through until they are trained. The layer's dropout of weights has no counterpart and is dropped.
+    /// A layer with the four projections of a trained Burn layer and everything else new from
+    /// `config`, gates open: they let everything through until they are trained. The layer's
+    /// dropout of weights has no counterpart and is dropped.
     ///
     /// # Errors
-    /// Where the config's sizes are not the layer's, its heads are grouped, the layer has a quiet softmax, or biases in some
-    /// projections only.
+    /// Where the config's sizes are not the layer's, its heads are grouped, the layer has a quiet
+    /// softmax, or biases in some projections only.
     pub fn from_mha(mha: &MultiHeadAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         if mha.quiet_softmax {
             return Err(AttentionError::NotKept("quiet_softmax = true", "an astrocytic layer has no softmax"));
@@ -34,12 +36,13 @@ impl AstrocyticAttention {
         Self::from_projections(projections, [mha.d_model, mha.n_heads, mha.n_heads], config)
     }
 
-    /// The same from a softmax layer of this crate. Its convolution, its gate and the decay of a layer that forgets are kept.
-    /// Dropout of its weights is dropped.
+    /// The same from a softmax layer of this crate. Its convolution, its gate and the decay of a
+    /// layer that forgets are kept. Dropout of its weights is dropped.
     ///
     /// # Errors
-    /// Where the config's sizes are not the layer's, and where it lacks what the layer has: causality, rotary positions of
-    /// the same base, a convolution of the same width, an output gate, a gated decay for a layer that forgets.
+    /// Where the config's sizes are not the layer's, and where it lacks what the layer has:
+    /// causality, rotary positions of the same base, a convolution of the same width, an output
+    /// gate, a gated decay for a layer that forgets.
     pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
         let has = layer.plain_config();
         let new = Self::with_all_of(&has, [&layer.query, &layer.key, &layer.value, &layer.output], config)?;
@@ -51,8 +54,9 @@ impl AstrocyticAttention {
         })
     }
 
-    /// This layer with another configuration. What [`from_softmax`](Self::from_softmax) keeps is kept, the write gate, the
-    /// window's scale and the keys of a distance memory too; feature maps and the norm are, where they are configured alike.
+    /// This layer with another configuration. What [`from_softmax`](Self::from_softmax) keeps is
+    /// kept, the write gate, the window's scale and the keys of a distance memory too; feature maps
+    /// and the norm are, where they are configured alike.
     ///
     /// # Errors
     /// As [`from_softmax`](Self::from_softmax).
@@ -73,7 +77,8 @@ impl AstrocyticAttention {
         })
     }
 
-    /// [`from_projections`](Self::from_projections), with a place for all that a layer of the configuration `has` has.
+    /// [`from_projections`](Self::from_projections), with a place for all that a layer of the
+    /// configuration `has` has.
     fn with_all_of(
         has: &AstrocyticAttentionConfig,
         projections: [&Linear; 4],
@@ -106,11 +111,9 @@ impl AstrocyticAttention {
         if has.output_gate && !config.output_gate {
             return lacks("output gate", "set output_gate = true");
         }
-        match has.decay {
-            DecayConfig::None => {}
-            old if old == config.decay => {}
-            DecayConfig::Gated => return lacks("gated decay", "set decay = Gated"),
-            _ => return lacks("decay", "set decay to the layer's"),
+        if has.decay != DecayConfig::None && has.decay != config.decay {
+            let what = if has.decay.is_gated() { "gated decay" } else { "decay" };
+            return lacks(what, "set decay to the layer's");
         }
         Self::from_projections(projections, [has.d_model, has.n_heads, has.key_heads()], config)
     }
@@ -135,8 +138,8 @@ impl AstrocyticAttention {
         Ok(Self { query: query.clone(), key: key.clone(), value: value.clone(), output: output.clone(), ..layer })
     }
 
-    /// Sets gates so that they let everything through: little is forgotten, with Hebbian plasticity everything is written,
-    /// reads pass as they are.
+    /// Sets gates so that they let everything through: little is forgotten, with Hebbian plasticity
+    /// everything is written, reads pass as they are.
     fn open_gates(&mut self) {
         let constant = |gate: &mut Linear, value: f64| {
             gate.weight = Param::from_tensor(gate.weight.val().zeros_like());
@@ -153,7 +156,7 @@ impl AstrocyticAttention {
         }
         let plasticity = self.config.plasticity;
         if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, plasticity) {
-            constant(gate, OPEN_WRITE);
+            constant(gate, open_write(self.config.largest_write));
         }
         // Without biases it cannot be opened.
         if let Some(gate) = self.gate.as_mut().filter(|gate| gate.bias.is_some()) {
@@ -193,6 +196,15 @@ impl SoftmaxAttention {
             .with_output_gate(old.output_gate)
             .with_decay(old.decay)
     }
+}
+
+/// Input at which a write gate writes 0.98, or 0.98 of its largest write where that is below 1.
+fn open_write(largest: f64) -> f64 {
+    if largest <= 1.0 {
+        return OPEN_WRITE;
+    }
+    let strength = 1.0 / (1.0 + (-OPEN_WRITE).exp());
+    (strength / (largest - strength)).ln()
 }
 
 /// New parts in the precision of old ones.

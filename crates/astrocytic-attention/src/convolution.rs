@@ -33,20 +33,25 @@ impl ShortConvolution {
     /// # Shapes
     /// - x: `[batch, steps, channels]`
     /// - history, the steps before: `[batch, width − 1, channels]`
-    /// - kept: how many leading steps of each row count, `[batch]`; `None` is all
-    pub fn forward(&self, x: Tensor<3>, history: Tensor<3>, kept: Option<&Tensor<1, Int>>) -> (Tensor<3>, Tensor<3>) {
+    /// - unpadded_len: how many leading steps of each row are not padded, `[batch]`; `None` is all
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        history: Tensor<3>,
+        unpadded_len: Option<&Tensor<1, Int>>,
+    ) -> (Tensor<3>, Tensor<3>) {
         let [batch, steps, channels] = x.dims();
         let width = self.kernel.dims()[1];
         let filtered = short_convolution(x.clone(), self.kernel.val(), history.clone());
-        if kept.is_none() && steps >= width - 1 {
+        if unpadded_len.is_none() && steps >= width - 1 {
             return (filtered, contiguous(x.narrow(1, steps + 1 - width, width - 1)));
         }
         let extended = Tensor::cat(vec![history, x], 1);
-        let history = match kept {
+        let history = match unpadded_len {
             None => extended.narrow(1, steps, width - 1),
-            Some(kept) => {
+            Some(unpadded_len) => {
                 let index = Tensor::<1, Int>::arange(0..(width - 1) as i64, &extended.device());
-                let index = index.reshape([1, width - 1, 1]) + kept.clone().reshape([batch, 1, 1]);
+                let index = index.reshape([1, width - 1, 1]) + unpadded_len.clone().reshape([batch, 1, 1]);
                 extended.gather(1, index.expand([batch, width - 1, channels]))
             }
         };

@@ -1,5 +1,5 @@
-//! The names of `burn::nn::attention` over [`Attention`]: a model that holds a `MultiHeadAttention` changes its `use` line,
-//! loads its old records, and then swaps attention in one line.
+//! The names of `burn::nn::attention` over [`Attention`]: a model that holds a `MultiHeadAttention`
+//! changes its `use` line, loads its old records, and then swaps attention in one line.
 //!
 //! ```
 //! use astrocytic_attention::AstrocyticAttentionConfig;
@@ -15,12 +15,13 @@
 //! # Ok::<(), astrocytic_attention::AttentionError>(())
 //! ```
 //!
-//! What a swap keeps: the weights and biases of `query`, `key`, `value` and `output`, their names in records and their
-//! parameter ids (and so an optimizer's state). What is new: the parts that the astrocytic configuration switches on.
-//! What is dropped: dropout of the attention weights, which a memory never makes (the nearest is `write_dropout`), and
-//! `min_float`, since a memory leaves out what is hidden. Masks mean the same, with two differences: a query that sees
-//! nothing reads 0 instead of the mean of all values, and of `mask_attn` only the causal and the empty are possible;
-//! another is refused.
+//! What a swap keeps: the weights and biases of `query`, `key`, `value` and `output`, their names
+//! in records and their parameter ids (and so an optimizer's state). What is new: the parts that
+//! the astrocytic configuration switches on. What is dropped: dropout of the attention weights,
+//! which a memory never makes (the nearest is `write_dropout`), and `min_float`, since a memory
+//! leaves out what is hidden. Masks mean the same, with two differences: a query that sees nothing
+//! reads 0 instead of the mean of all values, and of `mask_attn` only the causal and the empty are
+//! possible; another is refused.
 
 use burn::config::Config;
 use burn::nn::Initializer;
@@ -69,8 +70,8 @@ pub struct MultiHeadAttentionConfig {
     /// Bias of the output projection. Default: true
     #[config(default = true)]
     pub output_bias: bool,
-    /// The memory in place of softmax. Its `initializer` is for what Burn's layer does not have; in place of its `bias` stands
-    /// `query_bias`. Default: `None`, which is Burn's own layer
+    /// The memory in place of softmax. Its `initializer` is for what Burn's layer does not have; in
+    /// place of its `bias` stands `query_bias`. Default: `None`, which is Burn's own layer
     pub astrocytic: Option<AstrocyticAttentionConfig>,
 }
 
@@ -91,7 +92,7 @@ impl MultiHeadAttentionConfig {
         })
     }
 
-    /// Refuses what makes no sense.
+    /// Checks that the settings fit each other.
     ///
     /// # Errors
     /// [`AttentionError::Config`] with the field and what would do.

@@ -25,8 +25,8 @@ impl AttentionInput {
         Self { shared: true, ..Self::new(tensor.clone(), tensor.clone(), tensor) }
     }
 
-    /// Queries `[batch, steps_q, d_model]`; keys and values `[batch, steps_k, d_model]`. For self-attention use
-    /// [`self_attn`](Self::self_attn): padding then holds for the queries too.
+    /// Queries `[batch, steps_q, d_model]`; keys and values `[batch, steps_k, d_model]`. For
+    /// self-attention use [`self_attn`](Self::self_attn): padding then holds for the queries too.
     pub fn new(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Self {
         let (mask_pad, mask_attn) = (None, None);
         Self { query, key, value, mask_pad, mask_attn, shared: false, form: None, weights: false }
@@ -38,8 +38,9 @@ impl AttentionInput {
         self
     }
 
-    /// Attention mask `[batch, steps_q, steps_k]`, true where hidden. Only a causal or an empty mask can be honoured by
-    /// a memory; reading it costs a copy from the device, which `causal` in the config and no mask save.
+    /// Attention mask `[batch, steps_q, steps_k]`, true where hidden. Only a causal or an empty
+    /// mask can be honoured by a memory; reading it costs a copy from the device, which `causal` in
+    /// the config and no mask save.
     pub fn mask_attn(mut self, mask_attn: Tensor<3, Bool>) -> Self {
         self.mask_attn = Some(mask_attn);
         self
@@ -51,14 +52,15 @@ impl AttentionInput {
         self
     }
 
-    /// Asks for the attention weights as well: `[batch, heads, steps_q, steps_k]` in the precision of the input, quadratic in
-    /// memory.
+    /// Asks for the attention weights as well: `[batch, heads, steps_q, steps_k]` in the precision
+    /// of the input, quadratic in memory.
     pub fn with_weights(mut self) -> Self {
         self.weights = true;
         self
     }
 
-    /// Checks what a memory can honour and says whether the mask (or the config) makes the layer causal.
+    /// Checks what a memory can honour and says whether the mask (or the config) makes the layer
+    /// causal.
     pub(crate) fn check(&self, d_model: usize, causal: bool) -> Result<bool, AttentionError> {
         self.check_shapes(d_model, causal)?;
         if self.form == Some(Form::Chunkwise(0)) {
@@ -146,7 +148,8 @@ impl AttentionInput {
 pub struct AttentionOutput {
     /// `[batch, steps_q, d_model]`.
     pub context: Tensor<3>,
-    /// `[batch, heads, steps_q, steps_k]` in the precision of the input, where asked for. After a state or a cache of an
-    /// astrocytic layer the columns are the new steps; of a softmax layer all steps.
+    /// `[batch, heads, steps_q, steps_k]` in the precision of the input, where asked for. After a
+    /// state or a cache of an astrocytic layer the columns are the new steps; of a softmax layer
+    /// all steps.
     pub weights: Option<Tensor<4>>,
 }

@@ -1,4 +1,5 @@
-//! Every tensor of what a layer remembers, one after another: what moving, cutting, counting and saving have in common.
+//! Every tensor of what a layer remembers, one after another: what moving, cutting, counting and
+//! saving have in common.
 
 use std::collections::BTreeMap;
 

@@ -142,3 +142,28 @@ fn an_astrocytic_layer_becomes_another_with_all_that_it_has() {
     refused(gated.init(&device).with_config(&gated.clone().with_write_gate(false)), "write gate");
     assert!(Attention::Off(astrocytic_attention::NoAttention).plain_config().is_none());
 }
+
+/// An open gate writes about everything, whatever the largest write is: more would overshoot.
+#[test]
+fn open_gates_write_as_much_whatever_the_largest_write_is() {
+    let device = device();
+    let mha = MultiHeadAttentionConfig::new(D_MODEL, HEADS).init(&device);
+    let x = Tensor::<3>::random([2, 9, D_MODEL], burn::tensor::Distribution::Default, &device);
+    let gated =
+        Config::linear(D_MODEL, HEADS).with_write_gate(true).with_normalizer(astrocytic_attention::Normalizer::None);
+    let [one, two] = [1.0, 2.0].map(|largest| {
+        let layer = AstrocyticAttention::from_mha(&mha, &gated.clone().with_largest_write(largest)).unwrap();
+        layer.forward(AttentionInput::self_attn(x.clone())).context
+    });
+    let error = common::relative_error(two, one);
+    assert!(error < 1e-5, "off by {error:e}");
+}
+
+#[test]
+fn a_layer_is_shown_by_its_configuration() {
+    let device = device();
+    let astrocytic = Config::tripartite(D_MODEL, HEADS).init(&device).to_string();
+    assert!(astrocytic.contains("n_heads: 2") && astrocytic.contains("plasticity: Delta"), "{astrocytic}");
+    let softmax = Attention::Softmax(SoftmaxAttentionConfig::new(D_MODEL, HEADS).init(&device)).to_string();
+    assert!(softmax.contains("SoftmaxAttention") && softmax.contains("decay: None"), "{softmax}");
+}

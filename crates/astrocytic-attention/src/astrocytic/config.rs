@@ -1,4 +1,4 @@
-//! Configuration of astrocytic attention, and the presets of the literature.
+//! Configuration of astrocytic attention.
 
 use burn::config::Config;
 use burn::nn::Initializer;
@@ -13,9 +13,9 @@ use crate::position::PositionConfig;
 #[derive(Config, Debug, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Normalizer {
-    /// The calcium: `n = φ(q) · g^α`, floored at 1e-18 (Kozachkov et al., PNAS 2023, eq. 12, with α = 1). Another α is
-    /// the presynaptic non-linearity of arXiv 2312.10925 and is followed by an RMS norm, because the scale drifts as
-    /// t^{1−α}.
+    /// The calcium: `n = φ(q) · g^α`, floored at 1e-18 (Kozachkov et al., PNAS 2023, eq. 12, with α
+    /// = 1). Another α is the presynaptic non-linearity of arXiv 2312.10925 and is followed by an
+    /// RMS norm, because the scale drifts as t^{1−α}.
     Calcium {
         /// Exponent α in (0, 1].
         alpha: f64,
@@ -26,62 +26,73 @@ pub enum Normalizer {
     None,
 }
 
-/// Configuration of [`AstrocyticAttention`](crate::AstrocyticAttention). Every option can be switched by itself.
+/// Configuration of [`AstrocyticAttention`](crate::AstrocyticAttention). Every option can be
+/// switched by itself.
 #[derive(Config, Debug, PartialEq)]
 pub struct AstrocyticAttentionConfig {
     /// Width of the input and the output.
     pub d_model: usize,
     /// Number of query heads; divides `d_model`.
     pub n_heads: usize,
-    /// Number of key and value heads, a divisor of `n_heads` (grouped-query attention); `None` is `n_heads`.
+    /// Number of key and value heads, a divisor of `n_heads` (grouped-query attention). Default:
+    /// `None`, which is `n_heads`
     pub kv_heads: Option<usize>,
     /// Whether step t sees only steps up to t. A causal `mask_attn` says the same at run time.
+    /// Default: false
     #[config(default = false)]
     pub causal: bool,
-    /// Feature map φ of keys and queries (hidden-layer firing).
+    /// Feature map φ of keys and queries (hidden-layer firing). Default: [`FeatureMapConfig::Elu`]
     #[config(default = "FeatureMapConfig::Elu")]
     pub feature_map: FeatureMapConfig,
-    /// Decay of the memory (leak of synapse and calcium).
+    /// Decay of the memory (leak of synapse and calcium). Default: [`DecayConfig::None`]
     #[config(default = "DecayConfig::None")]
     pub decay: DecayConfig,
-    /// What a read is divided by (feedback of the astrocyte process).
+    /// What a read is divided by (feedback of the astrocyte process). Default:
+    /// [`Normalizer::Calcium`] with α = 1
     #[config(default = "Normalizer::Calcium { alpha: 1.0 }")]
     pub normalizer: Normalizer,
-    /// How a write changes the memory.
+    /// How a write changes the memory. Default: [`Plasticity::Hebbian`]
     #[config(default = "Plasticity::Hebbian")]
     pub plasticity: Plasticity,
-    /// Write strength from the input, `β = b_max sigmoid(x w + b)` for each head (graded release); off is β = 1.
+    /// Write strength from the input, `β = b_max sigmoid(x w + b)` for each head (graded release);
+    /// off is β = 1. Default: false
     #[config(default = false)]
     pub write_gate: bool,
-    /// The largest strength b_max that the write gate gives; other than 1 only with it. Above 1 the delta rule can turn a memory's sign, which tells
-    /// even from odd (negative eigenvalues, arXiv 2411.12537); above 2 the memory would grow.
+    /// The largest strength b_max that the write gate gives; other than 1 only with it. Above 1 the
+    /// delta rule can turn a memory's sign, which tells even from odd (negative eigenvalues, arXiv
+    /// 2411.12537); above 2 the memory would grow. Default: 1.0
     #[config(default = 1.0)]
     pub largest_write: f64,
-    /// Probability that a head's write fails, in training only and without rescaling (unreliable release).
+    /// Probability that a head's write fails, in training only and without rescaling (unreliable
+    /// release). Default: 0.0
     #[config(default = 0.0)]
     pub write_dropout: f64,
-    /// Width of the short causal convolution on q, k and v: 0 (off) or 2 to 8 (calcium spreading to neighbours).
+    /// Width of the short causal convolution on q, k and v: 0 (off) or 2 to 8 (calcium spreading to
+    /// neighbours). Default: 0
     #[config(default = 0)]
     pub convolution: usize,
-    /// Gate the reads with `silu(x W + b)` (gliotransmission).
+    /// Gate the reads with `silu(x W + b)` (gliotransmission). Default: false
     #[config(default = false)]
     pub output_gate: bool,
-    /// How steps know their place.
+    /// How steps know their place. Default: [`PositionConfig::None`]
     #[config(default = "PositionConfig::None")]
     pub position: PositionConfig,
     /// Steps that a softmax window sees exactly, beside the memory of those before: 0 is off.
+    /// Default: 0
     #[config(default = 0)]
     pub window: usize,
-    /// Whether there is a memory: off leaves the window alone, the control of every hybrid.
+    /// Whether there is a memory. Off leaves the window alone, which shows what a hybrid owes to
+    /// its memory: feature map, decay and write gate stay in the configuration and are not used.
+    /// Default: true
     #[config(default = true)]
     pub memory: bool,
-    /// Steps in a chunk of the chunkwise form, 1 to 128: larger ones only cost time.
+    /// Steps in a chunk of the chunkwise form, 1 to 128: larger ones only cost time. Default: 64
     #[config(default = 64)]
     pub chunk: usize,
-    /// Biases in the four projections.
+    /// Biases in the four projections. Default: true
     #[config(default = true)]
     pub bias: bool,
-    /// Initialisation of the projections.
+    /// Initialisation of the projections. Default: as Burn's `MultiHeadAttention`
     #[config(default = "Initializer::KaimingUniform{gain: 1.0 / 3f64.sqrt(), fan_out_only: false}")]
     pub initializer: Initializer,
 }
@@ -102,97 +113,108 @@ impl AstrocyticAttentionConfig {
         self.feature_map.features(self.head_size())
     }
 
-    /// Refuses other sizes than those of a layer whose projections are to be taken over.
+    /// Refuses sizes other than those of the layer whose projections the new layer takes.
     pub(crate) fn has_sizes(&self, wanted: [usize; 3]) -> Result<(), AttentionError> {
-        let own = [self.d_model, self.n_heads, self.key_heads()];
-        if own == wanted {
+        let sizes = [self.d_model, self.n_heads, self.key_heads()];
+        if sizes == wanted {
             return Ok(());
         }
         Err(AttentionError::Config(format!(
-            "d_model, n_heads, kv_heads = {own:?} must be those of the layer to convert, {wanted:?}"
+            "d_model, n_heads, kv_heads = {sizes:?} must be those of the layer to convert, {wanted:?}"
         )))
     }
 
-    /// Refuses what makes no sense.
+    /// Checks that the settings fit each other.
     ///
     /// # Errors
     /// [`AttentionError::Config`] with the field, its value and what would do.
     pub fn validate(&self) -> Result<(), AttentionError> {
-        let fault = |text: String| Err(AttentionError::Config(text));
-        let Self { d_model, n_heads, .. } = *self;
+        let checks =
+            [Self::check_sizes, Self::check_writes, Self::check_normalizer, Self::check_window, Self::check_position];
+        checks.iter().try_for_each(|check| check(self)).map_err(AttentionError::Config)
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
+        let Self { d_model, n_heads, convolution, chunk, .. } = *self;
         if n_heads == 0 || d_model == 0 || d_model % n_heads != 0 {
-            return fault(format!("n_heads = {n_heads} must divide d_model = {d_model}, both above 0"));
+            return Err(format!("n_heads = {n_heads} must divide d_model = {d_model}, both above 0"));
         }
         let kv_heads = self.key_heads();
         if kv_heads == 0 || n_heads % kv_heads != 0 {
-            return fault(format!("kv_heads = {kv_heads} must divide n_heads = {n_heads}"));
+            return Err(format!("kv_heads = {kv_heads} must divide n_heads = {n_heads}"));
         }
-        if self.convolution == 1 || self.convolution > 8 {
-            return fault(format!("convolution = {} must be 0 (off) or 2 to 8", self.convolution));
+        if convolution == 1 || convolution > 8 {
+            return Err(format!("convolution = {convolution} must be 0 (off) or 2 to 8"));
         }
-        if !(1..=LARGEST_CHUNK).contains(&self.chunk) {
-            return fault(format!("chunk = {} must be 1 to {LARGEST_CHUNK}", self.chunk));
+        if !(1..=LARGEST_CHUNK).contains(&chunk) {
+            return Err(format!("chunk = {chunk} must be 1 to {LARGEST_CHUNK}"));
         }
-        if !(0.0..1.0).contains(&self.write_dropout) {
-            return fault(format!("write_dropout = {} must be in [0, 1)", self.write_dropout));
+        self.feature_map.validate()
+    }
+
+    fn check_writes(&self) -> Result<(), String> {
+        let Self { write_dropout, largest_write, write_gate, .. } = *self;
+        if !(0.0..1.0).contains(&write_dropout) {
+            return Err(format!("write_dropout = {write_dropout} must be in [0, 1)"));
         }
-        if !(self.largest_write > 0.0 && self.largest_write <= 2.0) {
-            return fault(format!("largest_write = {} must be above 0 and at most 2", self.largest_write));
+        if !(largest_write > 0.0 && largest_write <= 2.0) {
+            return Err(format!("largest_write = {largest_write} must be above 0 and at most 2"));
         }
-        if self.largest_write != 1.0 && !self.write_gate {
-            return fault(format!(
-                "largest_write = {} is what a write gate gives; set write_gate = true",
-                self.largest_write
+        if largest_write != 1.0 && !write_gate {
+            return Err(format!("largest_write = {largest_write} is what a write gate gives; set write_gate = true"));
+        }
+        Ok(())
+    }
+
+    fn check_normalizer(&self) -> Result<(), String> {
+        let Normalizer::Calcium { alpha } = self.normalizer else { return Ok(()) };
+        let map = self.feature_map;
+        if !(alpha > 0.0 && alpha <= 1.0) {
+            return Err(format!("normalizer: calcium exponent alpha = {alpha} must be in (0, 1]"));
+        }
+        if self.plasticity == Plasticity::Delta {
+            return Err("normalizer: the delta rule has no calcium; use Rms or None".into());
+        }
+        if !map.has_positive_kernel() {
+            return Err(format!(
+                "normalizer: calcium needs a positive kernel, which feature_map = {map:?} is not; use Rms or another map"
             ));
         }
-        if let Err(text) = self.feature_map.validate() {
-            return fault(text);
+        if alpha != 1.0 && !map.has_positive_features() {
+            return Err(format!("normalizer: an exponent needs features ≥ 0, which {map:?} are not"));
         }
-        if let Normalizer::Calcium { alpha } = self.normalizer {
-            if !(alpha > 0.0 && alpha <= 1.0) {
-                return fault(format!("normalizer: calcium exponent alpha = {alpha} must be in (0, 1]"));
-            }
-            if self.plasticity == Plasticity::Delta {
-                return fault("normalizer: the delta rule has no calcium; use Rms or None".into());
-            }
-            if !self.feature_map.has_positive_kernel() {
-                return fault(format!(
-                    "normalizer: calcium needs a positive kernel, which feature_map = {:?} is not; \
-                                      use Rms or another map",
-                    self.feature_map
-                ));
-            }
-            if alpha != 1.0 && !self.feature_map.has_positive_features() {
-                return fault(format!(
-                    "normalizer: an exponent needs features ≥ 0, which {:?} are not",
-                    self.feature_map
-                ));
-            }
-        }
+        Ok(())
+    }
+
+    fn check_window(&self) -> Result<(), String> {
+        let window = self.window;
         let plain = self.normalizer == (Normalizer::Calcium { alpha: 1.0 });
         let fits = self.causal && plain && !matches!(self.position, PositionConfig::Distance { .. });
-        if self.window > 0 && !fits {
-            return fault(format!(
-                "window = {}: a window shares its normaliser with the memory and looks back; it needs causal = true, a \
-                 calcium normaliser without exponent, and no distance memory",
-                self.window
+        if window > 0 && !fits {
+            return Err(format!(
+                "window = {window}: a window shares its normaliser with the memory and looks back; it needs causal = \
+                 true, a calcium normaliser without exponent, and no distance memory"
             ));
         }
-        if !self.memory && self.window == 0 {
-            return fault("memory = false leaves nothing without a window; use AttentionConfig::Off".into());
+        if !self.memory && window == 0 {
+            return Err("memory = false leaves nothing without a window; use AttentionConfig::Off".into());
         }
-        if self.plasticity == Plasticity::Delta && matches!(self.position, PositionConfig::Distance { .. }) {
-            return fault("position: the sum of a key and a distance key is longer than the delta rule bears".into());
-        }
+        Ok(())
+    }
+
+    fn check_position(&self) -> Result<(), String> {
         match self.position {
-            PositionConfig::Rotary { .. } if self.head_size() % 2 == 1 => {
-                fault(format!("position: rotary needs an even head size, got {}", self.head_size()))
-            }
-            PositionConfig::Rotary { theta } if !(theta.is_finite() && theta > 0.0) => {
-                fault(format!("position: rotary theta = {theta} must be above 0"))
+            PositionConfig::Distance { .. } if self.plasticity == Plasticity::Delta => {
+                Err("position: the sum of a key and a distance key is longer than the delta rule bears".into())
             }
             PositionConfig::Distance { scale, max_steps } if !(scale > 0.0 && scale.is_finite()) || max_steps == 0 => {
-                fault(format!("position: distance scale = {scale} and max_steps = {max_steps} must be above 0"))
+                Err(format!("position: distance scale = {scale} and max_steps = {max_steps} must be above 0"))
+            }
+            PositionConfig::Rotary { .. } if self.head_size() % 2 == 1 => {
+                Err(format!("position: rotary needs an even head size, got {}", self.head_size()))
+            }
+            PositionConfig::Rotary { theta } if !(theta.is_finite() && theta > 0.0) => {
+                Err(format!("position: rotary theta = {theta} must be above 0"))
             }
             _ => Ok(()),
         }

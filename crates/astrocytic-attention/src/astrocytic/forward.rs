@@ -3,13 +3,16 @@
 use burn::tensor::Tensor;
 
 use super::AstrocyticAttention;
+use super::call::Call;
+use super::project::Projected;
 use super::state::AttentionState;
 use crate::compaction::Compaction;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::ops::{Form, gated_silu, rms_norm};
 
 impl AstrocyticAttention {
-    /// With `remember`, goes on from `state` and leaves there what is remembered; else `state` is empty and is used up.
+    /// With `remember`, goes on from `state` and leaves there what is remembered; else `state` is
+    /// empty and is used up.
     pub(super) fn run(
         &self,
         input: AttentionInput,
@@ -18,43 +21,57 @@ impl AstrocyticAttention {
         remember: bool,
     ) -> AttentionOutput {
         let input = input.without_padded_numbers(causal);
-        let [batch, steps, d_model] = input.query.dims();
         let dtype = input.query.dtype();
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
-        let query_compaction = compaction.as_ref().filter(|_| causal || input.shared);
-        let form = input.form.unwrap_or(Form::Chunkwise(self.config.chunk));
-
-        let compact = |x: &Tensor<3>, by: Option<&Compaction>| match by {
-            Some(by) => by.compact(x.clone()),
-            None => x.clone(),
+        let call = &Call {
+            causal,
+            form: input.form.unwrap_or(Form::Chunkwise(self.config.chunk)),
+            remember,
+            weights: input.weights,
+            compaction: compaction.as_ref(),
+            query_compaction: compaction.as_ref().filter(|_| causal || input.shared),
         };
-        let x_query = compact(&input.query, query_compaction);
-        let x_key = compact(&input.key, compaction.as_ref());
-        let x_value = if input.shared { x_key.clone() } else { compact(&input.value, compaction.as_ref()) };
-
-        let sides = [query_compaction, compaction.as_ref()];
-        let projected = self.project([&x_query, &x_key, &x_value], sides, state, remember);
-        let (reads, weights) = if self.config.window > 0 {
-            self.attend_with_window(projected, form, state, remember, input.weights, compaction.as_ref())
-        } else if input.weights || !self.attends() {
-            let mapped = self.map(projected);
-            let weights = input.weights.then(|| self.weights(&mapped, causal));
-            let (reads, n) = self.read(mapped, causal, form, state);
-            let (reads, weights) = match n {
-                Some(n) => (reads / n.clone(), weights.map(|weights| weights / n)),
-                None => (reads, weights),
-            };
-            (reads.swap_dims(1, 2), weights)
-        } else {
-            (self.attend(projected, causal, form, state, remember), None)
+        let compact = |x: Tensor<3>, by: Option<&Compaction>| match by {
+            Some(by) => by.compact(x),
+            None => x,
         };
+        let x_query = compact(input.query, call.query_compaction);
+        let x_key = compact(input.key, call.compaction);
+        let x_value = if input.shared { x_key.clone() } else { compact(input.value, call.compaction) };
+
+        let projected = self.project([&x_query, &x_key, &x_value], call, state);
+        let (reads, weights) = self.mix(projected, call, state);
 
         let weights = weights.map(|weights| {
-            let by_key = |w: Tensor<4>, c: &Compaction| c.restore_axis(w, 3);
             let weights = weights.cast(dtype);
-            let weights = compaction.iter().fold(weights, by_key);
-            query_compaction.iter().fold(weights, |w, c| c.restore_axis(w, 2))
+            let weights = call.compaction.iter().fold(weights, |w, c| c.restore_axis(w, 3));
+            call.query_compaction.iter().fold(weights, |w, c| c.restore_axis(w, 2))
         });
+        AttentionOutput { context: self.to_context(reads, x_query, call), weights }
+    }
+
+    /// From queries, keys and values to reads `[batch, steps_q, heads, d]` and, where asked for,
+    /// weights.
+    fn mix(&self, projected: Projected, call: &Call, state: &mut AttentionState) -> (Tensor<4>, Option<Tensor<4>>) {
+        if self.config.window > 0 {
+            return self.attend_with_window(projected, call, state);
+        }
+        if self.attends() && !call.weights {
+            return (self.attend(projected, call, state), None);
+        }
+        let mapped = self.map(projected);
+        let weights = call.weights.then(|| self.weights(&mapped, call.causal));
+        let (reads, n) = self.read(mapped, call, state);
+        let (reads, weights) = match n {
+            Some(n) => (reads / n.clone(), weights.map(|weights| weights / n)),
+            None => (reads, weights),
+        };
+        (reads.swap_dims(1, 2), weights)
+    }
+
+    /// From reads to the context: norm, gate, output projection.
+    fn to_context(&self, reads: Tensor<4>, x_query: Tensor<3>, call: &Call) -> Tensor<3> {
+        let ([batch, steps, d_model], dtype) = (x_query.dims(), x_query.dtype());
         let reads = match &self.norm {
             Some(norm) => rms_norm(reads, norm),
             None => reads,
@@ -64,10 +81,10 @@ impl AstrocyticAttention {
             Some(gate) => gated_silu(reads, gate.forward(x_query)),
             None => reads,
         };
-        let reads = match query_compaction {
+        let reads = match call.query_compaction {
             Some(compaction) => compaction.restore(reads),
             None => reads,
         };
-        AttentionOutput { context: self.output.forward(reads), weights }
+        self.output.forward(reads)
     }
 }

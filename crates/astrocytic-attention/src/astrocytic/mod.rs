@@ -1,5 +1,7 @@
-//! Astrocytic attention as a Burn module, used where `burn::nn::attention::MultiHeadAttention` is.
+//! Astrocytic attention as a Burn module. It is used where
+//! `burn::nn::attention::MultiHeadAttention` is.
 
+mod call;
 mod config;
 mod forward;
 mod presets;
@@ -7,8 +9,9 @@ mod project;
 mod read;
 mod state;
 mod window;
+mod window_sums;
 
-use burn::module::{Module, Param};
+use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Tensor};
 
@@ -23,17 +26,18 @@ use crate::input::{AttentionInput, AttentionOutput};
 use crate::position::{DistanceKeys, PositionConfig};
 use crate::tensor::full_dtype;
 
-/// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes computes it
-/// (Kozachkov, Kastanenka, Krotov, PNAS 2023).
+/// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes
+/// computes it (Kozachkov, Kastanenka, Krotov, PNAS 2023).
 ///
 /// # Params
 ///
-/// - `query`, `output`: [`Linear`] of `d_model` to `d_model`; `key`, `value`: of `d_model` to `kv_heads · head size`:
-///   the names and layouts of Burn's `MultiHeadAttention`.
+/// - `query`, `output`: [`Linear`] of `d_model` to `d_model`; `key`, `value`: of `d_model` to
+///   `kv_heads · head size`: the names and layouts of Burn's `MultiHeadAttention`.
 /// - the parts that the configuration switches on.
 ///
 /// Should be created with [`AstrocyticAttentionConfig`].
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct AstrocyticAttention {
     /// To the query space.
     pub query: Linear,
@@ -65,6 +69,31 @@ pub struct AstrocyticAttention {
     pub window_scale: Option<Param<Tensor<1>>>,
     #[module(skip)]
     pub(crate) config: AstrocyticAttentionConfig,
+}
+
+impl ModuleDisplay for AstrocyticAttention {
+    fn custom_settings(&self) -> Option<DisplaySettings> {
+        DisplaySettings::new().with_new_line_after_attribute(false).optional()
+    }
+
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let config = &self.config;
+        content
+            .add("d_model", &config.d_model)
+            .add("n_heads", &config.n_heads)
+            .add("kv_heads", &config.key_heads())
+            .add("causal", &config.causal)
+            .add_debug_attribute("feature_map", &config.feature_map)
+            .add_debug_attribute("decay", &config.decay)
+            .add_debug_attribute("normalizer", &config.normalizer)
+            .add_debug_attribute("plasticity", &config.plasticity)
+            .add("write_gate", &config.write_gate)
+            .add("convolution", &config.convolution)
+            .add("output_gate", &config.output_gate)
+            .add_debug_attribute("position", &config.position)
+            .add("window", &config.window)
+            .optional()
+    }
 }
 
 impl AstrocyticAttentionConfig {
@@ -107,12 +136,12 @@ impl AstrocyticAttentionConfig {
 }
 
 impl AstrocyticAttention {
-    /// Switches the memory off and leaves the window: the control of a hybrid.
+    /// Switches the memory off and leaves the window, which shows what a hybrid owes to its memory.
     ///
     /// # Panics
-    /// For a layer without a window, of which nothing would be left.
+    /// For a layer without a window.
     pub fn forget_memory(&mut self) {
-        assert!(self.config.window > 0, "a layer without a window is nothing without its memory");
+        assert!(self.config.window > 0, "without a window and without its memory the layer reads nothing");
         self.config.memory = false;
     }
 
@@ -121,7 +150,7 @@ impl AstrocyticAttention {
         &self.config
     }
 
-    /// A state that has seen nothing.
+    /// The state before the first step.
     pub fn empty_state(&self, batch: usize) -> AttentionState {
         let c = &self.config;
         let weight = self.query.weight.val();
@@ -147,7 +176,8 @@ impl AstrocyticAttention {
     /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
     /// - context: `[batch, steps_q, d_model]`
     ///
-    /// A padded step writes nothing; in self-attention it also reads 0 (its context is the output bias).
+    /// A padded step writes nothing; in self-attention it also reads 0 (its context is the output
+    /// bias).
     ///
     /// # Panics
     /// Where [`try_forward`](Self::try_forward) has an error.
@@ -167,8 +197,9 @@ impl AstrocyticAttention {
 
     /// Attends causally to what `state` remembers and to the given steps, and remembers them.
     ///
-    /// Weights, where asked for, are those of the given steps: `reads = weights · v + what is read of the state`, both over one
-    /// normaliser, so that a row's sum is short of 1 by the state's share.
+    /// Weights, where asked for, are those of the given steps:
+    /// `reads = weights · v + what is read of the state`, both over one normaliser, so that a row's
+    /// sum is short of 1 by the state's share.
     ///
     /// # Shapes
     /// - query, key, value: `[batch, steps, d_model]`, any number of steps, the new ones only
@@ -182,8 +213,8 @@ impl AstrocyticAttention {
     /// As [`forward_state`](Self::forward_state). After an error the state is as it was.
     ///
     /// # Errors
-    /// For shapes that do not fit, a mask that cannot be honoured, another batch size than the state's, and the state of a
-    /// layer of another configuration. The state then is as it was.
+    /// For shapes that do not fit, a mask that cannot be honoured, another batch size than the
+    /// state's, and the state of a layer of another configuration. The state then is as it was.
     pub fn try_forward_state(
         &self,
         input: AttentionInput,
@@ -208,6 +239,7 @@ impl AstrocyticAttention {
         let recent = (c.window > 0).then_some([d, d + 2].map(|size| [batch, heads, c.window, size]));
         let channels = [c.n_heads, heads, heads].map(|count| [batch, c.convolution.saturating_sub(1), count * d]);
         state.memory.dims() == [batch, heads, m, d]
+            && state.memory.dtype() == full_dtype(self.query.weight.val().dtype())
             && state.calcium.as_ref().map(Tensor::dims) == calcium
             && state.history.as_ref().map(|history| history.each_ref().map(Tensor::dims))
                 == (c.convolution > 0).then_some(channels)

@@ -7,27 +7,30 @@ use crate::ops::Plasticity;
 use crate::position::PositionConfig;
 
 impl AstrocyticAttentionConfig {
-    /// The network of Kozachkov, Kastanenka and Krotov (PNAS 2023, doi 10.1073/pnas.2219150120): positive random
-    /// features, Hebbian writes, calcium normaliser; tends to softmax attention as features grow.
+    /// The network of Kozachkov, Kastanenka and Krotov (PNAS 2023, doi 10.1073/pnas.2219150120):
+    /// positive random features, Hebbian writes, calcium normaliser; tends to softmax attention as
+    /// features grow.
     pub fn kozachkov2023(d_model: usize, n_heads: usize) -> Self {
         let features = 4 * d_model / n_heads.max(1);
         Self::new(d_model, n_heads).with_feature_map(FeatureMapConfig::PositiveRandom { features, seed: 0 })
     }
 
-    /// Linear attention (Katharopoulos et al., arXiv 2006.16236): elu + 1, Hebbian, calcium normaliser.
+    /// Linear attention (Katharopoulos et al., arXiv 2006.16236): elu + 1, Hebbian, calcium
+    /// normaliser.
     pub fn linear(d_model: usize, n_heads: usize) -> Self {
         Self::new(d_model, n_heads)
     }
 
-    /// The astromorphic transformer (arXiv 2312.10925): elu + 1, calcium to the power α = 0.25, and a distance memory
-    /// for sequences of up to `max_steps`.
+    /// The astromorphic transformer (arXiv 2312.10925): elu + 1, calcium to the power α = 0.25, and
+    /// a distance memory for sequences of up to `max_steps`.
     pub fn astromorphic(d_model: usize, n_heads: usize, max_steps: usize) -> Self {
         Self::new(d_model, n_heads)
             .with_normalizer(Normalizer::Calcium { alpha: 0.25 })
             .with_position(PositionConfig::Distance { scale: 0.1, max_steps })
     }
 
-    /// RetNet-like (arXiv 2307.08621): a fixed decay for each head, rotary positions, RMS norm, output gate.
+    /// RetNet-like (arXiv 2307.08621): a fixed decay for each head, rotary positions, RMS norm,
+    /// output gate.
     pub fn retnet(d_model: usize, n_heads: usize) -> Self {
         Self::new(d_model, n_heads)
             .with_causal(true)
@@ -38,8 +41,8 @@ impl AstrocyticAttentionConfig {
             .with_output_gate(true)
     }
 
-    /// This project's default: delta rule with gated decay and write strength (Gated DeltaNet, arXiv 2412.06464), short
-    /// convolution, output gate, RMS norm for each head.
+    /// This project's default: delta rule with gated decay and write strength (Gated DeltaNet,
+    /// arXiv 2412.06464), short convolution, output gate, RMS norm for each head.
     pub fn tripartite(d_model: usize, n_heads: usize) -> Self {
         Self::new(d_model, n_heads)
             .with_causal(true)

@@ -1,9 +1,11 @@
-//! From inputs to queries, keys and values: projections, convolution, positions, decay, write strength, feature maps.
+//! From inputs to queries, keys and values: projections, convolution, positions, decay, write
+//! strength, feature maps.
 
 use burn::nn::Linear;
 use burn::tensor::{Int, Tensor, activation::sigmoid};
 
 use super::AstrocyticAttention;
+use super::call::Call;
 use super::state::AttentionState;
 use crate::compaction::Compaction;
 use crate::feature_map::{FeatureMap, Side, l2_normalize};
@@ -36,22 +38,22 @@ pub(super) struct Mapped {
 }
 
 impl AstrocyticAttention {
-    /// From inputs to queries, keys and values: projections, convolution, positions, decay and write strength.
+    /// From inputs to queries, keys and values: projections, convolution, positions, decay and
+    /// write strength.
     pub(super) fn project(
         &self,
         [x_query, x_key, x_value]: [&Tensor<3>; 3],
-        [query_compaction, compaction]: [Option<&Compaction>; 2],
+        call: &Call,
         state: &mut AttentionState,
-        remember: bool,
     ) -> Projected {
-        let config = &self.config;
+        let (config, compaction) = (&self.config, call.compaction);
         let [batch, steps, _] = x_key.dims();
         let mut channels =
             [self.query.forward(x_query.clone()), self.key.forward(x_key.clone()), self.value.forward(x_value.clone())];
         if let (Some(filters), Some(history)) = (&self.convolution, &mut state.history) {
-            let kept = [query_compaction, compaction, compaction].map(|c| c.map(|c| &c.unpadded_len));
+            let unpadded = [call.query_compaction, compaction, compaction].map(|c| c.map(|c| &c.unpadded_len));
             for i in 0..3 {
-                let (filtered, last) = filters[i].forward(channels[i].clone(), history[i].clone(), kept[i]);
+                let (filtered, last) = filters[i].forward(channels[i].clone(), history[i].clone(), unpadded[i]);
                 channels[i] = filtered;
                 history[i] = last;
             }
@@ -64,7 +66,7 @@ impl AstrocyticAttention {
 
         let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
         // Without a past all rows are at the same places, once for all.
-        let positions = if remember {
+        let positions = if call.remember {
             let start = state.position.clone().unsqueeze_dim::<2>(1);
             start.expand([batch, steps]) + arange(steps).expand([batch, steps])
         } else {
@@ -110,8 +112,9 @@ impl AstrocyticAttention {
         }
     }
 
-    /// β `[batch, key heads, steps]` from the input, or `None` where it is 1 throughout. Of the keys only device and size count:
-    /// those of a layer in training are on an autodiff device, whatever the input is on.
+    /// β `[batch, key heads, steps]` from the input, or `None` where it is 1 throughout. Of the
+    /// keys only device and size count: those of a layer in training are on an autodiff device,
+    /// whatever the input is on.
     fn strength(&self, x: &Tensor<3>, key: &Tensor<4>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
         let [batch, heads, steps, _] = key.dims();
         let ones = || Tensor::ones([batch, heads, steps], (&key.device(), key.dtype()));

@@ -2,30 +2,25 @@
 
 use burn::tensor::Tensor;
 
+use super::call::Call;
 use super::project::{Mapped, Projected};
 use super::state::AttentionState;
 use super::{AstrocyticAttention, Normalizer};
 use crate::ops::{
-    self, CALCIUM_FLOOR, Feature, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity, Writes, memory_attention,
+    self, CALCIUM_FLOOR, Feature, MemoryInputs, MemorySpec, MemoryState, Plasticity, Writes, memory_attention,
 };
 use crate::tensor::share_heads;
 
 impl AstrocyticAttention {
-    /// Whether the layer is what [`memory_attention`] computes: no exponent on the calcium, no distance memory.
+    /// Whether the layer is what [`memory_attention`] computes: no exponent on the calcium, no distance
+    /// memory.
     pub(super) fn attends(&self) -> bool {
         let straight = !matches!(self.config.normalizer, Normalizer::Calcium { alpha } if alpha != 1.0);
         straight && self.distance.is_none()
     }
 
     /// Runs the memory as one operation: reads, normalised, `[batch, steps_q, heads, d]`.
-    pub(super) fn attend(
-        &self,
-        projected: Projected,
-        causal: bool,
-        form: Form,
-        state: &mut AttentionState,
-        remember: bool,
-    ) -> Tensor<4> {
+    pub(super) fn attend(&self, projected: Projected, call: &Call, state: &mut AttentionState) -> Tensor<4> {
         let feature = self.query_map.element_wise();
         let calcium = matches!(self.config.normalizer, Normalizer::Calcium { .. });
         let unit = self.config.plasticity == Plasticity::Delta;
@@ -34,8 +29,8 @@ impl AstrocyticAttention {
             feature: feature.unwrap_or(Feature::identity()),
             unit: unit && feature.is_some(),
             calcium,
-            causal,
-            form,
+            causal: call.causal,
+            form: call.form,
         };
         let (query, writes) = match feature {
             Some(_) => {
@@ -48,30 +43,30 @@ impl AstrocyticAttention {
             }
         };
         let x = MemoryInputs::heads_last(query, writes);
-        let before = remember.then(|| MemoryState { memory: state.memory.clone(), calcium: state.calcium.clone() });
-        let (reads, after) = memory_attention(&spec, x, before, remember);
+        let before =
+            call.remember.then(|| MemoryState { memory: state.memory.clone(), calcium: state.calcium.clone() });
+        let (reads, after) = memory_attention(&spec, x, before, call.remember);
         if let Some(MemoryState { memory, calcium }) = after {
             (state.memory, state.calcium) = (memory, calcium);
         }
         reads
     }
 
-    /// Runs the memory from parts, where weights are asked for or the calcium is bent: reads and, with calcium, the
-    /// normaliser `[batch, heads, steps_q, 1]`.
+    /// Runs the memory from parts, where weights are asked for or the calcium is bent: reads and,
+    /// with calcium, the normaliser `[batch, heads, steps_q, 1]`.
     pub(super) fn read(
         &self,
         mapped: Mapped,
-        causal: bool,
-        form: Form,
+        call: &Call,
         state: &mut AttentionState,
     ) -> (Tensor<4>, Option<Tensor<4>>) {
         let Mapped { query, mut writes, distance } = mapped;
         let plasticity = self.config.plasticity;
         let run = |query: Tensor<4>, writes: Writes, memory: Tensor<4>| {
-            if causal {
-                ops::causal(query, writes, memory, plasticity, form)
+            if call.causal {
+                ops::causal(query, writes, memory, plasticity, call.form)
             } else {
-                let memory = ops::write(writes, memory, plasticity, form);
+                let memory = ops::write(writes, memory, plasticity, call.form);
                 (ops::read(query, memory.clone()), memory)
             }
         };
@@ -87,8 +82,8 @@ impl AstrocyticAttention {
             (state.memory, state.calcium) = (memory, Some(calcium));
             (reads, n)
         } else {
-            let (trace, calcium) = ops::calcium_trace(&writes, calcium, form);
-            let trace = if causal { trace } else { calcium.clone().unsqueeze_dim(2) };
+            let (trace, calcium) = ops::calcium_trace(&writes, calcium, call.form);
+            let trace = if call.causal { trace } else { calcium.clone().unsqueeze_dim(2) };
             state.calcium = Some(calcium);
             let bent = trace.clamp_min(CALCIUM_FLOOR).powf_scalar(alpha);
             let n = (query.clone() * share_heads(bent, self.config.n_heads)).sum_dim(3);

@@ -8,7 +8,8 @@ use crate::tensor_map::{Bytes, HISTORY, Load, Select, TensorMap, ToDevice};
 /// Names of the tensors of a window.
 const RECENT: [&str; 2] = ["recent_keys", "recent_values"];
 
-/// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its `empty_state`.
+/// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its
+/// `empty_state`.
 #[derive(Debug, Clone)]
 pub struct AttentionState {
     /// Synapses H, `[batch, key heads, m, d_v]`.
@@ -17,8 +18,9 @@ pub struct AttentionState {
     pub calcium: Option<Tensor<3>>,
     /// Last steps of q, k and v before the convolution, each `[batch, width − 1, channels]`.
     pub history: Option<[Tensor<3>; 3]>,
-    /// Keys `[batch, key heads, window, d]` and values `[batch, key heads, window, d + 2]` of the steps in the window, each
-    /// value with a 1 and its write strength behind it; 0 where there was no step yet.
+    /// Keys `[batch, key heads, window, d]` and values `[batch, key heads, window, d + 2]` of the
+    /// steps in the window, each value with a 1 and its write strength behind it; 0 where there was
+    /// no step yet.
     pub recent: Option<[Tensor<4>; 2]>,
     /// Steps seen by each row, `[batch]`.
     pub position: Tensor<1, Int>,

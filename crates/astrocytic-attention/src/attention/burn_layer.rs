@@ -1,4 +1,4 @@
-//! Burn's own layer, called as the others are: its outputs keep their bits.
+//! Burn's own layer, called as the others are. Its outputs keep their bits.
 
 use burn::nn::Linear;
 use burn::nn::attention::{MhaInput, MhaOutput, MultiHeadAttention};
@@ -25,7 +25,7 @@ pub(super) fn forward(layer: &MultiHeadAttention, input: AttentionInput) -> Resu
     Ok(AttentionOutput { context, weights: Some(weights) })
 }
 
-/// A cache that has seen nothing, for new steps.
+/// The cache before the first step, for calls that are given new steps.
 pub(super) fn empty_cache(layer: &MultiHeadAttention, batch: usize) -> KeyValueCache {
     KeyValueCache::new(batch, None, &layer.query.weight.val().device())
 }
@@ -56,8 +56,8 @@ pub(super) fn forward_cache(
     Ok(AttentionOutput { context: layer.output.forward(reads), weights: Some(weights) })
 }
 
-/// Burn's `forward_cache`, whose cache is closed to other crates: the first call may have several steps, each later one has
-/// one step more.
+/// Burn's `forward_cache`, whose cache is closed to other crates: the first call may have several
+/// steps, each later one has one step more.
 pub(super) fn forward_growing(
     layer: &MultiHeadAttention,
     input: AttentionInput,
@@ -70,7 +70,7 @@ pub(super) fn forward_growing(
         Seen::Layer(_) => return Err(AttentionError::Shape("the cache was made by another kind of layer".into())),
     };
     if let Some(before) = &before {
-        check_growth(layer, &input, before, cache.keys_stay)?;
+        check_growth(layer, &input, before, cache)?;
     }
     let last = |x: Tensor<3>| match before {
         Some(_) => {
@@ -101,12 +101,19 @@ pub(super) fn forward_growing(
 fn check_growth(
     layer: &MultiHeadAttention,
     input: &AttentionInput,
-    [queries, keys, _]: &[Tensor<4>; 3],
-    keys_stay: bool,
+    [queries, keys, values]: &[Tensor<4>; 3],
+    cache: &GrowingCache,
 ) -> Result<(), AttentionError> {
     let fault = |text: String| Err(AttentionError::Shape(text));
     let [batch, heads, seen, d] = queries.dims();
-    if [batch, heads, d] != [input.query.dims()[0], layer.n_heads, layer.d_k] {
+    let key_shape = [batch, heads, keys.dims()[2], d];
+    let of_layer = [batch, heads, d] == [input.query.dims()[0], layer.n_heads, layer.d_k];
+    let contexts = cache.contexts.as_ref().map(Tensor::dims);
+    if !of_layer
+        || keys.dims() != key_shape
+        || values.dims() != key_shape
+        || contexts != Some([batch, seen, layer.d_model])
+    {
         return fault("the cache was made by a layer of another configuration, or for another batch".into());
     }
     let steps = input.query.dims()[1];
@@ -114,7 +121,7 @@ fn check_growth(
         return fault(format!("attention cache: {steps} steps cannot follow {seen} by one"));
     }
     let (key_steps, seen) = (input.key.dims()[1], keys.dims()[2]);
-    if key_steps != if keys_stay { seen } else { seen + 1 } {
+    if key_steps != if cache.keys_stay { seen } else { seen + 1 } {
         return fault(format!("attention cache: {key_steps} keys cannot follow {seen}"));
     }
     Ok(())

@@ -11,7 +11,8 @@ use crate::tensor_map::{Load, NamedTensors, Record, Select, TensorMap, ToDevice}
 /// Queries, keys and values in the cache of Burn's layer.
 const PROJECTED: [&str; 3] = ["queries", "keys", "values"];
 
-/// What an attention layer remembers between calls. Made by `empty_cache` of a layer; its calls then are given new steps.
+/// What an attention layer remembers between calls. Made by `empty_cache` of a layer; its calls
+/// then are given new steps.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)]
@@ -70,20 +71,21 @@ pub enum AttentionCacheRecord {
 }
 
 impl AttentionCache {
-    /// An empty cache of self-attention for calls that are given all steps so far and return all contexts, as Burn's
-    /// `MhaCache::autoregressive`.
+    /// An empty cache of self-attention for calls that are given all steps so far and return all
+    /// contexts, as Burn's `MhaCache::autoregressive`.
     pub fn autoregressive() -> Self {
         Self::Growing(GrowingCache::default())
     }
 
-    /// The same for queries over keys and values that stay, as Burn's `MhaCache::autoregressive_cross_attention`. Only
-    /// Burn's own layer takes it.
+    /// The same for queries over keys and values that stay, as Burn's
+    /// `MhaCache::autoregressive_cross_attention`. Only Burn's own layer takes it.
     pub fn autoregressive_cross_attention() -> Self {
         Self::Growing(GrowingCache { keys_stay: true, ..GrowingCache::default() })
     }
 
-    /// What goes on to the next window in training, without the graph of gradients (truncated backpropagation through
-    /// time): a memory whole, of keys and values those of the last `most` steps.
+    /// What goes on to the next window in training, without the graph of gradients (truncated
+    /// backpropagation through time): a memory whole, of keys and values those of the last `most`
+    /// steps.
     ///
     /// # Panics
     /// For a cache made by [`autoregressive`](Self::autoregressive), whose steps are counted.
@@ -145,8 +147,8 @@ impl AttentionCache {
     /// Back from plain data.
     ///
     /// # Errors
-    /// For tensors that are missing, too many, or of another rank or kind. Whether their sizes are a layer's shows at its
-    /// next call.
+    /// For tensors that are missing, too many, or of another rank or kind. Whether their sizes are
+    /// a layer's shows at its next call.
     pub fn from_record(record: AttentionCacheRecord, device: &Device) -> Result<Self, AttentionError> {
         match record {
             AttentionCacheRecord::Memory(tensors) => {

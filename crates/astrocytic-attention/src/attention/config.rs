@@ -24,8 +24,8 @@ pub enum AttentionConfig {
     Off,
 }
 
-/// How a configuration stands in a file. Softmax attention with a gated decay stands under a name of its own, as it did
-/// when it was a kind of its own: names of stored runs are made of this text.
+/// An [`AttentionConfig`] in a file. Softmax attention with a gated decay is written as
+/// `Forgetting`, as older versions wrote it: the names of stored runs are hashes of this text.
 #[derive(Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename = "AttentionConfig")]
 enum Stored {
@@ -114,7 +114,7 @@ impl From<&AttentionConfig> for AttentionConfig {
 }
 
 impl AttentionConfig {
-    /// Refuses what makes no sense.
+    /// Checks that the settings fit each other.
     ///
     /// # Errors
     /// [`AttentionError::Config`] with the field and what would do.

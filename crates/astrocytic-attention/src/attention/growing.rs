@@ -19,7 +19,12 @@ impl Attention {
             let text = "the cache is of Burn's own layer or of cross-attention, which needs keys that stay";
             return Err(AttentionError::Shape(text.into()));
         }
-        let seen = cache.contexts.as_ref().map_or(0, |contexts| contexts.dims()[1]);
+        let [batch, _, d_model] = input.query.dims();
+        let [rows, seen, width] = cache.contexts.as_ref().map_or([batch, 0, d_model], Tensor::dims);
+        if [rows, width] != [batch, d_model] {
+            let text = format!("{:?} does not go on from the cache's {:?}", input.query.dims(), [rows, seen, width]);
+            return Err(AttentionError::Shape(text));
+        }
         let new = if seen > 0 { new_steps(input, seen)? } else { input };
         let output = match &mut cache.seen {
             Seen::Layer(layer) => self.try_forward_cache(new, layer)?,

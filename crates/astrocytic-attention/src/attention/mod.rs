@@ -22,8 +22,9 @@ use crate::softmax::SoftmaxAttention;
 /// An attention layer of any kind, which [`swap`](Self::swap) puts another in the place of. Made by
 /// [`AttentionConfig::init`], or from Burn's trained layer with `From`.
 ///
-/// In records and in parameter groups the enum leaves no trace: parameters are `query.weight` and so on, whichever layer
-/// it is, as in `burn::nn::attention::MultiHeadAttention`. A record of a model over Burn's layer loads into one over this.
+/// In records and in parameter groups the enum leaves no trace: parameters are `query.weight` and
+/// so on, whichever layer it is, as in `burn::nn::attention::MultiHeadAttention`. A record of a
+/// model over Burn's layer loads into one over this.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)]
@@ -65,16 +66,18 @@ impl From<MultiHeadAttention> for Attention {
 }
 
 impl Attention {
-    /// Puts another layer in the place of this one.
+    /// Replaces this layer by one of another configuration.
     ///
-    /// The weights and biases of `query`, `key`, `value` and `output` stay, with their parameter ids (and so an optimizer's
-    /// state), and what else [`AstrocyticAttention::from_mha`], [`from_softmax`](AstrocyticAttention::from_softmax) and
-    /// [`with_config`](AstrocyticAttention::with_config) keep. Everything else is new from `config`, its gates open. The
-    /// outputs change; brief training brings them back.
+    /// The weights and biases of `query`, `key`, `value` and `output` stay, with their parameter
+    /// ids (and so an optimizer's state). What else stays is said at
+    /// [`AstrocyticAttention::from_mha`], [`from_softmax`](AstrocyticAttention::from_softmax) and
+    /// [`with_config`](AstrocyticAttention::with_config). Everything else is new from `config`,
+    /// with open gates. The outputs change; brief training brings them back.
     ///
     /// # Errors
-    /// Where the sizes are not this layer's, where `config` has no place for what it has, for a layer that returns 0, and
-    /// for another target than an astrocytic layer or none. The layer is then left as it was.
+    /// Where the sizes are not this layer's, where `config` has no place for what it has, for a
+    /// layer that returns 0, and for another target than an astrocytic layer or none. The layer is
+    /// then left as it was.
     pub fn swap(&mut self, config: impl Into<AttentionConfig>) -> Result<(), AttentionError> {
         let fault = |text: &str| Err(AttentionError::Config(text.into()));
         *self = match (&*self, config.into()) {
@@ -91,7 +94,8 @@ impl Attention {
         Ok(())
     }
 
-    /// The plain astrocytic configuration that has a place for all that the layer has; `None` for one that returns 0.
+    /// The plain astrocytic configuration that has a place for all that the layer has; `None` for
+    /// one that returns 0.
     pub fn plain_config(&self) -> Option<AstrocyticAttentionConfig> {
         match self {
             Self::Astrocytic(layer) => Some(layer.plain_config()),
@@ -104,7 +108,8 @@ impl Attention {
         }
     }
 
-    /// The configuration of the layer. (Burn's does not keep its `initializer`: the default stands for it.)
+    /// The configuration of the layer. (Burn's does not keep its `initializer`: the default stands
+    /// for it.)
     pub fn config(&self) -> AttentionConfig {
         match self {
             Self::Astrocytic(layer) => AttentionConfig::Astrocytic(layer.config().clone()),
@@ -133,8 +138,8 @@ impl Attention {
         }
     }
 
-    /// Attends. Burn's layer always returns its weights, the others where they are asked for; the `form` of a recurrence
-    /// means nothing to layers without a memory.
+    /// Attends. Burn's layer always returns its weights, the others where they are asked for; the
+    /// `form` of a recurrence means nothing to layers without a memory.
     ///
     /// # Shapes
     /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
@@ -155,11 +160,11 @@ impl Attention {
             Self::Astrocytic(layer) => layer.try_forward(input),
             Self::Softmax(layer) => layer.try_forward(input),
             Self::Burn(layer) => burn_layer::forward(layer, input),
-            Self::Off(_) => Ok(nothing(input)),
+            Self::Off(_) => Ok(zeros(input)),
         }
     }
 
-    /// A cache that has seen nothing, for calls that are given new steps.
+    /// The cache before the first step, for calls that are given new steps.
     pub fn empty_cache(&self, batch: usize) -> AttentionCache {
         match self {
             Self::Astrocytic(layer) => AttentionCache::Memory(layer.empty_state(batch)),
@@ -171,12 +176,14 @@ impl Attention {
 
     /// Attends to what the cache holds and to the given steps, and remembers them.
     ///
-    /// With a cache of [`empty_cache`](Self::empty_cache) the given steps are the new ones alone, and attention is causal.
+    /// With a cache of [`empty_cache`](Self::empty_cache) the given steps are the new ones alone,
+    /// and attention is causal.
     ///
-    /// With [`AttentionCache::autoregressive`] they are all steps so far, and so are the contexts, of which only the new ones
-    /// are computed: Burn's way. Its own layer then does as Burn says: the first call may have several steps, each of which
-    /// sees all unless `mask_attn` is causal, and each later call has one step more. Other layers are causal and take any
-    /// number of new steps; their weights are those of the new steps.
+    /// With [`AttentionCache::autoregressive`] they are all steps so far, and so are the contexts,
+    /// of which only the new ones are computed: Burn's way. Its own layer then does as Burn says:
+    /// the first call may have several steps, each of which sees all unless `mask_attn` is causal,
+    /// and each later call has one step more. Other layers are causal and take any number of new
+    /// steps; their weights are those of the new steps.
     ///
     /// # Shapes
     /// - query, key, value, context: `[batch, steps, d_model]`; masks of these steps
@@ -190,8 +197,8 @@ impl Attention {
     /// As [`forward_cache`](Self::forward_cache). After an error the cache is as it was.
     ///
     /// # Errors
-    /// As [`try_forward`](Self::try_forward), for steps that do not go on from the cache's, and for a cache that another kind of
-    /// layer or one of another configuration made.
+    /// As [`try_forward`](Self::try_forward), for steps that do not go on from the cache's, and for
+    /// a cache that another kind of layer or one of another configuration made.
     pub fn try_forward_cache(
         &self,
         input: AttentionInput,
@@ -203,13 +210,13 @@ impl Attention {
             (Self::Burn(layer), AttentionCache::KeyValue(cache)) => burn_layer::forward_cache(layer, input, cache),
             (Self::Burn(layer), AttentionCache::Growing(cache)) => burn_layer::forward_growing(layer, input, cache),
             (layer, AttentionCache::Growing(cache)) => layer.forward_growing(input, cache),
-            (Self::Off(_), AttentionCache::Empty) => Ok(nothing(input)),
+            (Self::Off(_), AttentionCache::Empty) => Ok(zeros(input)),
             _ => Err(AttentionError::Shape("the cache was made by another kind of layer".into())),
         }
     }
 }
 
-/// What a layer returns that returns 0. (Not 0 times the input, which may not be finite.)
-fn nothing(input: AttentionInput) -> AttentionOutput {
+/// The output of a layer that returns 0. (Not 0 times the input, which may not be finite.)
+fn zeros(input: AttentionInput) -> AttentionOutput {
     AttentionOutput { context: input.query.zeros_like(), weights: None }
 }

@@ -1,5 +1,5 @@
-//! [`Attention`] as a Burn module. By hand, because a derived one adds the variant to every parameter's name, and records of
-//! Burn's layer would not load.
+//! [`Attention`] as a Burn module. By hand, because a derived one adds the variant to every
+//! parameter's name, and records of Burn's layer would not load.
 
 use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;

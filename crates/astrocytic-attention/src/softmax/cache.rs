@@ -14,8 +14,9 @@ const LEAST_ROOM: usize = 64;
 /// Keys and values of the steps seen so far: grows with them.
 #[derive(Debug, Clone)]
 pub struct KeyValueCache {
-    /// Keys and values, `[batch, key heads, room, d]` each, a column more where they fade; `None` before the first step. The
-    /// room doubles when it is full, so that a step need not copy those before it.
+    /// Keys and values, `[batch, key heads, room, d]` each, a column more where they fade; `None`
+    /// before the first step. The room doubles when it is full, so that a step need not copy those
+    /// before it.
     room: Option<[Tensor<4>; 2]>,
     /// Steps in it.
     length: usize,
@@ -28,7 +29,7 @@ pub struct KeyValueCache {
 }
 
 impl KeyValueCache {
-    /// One that has seen nothing.
+    /// The cache before the first step.
     pub(crate) fn new(batch: usize, history: Option<[Tensor<3>; 3]>, device: &Device) -> Self {
         Self { room: None, length: 0, padded: None, position: Tensor::zeros([batch], device), history }
     }
@@ -56,8 +57,9 @@ impl KeyValueCache {
         }
     }
 
-    /// Refuses an input of other rows than the cache's, a mask that does not reach over what it holds, and the cache of a layer
-    /// with other key heads, columns of keys and values, or history.
+    /// Checks that an input and a layer fit the cache: the rows of the batch, a mask that reaches
+    /// over all steps, and the layer's key heads, columns of keys and values, and
+    /// `[steps, channels]` of its history.
     pub(crate) fn check(
         &self,
         input: &AttentionInput,

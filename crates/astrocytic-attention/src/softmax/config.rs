@@ -7,10 +7,11 @@ use burn::serde::{Deserialize, Serialize};
 use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 
-/// Configuration of [`SoftmaxAttention`](super::SoftmaxAttention), made by [`new`](Self::new) and the `with_` functions.
+/// Configuration of [`SoftmaxAttention`](super::SoftmaxAttention), made by [`new`](Self::new) and
+/// the `with_` functions.
 ///
-/// Its JSON is that of a derived `Config`, except that `decay` is left out where nothing decays: files that were written
-/// before there was a decay are read, and written again, as they are.
+/// Its JSON is that of a derived `Config`, except that `decay` is left out where nothing decays:
+/// files that were written before there was a decay are read, and written again, as they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "burn::serde")]
 pub struct SoftmaxAttentionConfig {
@@ -18,7 +19,8 @@ pub struct SoftmaxAttentionConfig {
     pub d_model: usize,
     /// Number of query heads; divides `d_model`.
     pub n_heads: usize,
-    /// Number of key and value heads, a divisor of `n_heads` (grouped-query attention). Default: `None`, which is `n_heads`
+    /// Number of key and value heads, a divisor of `n_heads` (grouped-query attention). Default:
+    /// `None`, which is `n_heads`
     pub kv_heads: Option<usize>,
     /// Base of rotary positions on q and k. Default: `None`, no positions
     pub rotary_theta: Option<f64>,
@@ -34,9 +36,9 @@ pub struct SoftmaxAttentionConfig {
     pub bias: bool,
     /// Initialisation of the projections. Default: as Burn's `MultiHeadAttention`
     pub initializer: Initializer,
-    /// By what the scores of earlier steps fade; needs `causal`. [`DecayConfig::Gated`] is the Forgetting Transformer (arXiv
-    /// 2503.02130), [`DecayConfig::Fixed`] a linear bias for each head (ALiBi, arXiv 2108.12409). Default:
-    /// [`DecayConfig::None`]
+    /// By what the scores of earlier steps fade; needs `causal`. [`DecayConfig::Gated`] is the
+    /// Forgetting Transformer (arXiv 2503.02130), [`DecayConfig::Fixed`] a linear bias for each
+    /// head (ALiBi, arXiv 2108.12409). Default: [`DecayConfig::None`]
     #[serde(default = "no_decay", skip_serializing_if = "is_no_decay")]
     pub decay: DecayConfig,
 }
@@ -125,7 +127,7 @@ impl SoftmaxAttentionConfig {
         self.kv_heads.unwrap_or(self.n_heads)
     }
 
-    /// Refuses what makes no sense.
+    /// Checks that the settings fit each other.
     ///
     /// # Errors
     /// [`AttentionError::Config`] with the field and what would do.

@@ -11,7 +11,7 @@ use crate::position::rotate;
 use crate::tensor::{full_precision, share_heads};
 
 impl SoftmaxAttention {
-    /// `fresh` says that the cache has seen nothing and is not asked again.
+    /// One pass over `input`. With `fresh` the cache is empty and nothing is written to it.
     pub(super) fn attend(
         &self,
         input: AttentionInput,
@@ -28,7 +28,8 @@ impl SoftmaxAttention {
         }
         cache.hide(input.mask_pad, past, key_steps);
 
-        // The layer decides, not the input: its projections are on an autodiff device when it is in training.
+        // The layer decides, not the input: its projections are on an autodiff device when it is in
+        // training.
         let drops = self.dropout.prob > 0.0 && query.device().is_autodiff();
         let (reads, weights) = if input.weights || drops || cache.padded.is_some() || input.mask_attn.is_some() {
             let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
@@ -39,14 +40,16 @@ impl SoftmaxAttention {
             let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
             (softmax_attention(query, key, value, causal), None)
         };
-        AttentionOutput { context: self.put_out(reads, input.query), weights }
+        AttentionOutput { context: self.to_context(reads, input.query), weights }
     }
 
-    /// Queries, keys and values as scores see them, `[batch, heads, steps, d]` each, with a column more where they fade.
+    /// Queries, keys and values as scores see them, `[batch, heads, steps, d]` each, with a column
+    /// more where they fade.
     fn project(&self, input: &AttentionInput, cache: &mut KeyValueCache, causal: bool, fresh: bool) -> [Tensor<4>; 3] {
         let [batch, steps, d_model] = input.query.dims();
         let key_steps = input.key.dims()[1];
-        // Convolution and positions know no padding; keys and values stay where they are, and the padded are hidden.
+        // Convolution and positions know no padding; keys and values stay where they are, and the
+        // padded are hidden.
         let compaction = input.mask_pad.as_ref().map(Compaction::new);
         let of_query = compaction.as_ref().filter(|_| causal || input.shared);
         let sides = [of_query, compaction.as_ref(), compaction.as_ref()];
@@ -64,13 +67,13 @@ impl SoftmaxAttention {
         if let Some(theta) = self.config.rotary_theta {
             let start = (!fresh).then(|| cache.position.clone().unsqueeze_dim::<2>(1));
             let places = |steps: usize, side: Option<&Compaction>| {
-                let own = match side {
+                let within = match side {
                     Some(side) => side.place(),
                     None => Tensor::arange(0..steps as i64, &input.query.device()).unsqueeze::<2>(),
                 };
                 match &start {
-                    Some(start) => start.clone().expand([batch, steps]) + own.expand([batch, steps]),
-                    None => own,
+                    Some(start) => start.clone().expand([batch, steps]) + within.expand([batch, steps]),
+                    None => within,
                 }
             };
             query = rotate(query, places(steps, of_query), theta);
@@ -113,8 +116,8 @@ impl SoftmaxAttention {
         })
     }
 
-    /// With the matrix of weights whole: reads `[batch, steps, heads, d]` and weights `[batch, heads, steps, keys]`.
-    /// `causal` says how many keys stand before the first query.
+    /// With the matrix of weights whole: reads `[batch, steps, heads, d]` and weights
+    /// `[batch, heads, steps, keys]`. `causal` says how many keys stand before the first query.
     fn weigh(
         &self,
         [query, key, value]: [Tensor<4>; 3],
@@ -146,7 +149,7 @@ impl SoftmaxAttention {
     }
 
     /// From reads to the context: the gate and the output projection.
-    fn put_out(&self, reads: Tensor<4>, x_query: Tensor<3>) -> Tensor<3> {
+    fn to_context(&self, reads: Tensor<4>, x_query: Tensor<3>) -> Tensor<3> {
         let [batch, steps, d_model] = x_query.dims();
         let reads = match &self.decay {
             Some(_) => reads.narrow(3, 0, d_model / self.config.n_heads).cast(x_query.dtype()),
@@ -161,12 +164,13 @@ impl SoftmaxAttention {
     }
 }
 
-/// Queries, keys and values whose scores are `q·k/√d + Σ log a` over the steps from the key's next to the query's, padded ones
-/// left out.
+/// Queries, keys and values whose scores are `q·k/√d + Σ log a` over the steps from the key's next
+/// to the query's, padded ones left out.
 ///
-/// With c the sum from the first step on this is `q·k/√d − c_k` but for c_q, which is the same for all keys of a query. A
-/// column more holds c, in f32 or wider; values get one of zeros. In f32 c is good to 1e-3 up to some 10,000, which decays as
-/// they begin reach after 100,000 steps and more.
+/// With c the sum from the first step on this is `q·k/√d − c_k` but for c_q, which is the same for
+/// all keys of a query. A column more holds c, in f32 or wider; values get one of zeros. In f32 c
+/// is good to 1e-3 up to some 10,000, which decays as they begin reach after 100,000 steps and
+/// more.
 fn fade([query, key, value]: [Tensor<4>; 3], log_decay: Tensor<3>, cache: &KeyValueCache) -> [Tensor<4>; 3] {
     let [batch, _, _, d] = query.dims();
     let [_, key_heads, key_steps, _] = key.dims();

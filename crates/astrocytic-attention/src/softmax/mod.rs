@@ -1,13 +1,13 @@
-//! Softmax attention with the same surroundings as the astrocytic layer: the baseline and its controls.
+//! Softmax attention with the same surroundings as the astrocytic layer: the baseline.
 //!
-//! Burn's `MultiHeadAttention` has no rotary positions, grouped queries, convolution or gate, and a fair comparison
-//! differs in the mixing of steps alone.
+//! Burn's `MultiHeadAttention` has no rotary positions, grouped queries, convolution or gate, and a
+//! fair comparison differs in the mixing of steps alone.
 
 mod cache;
 mod config;
 mod forward;
 
-use burn::module::Module;
+use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
@@ -21,8 +21,10 @@ use crate::input::{AttentionInput, AttentionOutput};
 use crate::position::rotate;
 use crate::tensor::share_heads;
 
-/// Multi-head softmax attention (arXiv 1706.03762) with optional rotary positions, convolution and gate.
+/// Multi-head softmax attention (arXiv 1706.03762) with optional rotary positions, convolution and
+/// gate.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct SoftmaxAttention {
     /// To the query space.
     pub query: Linear,
@@ -42,6 +44,27 @@ pub struct SoftmaxAttention {
     pub decay: Option<Decay>,
     #[module(skip)]
     config: SoftmaxAttentionConfig,
+}
+
+impl ModuleDisplay for SoftmaxAttention {
+    fn custom_settings(&self) -> Option<DisplaySettings> {
+        DisplaySettings::new().with_new_line_after_attribute(false).optional()
+    }
+
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let config = &self.config;
+        content
+            .add("d_model", &config.d_model)
+            .add("n_heads", &config.n_heads)
+            .add("kv_heads", &config.key_heads())
+            .add("causal", &config.causal)
+            .add_debug_attribute("rotary_theta", &config.rotary_theta)
+            .add_debug_attribute("decay", &config.decay)
+            .add("convolution", &config.convolution)
+            .add("output_gate", &config.output_gate)
+            .add("dropout", &config.dropout)
+            .optional()
+    }
 }
 
 impl SoftmaxAttentionConfig {
@@ -79,7 +102,7 @@ impl SoftmaxAttention {
         &self.config
     }
 
-    /// A cache that has seen nothing.
+    /// The cache before the first step.
     pub fn empty_cache(&self, batch: usize) -> KeyValueCache {
         let weight = self.query.weight.val();
         let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
@@ -108,11 +131,13 @@ impl SoftmaxAttention {
         Ok(self.attend(input, cache, self.config.causal, true))
     }
 
-    /// Queries, keys and values of each head as the scores see them, rotated where positions are, from the first step on; key heads
-    /// are given to all query heads of their group: `[batch, heads, steps, d]` each.
+    /// Queries, keys and values of each head as the scores see them, from the first step on:
+    /// `[batch, heads, steps, d]` each. Rotary positions are applied, and each query head has the
+    /// keys and values of its group.
     ///
     /// # Panics
-    /// For a layer with a short convolution or a decay, or another width than `[batch, steps, d_model]`.
+    /// For a layer with a short convolution or a decay, or another width than
+    /// `[batch, steps, d_model]`.
     pub fn heads(&self, x: Tensor<3>) -> [Tensor<4>; 3] {
         assert!(self.convolution.is_none(), "heads: a short convolution comes between projections and heads");
         assert!(self.decay.is_none(), "heads: the scores of this layer fade");
@@ -130,8 +155,11 @@ impl SoftmaxAttention {
         [rotated(query), rotated(key), value].map(|x| share_heads(x, self.config.n_heads))
     }
 
-    /// Attends causally to what the cache holds and to the given steps, and keeps them. Padding stays hidden; a
-    /// `mask_attn` is of the given steps and needs an empty cache. Weights, where asked for, are those of all steps.
+    /// Attends causally to the steps in the cache and to the given ones, and adds these to the
+    /// cache.
+    ///
+    /// Padded steps stay hidden. A `mask_attn` is of the given steps and needs an empty cache.
+    /// Weights, where asked for, are those of all steps.
     ///
     /// # Shapes
     /// - query, key, value: `[batch, steps, d_model]`, any number of steps, the new ones only
@@ -145,8 +173,8 @@ impl SoftmaxAttention {
     /// As [`forward_cache`](Self::forward_cache). After an error the cache is as it was.
     ///
     /// # Errors
-    /// For shapes that do not fit, another batch size than the cache's, a `mask_attn` where it has seen steps, and the cache of
-    /// a layer of another configuration.
+    /// For shapes that do not fit, another batch size than the cache's, a `mask_attn` where it has
+    /// seen steps, and the cache of a layer of another configuration.
     pub fn try_forward_cache(
         &self,
         input: AttentionInput,
