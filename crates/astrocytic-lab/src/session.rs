@@ -10,6 +10,7 @@ use astrocytic_models::save;
 use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::device;
+use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::seed::derive_seed;
 use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::train::{Event, train};
@@ -17,9 +18,10 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::arms::{Beyond, ModelConfig, arm, parameters};
-use crate::experiment::config::{Budget, ExperimentConfig};
-use crate::experiment::data::{Data, Reading};
-use crate::progress::Progress;
+use crate::experiment::budget::Budget;
+use crate::experiment::config::ExperimentConfig;
+use crate::experiment::data::Data;
+use crate::experiment::reading::{Reading, test_losses};
 use crate::provenance::identity::{self, Input, Place};
 use crate::report::tensorboard::EventFile;
 
@@ -93,7 +95,12 @@ impl Session {
     ///
     /// # Errors
     /// For bad options, a folder with another run, or files that cannot be written.
-    pub fn run(config: &SessionConfig, folder: &Path, devices: &[Device]) -> Result<SessionResult> {
+    pub fn run(
+        config: &SessionConfig,
+        folder: &Path,
+        devices: &[Device],
+        observer: &dyn Observer,
+    ) -> Result<SessionResult> {
         let [device, others @ ..] = devices else { bail!("name a device") };
         let place = place(config, folder, devices)?;
         if Task::of_corpus(&config.corpus)?.is_some() {
@@ -140,7 +147,7 @@ impl Session {
         };
         training.validate()?;
         let data = Data::prepare(&experiment, place.has_begun().then_some(folder))?;
-        data.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        data.notes().iter().for_each(|note| observer.note(note));
         let model = arm(&config.arm)?.decoder(data.sizes(&experiment))?;
         let tokens = config.tokens.unwrap_or_else(|| data.available());
         let batches = data.batches(&experiment, tokens, config.seed, carried)?;
@@ -156,7 +163,7 @@ impl Session {
         let checkpoint = Checkpoint::new(folder);
         let lines_path = folder.join("lines.jsonl");
         let mut lines = std::fs::OpenOptions::new().create(true).append(true).open(&lines_path)?;
-        let progress = Progress::steps(config.steps);
+        observer.begin(Unit::Steps, config.steps);
         let mut reached = 0;
         let mut message = String::new();
         let mut events = None;
@@ -164,18 +171,18 @@ impl Session {
         let mut objective = TokenObjective::new(&batches, &training).with_held_out(&tuning).with_devices(others);
         let outcome = train(model, &training, &mut objective, Some(&checkpoint), &mut |event| match event {
             Event::Damaged { damage } => {
-                eprintln!("note: {damage}; going on from the one before");
+                observer.note(&format!("{damage}; going on from the one before"));
                 Ok(())
             }
             Event::Begun { step } => {
-                progress.skip(step);
+                observer.skip(step);
                 reached = step;
                 events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
                 keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
             }
             Event::Step { step, seconds, .. } => {
                 let tokens_per_second = step as f64 * tokens_per_step / seconds;
-                progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
+                observer.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
                 reached = step;
                 Ok(())
             }
@@ -191,12 +198,12 @@ impl Session {
                 writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
             }
         })?;
-        progress.finish();
+        observer.finish();
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
         let reading = if carried { Reading::Carried } else { Reading::Anew };
-        let test_loss = data.test_losses(&experiment, &outcome.model, &[reading], &device.inner())?[0].loss;
+        let test_loss = test_losses(&data, &experiment, &outcome.model, &[reading], &device.inner())?[0].loss;
         save(&outcome.model, folder)?;
         let result = SessionResult {
             parameters,

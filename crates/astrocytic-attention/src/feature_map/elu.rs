@@ -1,11 +1,11 @@
 //! `elu(x) + 1` (arXiv 2006.16236, eq. 7).
 
 use burn::tensor::{Tensor, activation::relu};
-use pulp::Simd;
 
 use super::element_wise::ElementWiseMap;
 use super::map::Positive;
 use crate::kernel::element_wise::ElementWise;
+#[cfg(feature = "host-kernels")]
 use crate::kernel::real::Real;
 
 /// `exp(min(x, 0)) + max(x, 0)`: the same function without a branch, several times faster in flex
@@ -20,8 +20,9 @@ impl ElementWise for Elu {
         (x - positive.clone()).exp() + positive
     }
 
+    #[cfg(feature = "host-kernels")]
     #[inline(always)]
-    fn value_and_slope<T: Real, S: Simd>(x: T) -> (T, T) {
+    fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T) {
         let low = if x > T::ZERO { T::ZERO } else { x }.exp::<S>();
         (low + x.max(T::ZERO), if x > T::ZERO { T::ONE } else { low })
     }

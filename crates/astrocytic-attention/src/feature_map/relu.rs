@@ -1,11 +1,11 @@
 //! `max(x, 0)`, the cheapest map whose features are never negative.
 
 use burn::tensor::{Tensor, activation::relu};
-use pulp::Simd;
 
 use super::element_wise::ElementWiseMap;
 use super::map::Positive;
 use crate::kernel::element_wise::ElementWise;
+#[cfg(feature = "host-kernels")]
 use crate::kernel::real::Real;
 
 /// `max(x, 0)`, with the slope 0 at 0.
@@ -17,8 +17,9 @@ impl ElementWise for Relu {
         relu(x)
     }
 
+    #[cfg(feature = "host-kernels")]
     #[inline(always)]
-    fn value_and_slope<T: Real, S: Simd>(x: T) -> (T, T) {
+    fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T) {
         (if x <= T::ZERO { T::ZERO } else { x }, if x > T::ZERO { T::ONE } else { T::ZERO })
     }
 }

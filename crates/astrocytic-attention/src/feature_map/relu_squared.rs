@@ -1,11 +1,11 @@
 //! The squared rectifier (Primer, arXiv 2109.08668, section 3).
 
 use burn::tensor::{Tensor, activation::relu};
-use pulp::Simd;
 
 use super::element_wise::ElementWiseMap;
 use super::map::Positive;
 use crate::kernel::element_wise::ElementWise;
+#[cfg(feature = "host-kernels")]
 use crate::kernel::real::Real;
 
 /// `max(x, 0)²`: as sparse as the rectifier, and with more weight on what agrees most.
@@ -17,8 +17,9 @@ impl ElementWise for ReluSquared {
         relu(x).square()
     }
 
+    #[cfg(feature = "host-kernels")]
     #[inline(always)]
-    fn value_and_slope<T: Real, S: Simd>(x: T) -> (T, T) {
+    fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T) {
         let positive = if x <= T::ZERO { T::ZERO } else { x };
         (positive * positive, positive + positive)
     }

@@ -1,11 +1,11 @@
 //! `x · sigmoid(x)` (as Gated DeltaNet uses it, arXiv 2412.06464).
 
 use burn::tensor::{Tensor, activation::silu};
-use pulp::Simd;
 
 use super::element_wise::ElementWiseMap;
 use super::map::Positive;
 use crate::kernel::element_wise::ElementWise;
+#[cfg(feature = "host-kernels")]
 use crate::kernel::real::{Real, sigmoid};
 use crate::reference;
 
@@ -18,8 +18,9 @@ impl ElementWise for Silu {
         silu(x)
     }
 
+    #[cfg(feature = "host-kernels")]
     #[inline(always)]
-    fn value_and_slope<T: Real, S: Simd>(x: T) -> (T, T) {
+    fn value_and_slope<T: Real, S: pulp::Simd>(x: T) -> (T, T) {
         let s = sigmoid::<T, S>(x);
         (x * s, s * (T::ONE + x * (T::ONE - s)))
     }

@@ -1,5 +1,8 @@
 //! Tensors in the memory of the machine: what a kernel reads, and how its results become tensors again.
 
+// Burn means to drop ndarray; as long as it is there it has kernels.
+#![allow(deprecated)]
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{DType, TensorData};
@@ -18,11 +21,6 @@ impl<'a, T> View<'a, T> {
     /// The axes, missing ones at the end of size 1.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
-    }
-
-    /// The numbers of a tensor of one axis.
-    pub fn all(&self) -> &'a [T] {
-        &self.data[..self.shape[0]]
     }
 
     /// All numbers in order.

@@ -9,8 +9,11 @@ use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregre
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Device, Distribution, Tensor};
 
+use super::clock::{median, time};
+use super::memory;
 use super::pull_back::pull_back;
-use super::{AttentionRow, Direction, PeakRow, median, memory, time};
+use super::request::Direction;
+use super::row::{AttentionRow, PeakRow};
 
 /// Ours, the plain one first; then softmax: ours, and Burn's own layer with its four projections.
 pub(super) const VARIANTS: [&str; 6] = ["linear", "gated", "delta", "tripartite", "softmax", "burn-mha"];

@@ -9,7 +9,9 @@ use astrocytic_train::learner::Learner;
 use astrocytic_train::token_objective::TokenObjective;
 use burn::tensor::Device;
 
-use super::{ModelSizes, TrainRow, median};
+use super::clock::median;
+use super::row::TrainRow;
+use super::sizes::ModelSizes;
 use crate::arms::{ModelConfig, Sizes, arm, parameters};
 
 /// Tokens per second of an arm's model.

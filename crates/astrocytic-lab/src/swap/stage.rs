@@ -7,13 +7,12 @@ use anyhow::{Result, bail};
 use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::objective::Loss;
+use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::train::{Event, train};
 use burn::module::{Module, Param, ParamId};
 use burn::store::ModuleSnapshot;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-
-use crate::progress::Progress;
 
 /// Steps between checkpoints.
 const CHECKPOINT_EVERY: u64 = 200;
@@ -51,6 +50,17 @@ impl StageConfig {
     }
 }
 
+/// A stage to run, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Stage<'a> {
+    /// How long and how fast it trains.
+    pub(crate) config: &'a StageConfig,
+    /// Folder of the model that is converted; a stage has a folder in it.
+    pub(crate) folder: &'a Path,
+    /// Told how it goes.
+    pub(crate) observer: &'a dyn Observer,
+}
+
 /// Trains the parameters of `model` (on an autodiff device, all others frozen) that `loss` depends on; `loss` is given the
 /// model and the step. Returns the trained model without autodiff.
 ///
@@ -59,22 +69,22 @@ impl StageConfig {
 pub(super) fn run<M: Module + ModuleSnapshot>(
     model: M,
     name: &str,
-    config: &StageConfig,
-    folder: &Path,
+    stage: Stage,
     loss: impl FnMut(&M, u64) -> Tensor<1>,
 ) -> Result<M> {
+    let Stage { config, folder, observer } = stage;
     let checkpoint = Checkpoint::new(&folder.join(name));
-    let progress = Progress::steps(config.steps);
+    observer.begin(Unit::Steps, config.steps);
     let outcome = train(model, &config.training(config.steps), &mut Loss(loss), Some(&checkpoint), &mut |event| {
         match event {
-            Event::Damaged { damage } => eprintln!("note: {damage}; going on from the one before"),
-            Event::Begun { step } => progress.skip(step),
-            Event::Step { loss, .. } => progress.advance(1, format!("{name}: loss {loss:.4}")),
+            Event::Damaged { damage } => observer.note(&format!("{damage}; going on from the one before")),
+            Event::Begun { step } => observer.skip(step),
+            Event::Step { loss, .. } => observer.advance(1, format!("{name}: loss {loss:.4}")),
             Event::Evaluation { .. } => {}
         }
         Ok(())
     })?;
-    progress.finish();
+    observer.finish();
     if outcome.diverged {
         let step = outcome.standing.step;
         bail!("{name}: the loss is no longer finite at step {step}; use a lower learning rate");

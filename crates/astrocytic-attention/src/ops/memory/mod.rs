@@ -4,12 +4,15 @@
 //! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs. A backend with a
 //! kernel ([`backend`]) runs the chunkwise form, with feature map, calcium and backward pass, as one operation.
 
+#[cfg(feature = "autodiff")]
+mod autodiff;
 pub(crate) mod backend;
+mod between;
 mod chunkwise;
 mod faults;
 pub(crate) mod forms;
+#[cfg(feature = "host-kernels")]
 mod host;
-mod kept;
 mod parallel;
 mod recurrent;
 pub(crate) mod spec;
@@ -41,8 +44,8 @@ pub fn memory_attention(
     return_state: bool,
 ) -> (Tensor<4>, Option<MemoryState>) {
     check(spec, &inputs, before.as_ref());
-    if let Some(found) = run_kernel(spec, &inputs, before.as_ref(), return_state) {
-        return found;
+    if let Some(outputs) = run_kernel(spec, &inputs, before.as_ref(), return_state) {
+        return outputs;
     }
     let (reads, state) = compose(spec, inputs, before);
     (reads, return_state.then_some(state))

@@ -65,10 +65,10 @@ impl<'a, T: Real> Correction<'a, T> {
                 product(simd, [height, pad, start], left, (done, pad), (strip, pad), Into::Add);
             }
             for i in 1..height {
-                let (before, own) = strip.split_at_mut(i * pad);
-                for (j, row) in before.chunks_exact(pad).enumerate() {
+                let (before, row) = strip.split_at_mut(i * pad);
+                for (j, earlier) in before.chunks_exact(pad).enumerate() {
                     let by = self.against[(start + i) * width + start + j];
-                    add_scaled(simd, &mut own[..pad], by, row);
+                    add_scaled(simd, &mut row[..pad], by, earlier);
                 }
             }
         }
@@ -88,10 +88,10 @@ impl<'a, T: Real> Correction<'a, T> {
                 product(simd, shape, left, (done, pad), (strip, pad), Into::Add);
             }
             for i in (0..end - start).rev() {
-                let (own, after) = strip.split_at_mut((i + 1) * pad);
-                for (j, row) in after.chunks_exact(pad).enumerate() {
+                let (until, after) = strip.split_at_mut((i + 1) * pad);
+                for (j, later) in after.chunks_exact(pad).enumerate() {
                     let by = self.against[(start + i + 1 + j) * width + start + i];
-                    add_scaled(simd, &mut own[i * pad..], by, row);
+                    add_scaled(simd, &mut until[i * pad..], by, later);
                 }
             }
         }
