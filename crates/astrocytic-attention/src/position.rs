@@ -1,4 +1,5 @@
-//! Where a step stands: rotary angles on keys and queries, or a memory of distances beside the neuronal one.
+//! Where a step stands: rotary angles on keys and queries, or a memory of distances beside the
+//! neuronal one.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -20,8 +21,9 @@ pub enum PositionConfig {
         /// Base of the wave lengths, usually 10,000.
         theta: f64,
     },
-    /// Astrocyte memory of distances, `H_astro = Σ φ(r_t) v_tᵀ` with `r_tj = exp(−|t − j| · scale)` projected by a
-    /// learned matrix (arXiv 2312.10925, section 3). Read like the neuronal memory, but the calcium does not count it.
+    /// Astrocyte memory of distances, `H_astro = Σ φ(r_t) v_tᵀ` with `r_tj = exp(−|t − j| · scale)`
+    /// projected by a learned matrix (arXiv 2312.10925, section 3). Read like the neuronal memory,
+    /// but the calcium does not count it.
     Distance {
         /// Inverse of the length, in steps, over which processes are neighbours.
         scale: f64,
@@ -50,14 +52,15 @@ impl DistanceKeys {
     /// `r_t W` for given positions.
     ///
     /// # Shapes
-    /// - positions `[batch, steps]`, each below `max_steps`; what lies beyond is at the distance that it is
+    /// - positions `[batch, steps]`, each below `max_steps`; what lies beyond is at the distance
+    ///   that it is
     /// - returns `[batch, 1, steps, d]`
     pub fn forward(&self, positions: Tensor<2, Int>) -> Tensor<4> {
         let [batch, steps] = positions.dims();
         let projection = full_precision(self.projection.val());
         let [max_steps, d] = projection.dims();
-        let own = Tensor::<1, Int>::arange(0..max_steps as i64, &projection.device());
-        let distance = positions.reshape([batch, steps, 1]) - own.reshape([1, 1, max_steps]);
+        let places = Tensor::<1, Int>::arange(0..max_steps as i64, &projection.device());
+        let distance = positions.reshape([batch, steps, 1]) - places.reshape([1, 1, max_steps]);
         let nearness = real(distance.abs(), &projection).mul_scalar(-self.scale).exp();
         nearness.matmul(projection.unsqueeze()).reshape([batch, 1, steps, d])
     }

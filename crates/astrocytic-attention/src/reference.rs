@@ -1,8 +1,9 @@
 //! Plain f64 arithmetic on slices: what feature maps and decays write their reference functions in.
 //!
-//! Tests hold the tensors and the kernels to these functions. They share no code with either. Beside a function `f`
-//! stands its gradient `f_vjp`: it takes the inputs of `f` and the gradient of some loss by its output, and returns the
-//! gradient of that loss by its inputs. Matrices are row-major.
+//! Tests hold the tensors and the kernels to these functions. They share no code with either.
+//! Beside a function `f` stands its gradient `f_vjp`: it takes the inputs of `f` and the gradient
+//! of some loss by its output, and returns the gradient of that loss by its inputs. Matrices are
+//! row-major.
 
 /// `Σ a b`.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {

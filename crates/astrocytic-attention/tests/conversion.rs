@@ -83,14 +83,11 @@ impl ModuleVisitor for Wants {
 #[test]
 fn random_directions_are_buffers_that_nothing_unfreezes() {
     let device = device().autodiff();
-    for map in [
-        FeatureMapConfig::PositiveRandom { features: 12, seed: 5 },
-        FeatureMapConfig::Trigonometric { features: 12, seed: 5 },
-        FeatureMapConfig::Hedgehog,
-    ] {
+    let maps = common::variants().into_iter().map(|(_, config)| config.feature_map);
+    for map in maps.filter(|map| map.init(1, 1, 4, &device).projection.is_some()) {
         let config = Config::linear(D_MODEL, HEADS).with_normalizer(astrocytic_attention::Normalizer::Rms);
         let layer = config.with_feature_map(map).init(&device);
-        let trained = map == FeatureMapConfig::Hedgehog;
+        let trained = !layer.key_map.is_random();
         for layer in [layer.clone(), layer.clone().unfreeze(), layer.clone().valid().unfreeze().train()] {
             let mut wants = Wants(Vec::new(), Vec::new());
             layer.visit(&mut wants);

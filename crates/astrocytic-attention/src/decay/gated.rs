@@ -1,4 +1,5 @@
-//! Decay from the input, for each head and step (Mamba-2, arXiv 2405.21060; Gated DeltaNet, arXiv 2412.06464).
+//! Decay from the input, for each head and step (Mamba-2, arXiv 2405.21060; Gated DeltaNet, arXiv
+//! 2412.06464).
 
 use burn::tensor::{Tensor, activation::softplus};
 
@@ -7,8 +8,8 @@ use crate::reference;
 
 /// `log a_t = −softplus(z_t) · e^A`.
 ///
-/// It starts with rates e^A of 1 to 16 across heads and time steps softplus(b) of 0.1 to 0.001, as Mamba-2 draws them, but
-/// evenly spaced: the start does not depend on a random draw.
+/// It starts with rates e^A of 1 to 16 across heads and time steps softplus(b) of 0.1 to 0.001, as
+/// Mamba-2 draws them, but evenly spaced: the start does not depend on a random draw.
 #[derive(Debug)]
 pub(super) struct Gated;
 

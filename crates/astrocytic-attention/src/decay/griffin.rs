@@ -1,4 +1,5 @@
-//! Decay from the input between a head's own pace and none (RG-LRU of Griffin, arXiv 2402.19427, eq. 3–4).
+//! Decay from the input between a head's own pace and none (RG-LRU of Griffin, arXiv 2402.19427,
+//! eq. 3–4).
 
 use burn::tensor::{
     Tensor,
@@ -15,7 +16,8 @@ const FASTEST: f64 = 0.1;
 
 /// `log a_t = −8 softplus(Λ) · sigmoid(z_t)`: no step forgets faster than `a = sigmoid(−Λ)⁸`.
 ///
-/// It starts with a of 0.9 to 0.999 across heads, as Griffin draws them, but evenly spaced, and with half-open gates.
+/// It starts with a of 0.9 to 0.999 across heads, as Griffin draws them, but evenly spaced, and
+/// with half-open gates.
 #[derive(Debug)]
 pub(super) struct Griffin;
 

@@ -14,9 +14,11 @@ pub(crate) enum Rates {
     Trained(Vec<f64>),
 }
 
-/// How log a ≤ 0 of a head at a step follows from the head's rate and, where there is a gate, from `z = x w + b`.
+/// How log a ≤ 0 of a head at a step follows from the head's rate and, where there is a gate, from
+/// `z = x w + b`.
 ///
-/// The reference functions are plain f64, share no code with [`forward`](Self::forward) and are what tests hold it to.
+/// The reference functions are plain f64, share no code with [`forward`](Self::forward) and are
+/// what tests hold it to.
 pub(crate) trait Law: Debug {
     /// The rate of each head.
     fn rates(&self, heads: usize) -> Rates;
@@ -26,12 +28,14 @@ pub(crate) trait Law: Debug {
         None
     }
 
-    /// Rate and bias with which a gate whose weights are 0 leaves `−log a = leak`; `None` has no gate.
+    /// Rate and bias with which a gate whose weights are 0 leaves `−log a = leak`; `None` has no
+    /// gate.
     fn open(&self, _leak: f64) -> Option<[f64; 2]> {
         None
     }
 
-    /// log a, which expands to `[batch, heads, steps]`, from z `[batch, heads, steps]` and the rates `[1, heads, 1]`.
+    /// log a, which expands to `[batch, heads, steps]`, from z `[batch, heads, steps]` and the
+    /// rates `[1, heads, 1]`.
     fn forward(&self, z: Option<Tensor<3>>, rate: Option<Tensor<3>>) -> Tensor<3>;
 
     /// log a of one head at one step; z and the rate are 0 where there is none that is trained.

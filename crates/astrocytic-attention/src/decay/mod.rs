@@ -1,7 +1,7 @@
 //! Decay: the leak of synapse and calcium, log a ≤ 0 for each head and step.
 //!
-//! Each decay is a file of its own. A new one is such a file, a variant of [`DecayConfig`] with its line in `law`, a row of
-//! the tests' list of variants, and a row of the book.
+//! Each decay is a file of its own. A new one is such a file, a variant of [`DecayConfig`] with its
+//! line in `law`, a row of the tests' list of variants, and a row of the book.
 
 mod fixed;
 mod gated;
@@ -27,11 +27,11 @@ pub enum DecayConfig {
     Fixed,
     /// `log a_h = −softplus(θ_h)`: learned for each head, starting at [`DecayConfig::Fixed`].
     Learned,
-    /// `log a_t = −softplus(x_t w + b) · exp(A)`: from the input, for each head and step (Mamba-2, arXiv 2405.21060;
-    /// Gated DeltaNet, arXiv 2412.06464).
+    /// `log a_t = −softplus(x_t w + b) · exp(A)`: from the input, for each head and step (Mamba-2,
+    /// arXiv 2405.21060; Gated DeltaNet, arXiv 2412.06464).
     Gated,
-    /// `log a_t = −8 softplus(Λ) · sigmoid(x_t w + b)`: from the input, between a learned pace of each head and none (RG-LRU
-    /// of Griffin, arXiv 2402.19427, eq. 3–4).
+    /// `log a_t = −8 softplus(Λ) · sigmoid(x_t w + b)`: from the input, between a learned pace of
+    /// each head and none (RG-LRU of Griffin, arXiv 2402.19427, eq. 3–4).
     Griffin,
 }
 
@@ -73,14 +73,16 @@ impl DecayConfig {
         Decay { rate, gate, constant, config: *self }
     }
 
-    /// log a of one head at one step in plain f64: the reference that tests hold [`Decay::forward`] to.
+    /// log a of one head at one step in plain f64: the reference that tests hold [`Decay::forward`]
+    /// to.
     ///
     /// `z` is `x w + b` and `rate` the head's, each 0 where there is none that is trained.
     pub fn reference(&self, head: usize, z: f64, rate: f64) -> f64 {
         self.law().map_or(0.0, |law| law.reference(head, z, rate))
     }
 
-    /// Gradients of [`reference`](Self::reference) by z and the rate, for the gradient of some loss by log a.
+    /// Gradients of [`reference`](Self::reference) by z and the rate, for the gradient of some loss
+    /// by log a.
     pub fn reference_vjp(&self, head: usize, z: f64, rate: f64, d_log_decay: f64) -> [f64; 2] {
         self.law().map_or([0.0; 2], |law| law.reference_vjp(head, z, rate, d_log_decay))
     }

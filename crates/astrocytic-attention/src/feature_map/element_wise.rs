@@ -1,4 +1,5 @@
-//! Feature maps that work element by element: `φ(x)_i = f(x_i)`, so that m = d and a kernel applies them on the way.
+//! Feature maps that work element by element: `φ(x)_i = f(x_i)`, so that m = d and a kernel applies
+//! them on the way.
 
 use std::fmt::Debug;
 

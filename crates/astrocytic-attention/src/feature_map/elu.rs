@@ -8,7 +8,8 @@ use crate::kernel::element_wise::ElementWise;
 #[cfg(feature = "host-kernels")]
 use crate::kernel::real::Real;
 
-/// `exp(min(x, 0)) + max(x, 0)`: the same function without a branch, several times faster in flex than a masked elu.
+/// `exp(min(x, 0)) + max(x, 0)`: the same function without a branch, several times faster in flex
+/// than a masked elu.
 #[derive(Debug)]
 pub(super) struct Elu;
 

@@ -7,7 +7,8 @@ use burn::tensor::{Device, Tensor};
 use super::projection::Projection;
 use crate::kernel::element_wise::Feature;
 
-/// Whether a vector is a key or a query: some maps scale queries freely, because a normaliser divides it out.
+/// Whether a vector is a key or a query: some maps scale queries freely, because a normaliser
+/// divides it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// A vector that is written.
@@ -29,8 +30,8 @@ pub enum Positive {
 
 /// A feature map φ from vectors of size d to vectors of size m.
 ///
-/// Its projection, where it has one, is a matrix `[rows, d]` for each head. The reference functions are plain f64, share
-/// no code with [`forward`](Self::forward) and are what tests hold it to.
+/// Its projection, where it has one, is a matrix `[rows, d]` for each head. The reference functions
+/// are plain f64, share no code with [`forward`](Self::forward) and are what tests hold it to.
 pub(crate) trait Map: Debug {
     /// Number of features m for vectors of size d.
     fn features(&self, d: usize) -> usize;
@@ -46,7 +47,8 @@ pub(crate) trait Map: Debug {
         Ok(())
     }
 
-    /// Whether `φ(q)·φ(k)` is `e^{q·k/√d}` in size too, so that one scale serves both it and a softmax.
+    /// Whether `φ(q)·φ(k)` is `e^{q·k/√d}` in size too, so that one scale serves both it and a
+    /// softmax.
     fn imitates_softmax(&self) -> bool {
         false
     }
@@ -61,7 +63,8 @@ pub(crate) trait Map: Debug {
         None
     }
 
-    /// φ of x `[batch, heads, steps, d]` and the projection `[1, heads, rows, d]`: `[batch, heads, steps, m]`.
+    /// φ of x `[batch, heads, steps, d]` and the projection `[1, heads, rows, d]`:
+    /// `[batch, heads, steps, m]`.
     fn forward(&self, x: Tensor<4>, projection: Option<Tensor<4>>, side: Side) -> Tensor<4>;
 
     /// φ(x) of one vector and one head's projection, empty where there is none.

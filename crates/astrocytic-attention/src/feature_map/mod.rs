@@ -1,8 +1,9 @@
 //! Feature maps φ: what the hidden layer fires for a key or a query.
 //!
-//! Each map is a file of its own, which says all that there is to say of it: its formula, its size, its cost, its kernel
-//! and its reference. A new one is such a file, a variant of [`FeatureMapConfig`] with its line in `map`, a row of the
-//! tests' list of variants, and a row of the book.
+//! Each map is a file of its own, which says all that there is to say of it: its formula, its size,
+//! its cost, its kernel and its reference. A new one is such a file, a variant of
+//! [`FeatureMapConfig`] with its line in `map`, a row of the tests' list of variants, and a row of
+//! the book.
 
 mod dpfp;
 mod element_wise;
@@ -31,7 +32,8 @@ pub use projection::Projection;
 
 use map::{Map, Positive};
 
-/// Which feature map φ keys and queries pass through. With the delta rule any of them is followed by [`l2_normalize`].
+/// Which feature map φ keys and queries pass through. With the delta rule any of them is followed
+/// by [`l2_normalize`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FeatureMapConfig {
@@ -47,15 +49,16 @@ pub enum FeatureMapConfig {
     Silu,
     /// Softmax over `[xW, −xW]` with a learned W, m = 2d (Hedgehog, arXiv 2402.04347).
     Hedgehog,
-    /// Positive random features of the softmax kernel (FAVOR+, arXiv 2009.14794, lemma 1), block-orthogonal.
+    /// Positive random features of the softmax kernel (FAVOR+, arXiv 2009.14794, lemma 1),
+    /// block-orthogonal.
     PositiveRandom {
         /// Number of features m.
         features: usize,
         /// Seed of the random directions.
         seed: u64,
     },
-    /// Trigonometric random features of the Gaussian kernel on unit vectors (RFA, arXiv 2103.02143, eq. 3). Their estimate
-    /// of it can be negative, so they go with an RMS norm.
+    /// Trigonometric random features of the Gaussian kernel on unit vectors (RFA, arXiv 2103.02143,
+    /// eq. 3). Their estimate of it can be negative, so they go with an RMS norm.
     Trigonometric {
         /// Number of features m, even.
         features: usize,
@@ -103,7 +106,8 @@ impl FeatureMapConfig {
         self.map().positive() != Positive::Nothing
     }
 
-    /// Whether the kernel `φ(q)·φ(k)` is about `e^{q·k/√d}`, so that it adds up with the exponentials of a softmax.
+    /// Whether the kernel `φ(q)·φ(k)` is about `e^{q·k/√d}`, so that it adds up with the
+    /// exponentials of a softmax.
     pub fn imitates_softmax(&self) -> bool {
         self.map().imitates_softmax()
     }
@@ -123,20 +127,23 @@ impl FeatureMapConfig {
         self.map().validate()
     }
 
-    /// Makes the map for vectors `[batch, heads, steps, d]`. Maps of random features with the same seed are the same
-    /// for a head of keys and every head of queries that shares it (`heads` a multiple of `key_heads`).
+    /// Makes the map for vectors `[batch, heads, steps, d]`. Maps of random features with the same
+    /// seed are the same for a head of keys and every head of queries that shares it (`heads` a
+    /// multiple of `key_heads`).
     pub fn init(&self, heads: usize, key_heads: usize, d: usize, device: &Device) -> FeatureMap {
         FeatureMap { projection: self.map().projection(heads, key_heads, d, device), config: *self }
     }
 
-    /// φ(x) of one vector `[d]` in plain f64: the reference that tests hold [`FeatureMap::forward`] to.
+    /// φ(x) of one vector `[d]` in plain f64: the reference that tests hold [`FeatureMap::forward`]
+    /// to.
     ///
     /// `projection` is that of one head, `[rows, d]`, or empty where the map has none.
     pub fn reference(&self, x: &[f64], projection: &[f64], side: Side) -> Vec<f64> {
         self.map().reference(x, projection, side)
     }
 
-    /// Gradients of [`reference`](Self::reference) by x and the projection, for the gradient `d_y` of some loss by φ(x).
+    /// Gradients of [`reference`](Self::reference) by x and the projection, for the gradient `d_y`
+    /// of some loss by φ(x).
     pub fn reference_vjp(&self, x: &[f64], projection: &[f64], side: Side, d_y: &[f64]) -> (Vec<f64>, Vec<f64>) {
         self.map().reference_vjp(x, projection, side, d_y)
     }
@@ -145,7 +152,8 @@ impl FeatureMapConfig {
 /// A feature map φ. Made by [`FeatureMapConfig::init`].
 #[derive(Module, Debug)]
 pub struct FeatureMap {
-    /// Hedgehog's W `[heads, d, d]`, or the random directions Ω `[heads, directions, d]`, which are never trained.
+    /// Hedgehog's W `[heads, d, d]`, or the random directions Ω `[heads, directions, d]`, which are
+    /// never trained.
     pub projection: Option<Projection>,
     #[module(skip)]
     config: FeatureMapConfig,

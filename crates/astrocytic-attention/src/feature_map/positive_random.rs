@@ -9,15 +9,17 @@ use crate::reference::{add, dot, outer, product, product_transposed, scale, time
 
 /// Largest exponent of a key's feature.
 ///
-/// It is at most `‖ω‖²/2`, which heads of 128 and more take beyond f32 (88.7). A stabiliser over steps would not be
-/// causal, and one constant for all would leave ordinary keys nothing. 60 is met only by a key that lies along one
-/// direction with eleven standard deviations, and leaves room for the sum of 10¹² of them.
+/// It is at most `‖ω‖²/2`, which heads of 128 and more take beyond f32 (88.7). A stabiliser over
+/// steps would not be causal, and one constant for all would leave ordinary keys nothing. 60 is met
+/// only by a key that lies along one direction with eleven standard deviations, and leaves room for
+/// the sum of 10¹² of them.
 const LARGEST_EXPONENT: f64 = 60.0;
 
-/// `exp(min(Ωx' − ‖x'‖²/2, 60)) / √m` with `x' = x / d^¼`, whose inner products have the mean `exp(q·k / √d)`; Ω `[m, d]`.
+/// `exp(min(Ωx' − ‖x'‖²/2, 60)) / √m` with `x' = x / d^¼`, whose inner products have the mean
+/// `exp(q·k / √d)`; Ω `[m, d]`.
 ///
-/// Keys longer than about `‖x'‖² = 80` fire nothing. Queries are scaled by their own largest feature, which the
-/// normaliser divides out.
+/// Keys longer than about `‖x'‖² = 80` fire nothing. Queries are scaled by their own largest
+/// feature, which the normaliser divides out.
 #[derive(Debug)]
 pub(super) struct PositiveRandom {
     pub features: usize,

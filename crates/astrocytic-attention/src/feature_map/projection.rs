@@ -5,8 +5,9 @@ use burn::tensor::{Device, Tensor};
 
 /// Hedgehog's W or the random directions Ω, `[heads, directions, d]`.
 ///
-/// Records hold either under the same name. Random directions are a buffer: nothing makes them trainable, `unfreeze`
-/// included. (Burn's `RunningState` is a buffer too, but clones of it share their numbers.)
+/// Records hold either under the same name. Random directions are a buffer: nothing makes them
+/// trainable, `unfreeze` included. (Burn's `RunningState` is a buffer too, but clones of it share
+/// their numbers.)
 #[derive(Debug, Clone)]
 pub struct Projection {
     param: Param<Tensor<3>>,

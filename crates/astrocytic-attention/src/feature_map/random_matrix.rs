@@ -26,7 +26,8 @@ pub(super) fn directions(
     Tensor::from_data(TensorData::new(values, [heads, count, d]), device)
 }
 
-/// `rows × d`, row-major: blocks of d orthogonal rows, each with the length of a fresh Gaussian vector.
+/// `rows × d`, row-major: blocks of d orthogonal rows, each with the length of a fresh Gaussian
+/// vector.
 pub fn block_orthogonal(rows: usize, d: usize, random: &mut ChaCha8Rng) -> Vec<f64> {
     let mut result = Vec::with_capacity(rows * d);
     while result.len() < rows * d {

@@ -1,12 +1,13 @@
-//! The second-order Taylor expansion of exp (Based, arXiv 2402.18668, section 4), each pair of components once.
+//! The second-order Taylor expansion of exp (Based, arXiv 2402.18668, section 4), each pair of
+//! components once.
 
 use burn::tensor::{Tensor, TensorData};
 
 use super::map::{Map, Positive, Side};
 use crate::reference::scale;
 
-/// `[1, x', x'_i x'_j for i < j, x'_i² / √2]` with `x' = x / d^¼`, so that `φ(q)·φ(k) = 1 + s + s²/2` for `s = q·k/√d`;
-/// the pairs row by row of their triangle.
+/// `[1, x', x'_i x'_j for i < j, x'_i² / √2]` with `x' = x / d^¼`, so that
+/// `φ(q)·φ(k) = 1 + s + s²/2` for `s = q·k/√d`; the pairs row by row of their triangle.
 #[derive(Debug)]
 pub(super) struct Taylor;
 
@@ -30,7 +31,8 @@ impl Map for Taylor {
     fn forward(&self, x: Tensor<4>, _projection: Option<Tensor<4>>, _side: Side) -> Tensor<4> {
         let [batch, heads, steps, d] = x.dims();
         let count = pairs(d).count();
-        // Products with matrices of zeros and ones pick the components: exact, and so is the backward pass.
+        // Products with matrices of zeros and ones pick the components: exact, and so is the
+        // backward pass.
         let (mut first, mut second) = (vec![0f64; d * count], vec![0f64; d * count]);
         for (pair, (i, j)) in pairs(d).enumerate() {
             first[i * count + pair] = weight(i, j);

@@ -20,8 +20,8 @@ fn seeded<T>(seed: u64, device: &Device, draw: impl FnOnce() -> T) -> T {
 pub const D_MODEL: usize = 16;
 pub const HEADS: usize = 2;
 
-/// What the tests run on, its scratch memory poisoned: with the feature `wgpu` a GPU or software Vulkan, where results
-/// are not the same to the bit.
+/// What the tests run on, its scratch memory poisoned: with the feature `wgpu` a GPU or software
+/// Vulkan, where results are not the same to the bit.
 pub fn device() -> Device {
     astrocytic_attention::debug::poison();
     #[cfg(feature = "wgpu")]

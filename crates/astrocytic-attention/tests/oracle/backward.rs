@@ -26,7 +26,8 @@ pub struct Gradients {
     pub state: State,
 }
 
-/// Gradients of [`forward`](crate::forward::forward), from those by its output `[T_q, d_model]` and by the state after it.
+/// Gradients of [`forward`](crate::forward::forward), from those by its output `[T_q, d_model]` and
+/// by the state after it.
 ///
 /// # Panics
 /// As it.
@@ -138,7 +139,8 @@ impl<'a> Pass<'a> {
         add_head(&mut self.d_channels[0], d_model, h, d, &d_query);
     }
 
-    /// What query head h reads at step t: the gradient by φ(q) and, added to `d_query`, by q where a window sees it.
+    /// What query head h reads at step t: the gradient by φ(q) and, added to `d_query`, by q where
+    /// a window sees it.
     fn read(&mut self, h: usize, head: &QueryHead, t: usize, d_y: &[f64], d_query: &mut [f64]) -> Vec<f64> {
         let (spec, d, k) = (self.spec, self.spec.head_size(), self.spec.key_head(h));
         let [queries, steps] = self.tape.unpadded.each_ref().map(Vec::len);

@@ -39,9 +39,9 @@ pub fn check(name: &str, x: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f
             moved[i] = x;
             loss(&moved)
         };
-        // Fourth order. A step of 1e-5 is short enough where a floor of 1e-6 bends a function. Where the loss is large
-        // its rounding is not small over so short a step, and a longer one tells. Where a loss bends within 1e-4, as over
-        // a small normaliser, a shorter one does.
+        // Fourth order. A step of 1e-5 is short enough where a floor of 1e-6 bends a function.
+        // Where the loss is large its rounding is not small over so short a step, and a longer one
+        // tells. Where a loss bends within 1e-4, as over a small normaliser, a shorter one does.
         let mut error_at = |step: f64| {
             let mut central = |step: f64| (at(x[i] + step) - at(x[i] - step)) / (2.0 * step);
             let difference = (4.0 * central(step) - central(2.0 * step)) / 3.0;

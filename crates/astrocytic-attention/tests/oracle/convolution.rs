@@ -2,8 +2,8 @@
 
 /// `out_tc = Σ_{j<w} kernel_cj x_{t−(w−1)+j, c}`: the last tap is the present.
 ///
-/// x `[T, C]`, kernel `[C, w]`, history (the rows before the first) `[w − 1, C]`; returns out `[T, C]` and the history
-/// for what follows.
+/// x `[T, C]`, kernel `[C, w]`, history (the rows before the first) `[w − 1, C]`; returns out
+/// `[T, C]` and the history for what follows.
 pub fn convolve(x: &[f64], kernel: &[f64], width: usize, history: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let channels = kernel.len() / width;
     let all = [history, x].concat();

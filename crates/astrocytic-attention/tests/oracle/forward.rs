@@ -97,15 +97,15 @@ pub const CHANNELS: [(&str, &str, &str, usize); 3] = [
 /// The layer: output `[T_q, d_model]` and the state after the last step.
 ///
 /// # Panics
-/// For calcium with the delta rule, a causal layer whose queries and keys differ in number or padding, or a window in a
-/// layer that is not causal or that divides by anything but calcium.
+/// For calcium with the delta rule, a causal layer whose queries and keys differ in number or
+/// padding, or a window in a layer that is not causal or that divides by anything but calcium.
 pub fn forward(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) -> (Vec<f64>, State) {
     let (tape, after) = run(spec, weights, input, state);
     (linear(&tape.gated, spec.d_model, get(weights, "output.weight"), get(weights, "output.bias")), after)
 }
 
-/// c of every query head's window at every step that is not padded, for differences that hold it constant, as gradients
-/// do.
+/// c of every query head's window at every step that is not padded, for differences that hold it
+/// constant, as gradients do.
 ///
 /// # Panics
 /// As [`forward`].

@@ -1,10 +1,11 @@
 //! The Burn module held to an oracle: outputs, final state and every gradient, for every variant.
 //!
-//! The oracle is the layer once more, in plain f64 on slices: no Burn, no batch, one function an equation. Beside each
-//! function `f` stands its gradient `f_vjp`, written by hand: it takes the inputs of `f` and the gradient of some loss
-//! by its outputs, and returns the gradient of that loss by its inputs. Slow and plain, so that it can be trusted:
-//! central differences hold it, and it holds the Burn module. Arrays are row-major, T is the number of steps, d the
-//! size of a head, m its number of features, d_v the size of its values.
+//! The oracle is the layer once more, in plain f64 on slices: no Burn, no batch, one function an
+//! equation. Beside each function `f` stands its gradient `f_vjp`, written by hand: it takes the
+//! inputs of `f` and the gradient of some loss by its outputs, and returns the gradient of that
+//! loss by its inputs. Slow and plain, so that it can be trusted: central differences hold it, and
+//! it holds the Burn module. Arrays are row-major, T is the number of steps, d the size of a head,
+//! m its number of features, d_v the size of its values.
 
 mod backward;
 mod check;
@@ -141,8 +142,8 @@ struct Case<'a> {
     form: Option<Form>,
 }
 
-/// Runs both with a state that a sequence left behind (causal) or an empty one, and a loss of random weights over the
-/// output and the state after it.
+/// Runs both with a state that a sequence left behind (causal) or an empty one, and a loss of
+/// random weights over the output and the state after it.
 fn hold(case: &Case) {
     let device = device();
     let autodiff = device.clone().autodiff();

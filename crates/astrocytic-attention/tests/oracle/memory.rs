@@ -35,7 +35,8 @@ impl<'a> Writes<'a> {
     }
 }
 
-/// Gradients by what is written, in the shapes of [`Writes`], and by the memory `[m, d_v]` before it.
+/// Gradients by what is written, in the shapes of [`Writes`], and by the memory `[m, d_v]` before
+/// it.
 #[derive(Debug, Clone, Default)]
 pub struct WriteGradients {
     /// By φ(k).
@@ -161,12 +162,14 @@ pub fn read_vjp(query: &[f64], memory: &[f64], d_read: &[f64]) -> (Vec<f64>, Vec
 
 /// Causal Hebbian memory: `H_t = a_t H_{t−1} + β_t φ(k_t) v_tᵀ`, `y_t = H_tᵀ φ(q_t)`.
 ///
-/// query `[T, m]`, memory `[m, d_v]` before the first step; returns y `[T, d_v]` and the memory after the last.
+/// query `[T, m]`, memory `[m, d_v]` before the first step; returns y `[T, d_v]` and the memory
+/// after the last.
 pub fn hebbian(query: &[f64], writes: Writes, memory: &[f64]) -> (Vec<f64>, Vec<f64>) {
     causal(Plasticity::Hebbian, query, writes, memory)
 }
 
-/// Gradients of [`hebbian`] by the query and the rest, from those of its reads and of its last memory.
+/// Gradients of [`hebbian`] by the query and the rest, from those of its reads and of its last
+/// memory.
 pub fn hebbian_vjp(
     query: &[f64],
     writes: Writes,
@@ -177,8 +180,8 @@ pub fn hebbian_vjp(
     causal_vjp(Plasticity::Hebbian, query, writes, memory, d_reads, d_memory)
 }
 
-/// Causal delta rule: `H_t = a_t (I − β_t φ(k_t) φ(k_t)ᵀ) H_{t−1} + β_t φ(k_t) v_tᵀ`, `y_t = H_tᵀ φ(q_t)`. Shapes as in
-/// [`hebbian`].
+/// Causal delta rule: `H_t = a_t (I − β_t φ(k_t) φ(k_t)ᵀ) H_{t−1} + β_t φ(k_t) v_tᵀ`,
+/// `y_t = H_tᵀ φ(q_t)`. Shapes as in [`hebbian`].
 pub fn delta(query: &[f64], writes: Writes, memory: &[f64]) -> (Vec<f64>, Vec<f64>) {
     causal(Plasticity::Delta, query, writes, memory)
 }
@@ -194,8 +197,8 @@ pub fn delta_vjp(
     causal_vjp(Plasticity::Delta, query, writes, memory, d_reads, d_memory)
 }
 
-/// The calcium before the first and after every step, `[T + 1, m]`: `g_t = a_t g_{t−1} + β_t φ(k_t)`, a Hebbian memory
-/// of the value 1.
+/// The calcium before the first and after every step, `[T + 1, m]`:
+/// `g_t = a_t g_{t−1} + β_t φ(k_t)`, a Hebbian memory of the value 1.
 ///
 /// key `[T, m]`, log a and β `[T]`, g before the first step `[m]`.
 pub fn calcium(key: &[f64], log_decay: &[f64], strength: &[f64], calcium: &[f64]) -> Vec<f64> {
@@ -203,8 +206,8 @@ pub fn calcium(key: &[f64], log_decay: &[f64], strength: &[f64], calcium: &[f64]
     trace(Plasticity::Hebbian, Writes { key, value: &value, log_decay, strength }, calcium)
 }
 
-/// Gradients of [`calcium`], of which `trace` is the result and `d_trace` the gradient; `memory` is that by g before
-/// the first step, `value` is empty.
+/// Gradients of [`calcium`], of which `trace` is the result and `d_trace` the gradient; `memory` is
+/// that by g before the first step, `value` is empty.
 pub fn calcium_vjp(key: &[f64], log_decay: &[f64], strength: &[f64], trace: &[f64], d_trace: &[f64]) -> WriteGradients {
     let value = vec![1.0; log_decay.len()];
     let writes = Writes { key, value: &value, log_decay, strength };
@@ -342,7 +345,8 @@ mod tests {
         assert!(distance(&recalled, &value[m * 3..]) < 1e-12);
     }
 
-    /// RMS error of bidirectional attention with m positive random features against softmax attention.
+    /// RMS error of bidirectional attention with m positive random features against softmax
+    /// attention.
     fn softmax_error(m: usize) -> f64 {
         let (steps, d, tries) = (12, 4, 40);
         let mut square = 0.0;

@@ -6,7 +6,8 @@ use astrocytic_attention::reference::{add, dot, scale, times};
 pub const CALCIUM_FLOOR: f64 = 1e-18;
 const RMS_FLOOR: f64 = 1e-5;
 
-/// `n = φ(q) · g^α`; g is floored first where α ≠ 1 (PNAS 2023, doi 10.1073/pnas.2219150120, eq. 12; arXiv 2312.10925).
+/// `n = φ(q) · g^α`; g is floored first where α ≠ 1 (PNAS 2023, doi 10.1073/pnas.2219150120, eq.
+/// 12; arXiv 2312.10925).
 pub fn calcium(query: &[f64], g: &[f64], alpha: f64) -> f64 {
     query.iter().zip(g).map(|(q, &g)| q * bend(g, alpha)).sum()
 }

@@ -2,7 +2,8 @@
 
 use astrocytic_attention::reference::{outer, product_transposed};
 
-/// Turns the pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split layout).
+/// Turns the pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split
+/// layout).
 pub fn rotate(x: &[f64], position: f64, theta: f64) -> Vec<f64> {
     let half = x.len() / 2;
     let mut turned = vec![0.0; x.len()];
@@ -24,7 +25,8 @@ pub fn nearness(position: f64, scale: f64, max_steps: usize) -> Vec<f64> {
     (0..max_steps).map(|j| (-(position - j as f64).abs() * scale).exp()).collect()
 }
 
-/// `r W`, what the feature map turns into the key of the distance memory; r as [`nearness`] makes it, W `[len r, d]`.
+/// `r W`, what the feature map turns into the key of the distance memory; r as [`nearness`] makes
+/// it, W `[len r, d]`.
 pub fn distance_key(nearness: &[f64], w: &[f64]) -> Vec<f64> {
     product_transposed(w, nearness)
 }

@@ -13,7 +13,8 @@ use crate::named;
 use crate::slices::{pick, rows};
 use crate::spec::{Input, LayerSpec, State, Weights};
 
-/// The variants, narrow, because differences take a forward pass for each number; and heads of size 1.
+/// The variants, narrow, because differences take a forward pass for each number; and heads of size
+/// 1.
 fn specs() -> Vec<(&'static str, LayerSpec)> {
     let narrow =
         [("heads of size 1", Config::tripartite(2, 2)), ("size 1", Config::new(1, 1).with_decay(DecayConfig::Learned))];
@@ -148,13 +149,13 @@ fn padded_is_unpadded() {
             let weights = weights(&spec, &mut random);
             let state = used_state(&spec, &weights, &mut random);
             let x = random.normals(5 * width);
-            let kept: Vec<usize> = (0..5).filter(|&t| !pad[t]).collect();
+            let unpadded: Vec<usize> = (0..5).filter(|&t| !pad[t]).collect();
             let (out, after) = forward(&spec, &weights, &Input::self_attn(&x, &pad), &state);
-            let alone = pick(&x, width, &kept);
+            let alone = pick(&x, width, &unpadded);
             let (expected, expected_after) = forward(&spec, &weights, &Input::self_attn(&alone, &[]), &state);
-            assert_eq!(pick(&out, width, &kept), expected, "{name}");
+            assert_eq!(pick(&out, width, &unpadded), expected, "{name}");
             assert_eq!(after, expected_after, "{name}");
-            if kept.is_empty() {
+            if unpadded.is_empty() {
                 assert_eq!(after, state, "{name}");
             }
             let silent: Vec<usize> = (0..5).filter(|&t| pad[t]).collect();

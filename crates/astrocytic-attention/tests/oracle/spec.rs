@@ -43,8 +43,8 @@ pub struct State {
     pub calcium: Vec<Vec<f64>>,
     /// Last `convolution − 1` rows of q, k and v before the convolution.
     pub history: [Vec<f64>; 3],
-    /// k, v and β of the last `window` steps of every key head, `[window, d]`, `[window, d]` and `[window]`; 0 where
-    /// there was no step yet.
+    /// k, v and β of the last `window` steps of every key head, `[window, d]`, `[window, d]` and
+    /// `[window]`; 0 where there was no step yet.
     pub recent: [Vec<Vec<f64>>; 3],
     /// Steps seen.
     pub position: usize,
@@ -64,13 +64,16 @@ pub struct Input<'a> {
     pub query: &'a [f64],
     /// What keys, values, decay and write strength are made of, `[T_k, d_model]`.
     pub key: &'a [f64],
-    /// True where a query is padded, `[T_q]`, or empty: it reads 0 and takes no part in convolution and positions.
+    /// True where a query is padded, `[T_q]`, or empty: it reads 0 and takes no part in convolution
+    /// and positions.
     pub query_pad: &'a [bool],
-    /// True where a key is padded, `[T_k]`, or empty: it writes nothing and leaves the state as it is.
+    /// True where a key is padded, `[T_k]`, or empty: it writes nothing and leaves the state as it
+    /// is.
     pub key_pad: &'a [bool],
     /// Write dropout: a factor of β, `[T_k, key heads]`, or empty.
     pub release: &'a [f64],
-    /// c of a window as [`stabilizers`](crate::forward::stabilizers) finds it, held there whatever the rest is; or empty.
+    /// c of a window as [`stabilizers`](crate::forward::stabilizers) finds it, held there whatever
+    /// the rest is; or empty.
     pub stabilizers: &'a [Vec<f64>],
 }
 

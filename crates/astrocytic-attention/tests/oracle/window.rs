@@ -1,9 +1,10 @@
-//! A sliding softmax window beside the memory: the last W steps are seen exactly, older ones through
-//! the memory, both under one normaliser (LoLCATs, arXiv 2410.10254, eq. 7; Based, arXiv 2402.18668).
+//! A sliding softmax window beside the memory: the last W steps are seen exactly, older ones
+//! through the memory, both under one normaliser (LoLCATs, arXiv 2410.10254, eq. 7; Based, arXiv
+//! 2402.18668).
 //!
 //! `y = (γ Σ_j e^{s_j − c} v_j + r N) / (γ Σ_j e^{s_j − c} + r n)` over the steps j in the window,
-//! where N and n are what the query reads of memory and calcium. A step is written into them when it
-//! leaves the window, with its own β, and they decay by the step that enters:
+//! where N and n are what the query reads of memory and calcium. A step is written into them when
+//! it leaves the window, with its own β, and they decay by the step that enters:
 //! `H_t = a_t H_{t−1} + β_{t−W} φ(k_{t−W}) v_{t−W}ᵀ`.
 
 use crate::normalizer::{divide, divide_vjp};
@@ -20,13 +21,14 @@ pub fn scores_vjp(query: &[f64], key: &[f64], d_scores: &[f64]) -> (Vec<f64>, Ve
     (product_transposed(key, &d_products), outer(&d_products, query))
 }
 
-/// c, the largest score, so that nothing overflows; at least 0 where the feature map `imitates` e^s.
+/// c, the largest score, so that nothing overflows; at least 0 where the feature map `imitates`
+/// e^s.
 pub fn stabilizer(scores: &[f64], imitates: bool) -> f64 {
     scores.iter().copied().fold(if imitates { 0.0 } else { f64::NEG_INFINITY }, f64::max)
 }
 
-/// r: where the feature map `imitates` e^s, the memory is scaled as the window is, and the sum is one
-/// softmax.
+/// r: where the feature map `imitates` e^s, the memory is scaled as the window is, and the sum is
+/// one softmax.
 pub fn memory_scale(c: f64, imitates: bool) -> f64 {
     if imitates { (-c).exp() } else { 1.0 }
 }
