@@ -1,4 +1,5 @@
-//! Models over any attention: a decoder language model and an encoder classifier, in [Burn](https://burn.dev).
+//! Models over any attention: a decoder language model and an encoder classifier, in
+//! [Burn](https://burn.dev).
 //!
 //! Both are written once; which attention they have is a field of their configuration.
 //!

@@ -7,15 +7,16 @@ use super::row::LabelledText;
 use super::shown::{FORMS, shown};
 use crate::error::DataError;
 
-/// More labels are asked about: mostly they are a column, or words, taken by mistake.
+/// More labels than this are asked about: mostly they are another column, or words.
 const MOST_LABELS: usize = 50;
 /// Labels that an error shows.
 const SHOWN: usize = 3;
 
-/// The labels of texts, in the order of the alphabet.
+/// The labels of texts, in alphabetical order.
 ///
 /// # Errors
-/// For fewer than two, and for labels that look like something else, unless the user has said how many there are.
+/// For fewer than two, and for labels that look like something else, unless the user has said how
+/// many there are.
 pub fn labels<'a>(
     path: &LabelledPath,
     from: &str,

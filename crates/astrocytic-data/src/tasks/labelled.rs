@@ -10,10 +10,11 @@ use crate::examples::Example;
 use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use crate::tokenizer::Tokenizer;
 
-/// Share of the training texts that stands in for a split which has no file.
+/// Share of the training texts that is held out for a split without a file.
 const HELD_OUT: f64 = 0.1;
 
-/// Texts, cut to the context (their beginning), and their labels as further tokens, in the order of the alphabet.
+/// Texts as examples. A text longer than the context is cut to its beginning. Labels are further
+/// tokens, in alphabetical order.
 pub(super) fn examples(
     path: &LabelledPath,
     wanted: &Wanted,
@@ -53,7 +54,8 @@ pub(super) fn examples(
 /// The texts of a file or folder.
 struct Loaded {
     splits: Splits<LabelledText>,
-    /// In the order of the alphabet; those that only a test has too, though no model can give them.
+    /// In alphabetical order. Labels that only the test has are among them, though no model can
+    /// give them.
     labels: Vec<String>,
     notes: Vec<String>,
 }
@@ -76,7 +78,8 @@ fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
 
     let mut train = deal(train);
     if test.is_none() || tuning.is_none() {
-        // No text on both sides, and of each label one to learn from: what is held out is taken from the end.
+        // No text is on both sides, and each label has a text to learn from: what is held out is
+        // taken from the end.
         let (mut seen, mut again, mut otherwise) = (HashMap::new(), 0, 0);
         train.retain(|one| match seen.get(&one.text) {
             None => seen.insert(one.text.clone(), one.label.clone()).is_none(),
@@ -92,7 +95,7 @@ fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
         let mut labels = HashSet::new();
         train.sort_by_cached_key(|one| !labels.insert(one.label.clone()));
     }
-    // Splits that have files keep their order, shuffled so that a part of one is like the whole.
+    // Splits that have files are shuffled, so that a part of one is like the whole.
     let mut split = |given: Option<Vec<LabelledText>>| match given {
         Some(texts) => deal(texts),
         None => train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize),

@@ -4,8 +4,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before. (Burn's clipping is a norm for
-/// each tensor.)
+/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before.
+/// (Burn's clipping is a norm for each tensor.)
 pub(super) fn clip<M: Module>(model: &M, gradients: &mut GradientsParams, largest: f64) -> f64 {
     let mut squares = Squares { gradients, sum: 0.0 };
     model.visit(&mut squares);

@@ -1,4 +1,5 @@
-//! GGUF files: metadata, descriptions of the tensors, then their numbers, quantised or not; in one file or several parts.
+//! GGUF files: metadata, descriptions of the tensors, then their numbers, quantised or not; in one
+//! file or several parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The tokenizer in GGUF's metadata: a list of tokens, and how they merge. Where the usual metadata is missing the usual is
-//! taken for it, with a note.
+//! The tokenizer in GGUF's metadata: a list of tokens, and how they merge. Where the usual metadata
+//! is missing the usual is taken for it, with a note.
 
 use tokenizers::Tokenizer;
 
@@ -39,7 +39,8 @@ pub(super) fn read(fields: &Fields, arrays: &Arrays, vocabulary: usize) -> Resul
     let Distinct { texts, notes } = Distinct::new(&tokens, text_of);
     notes.into_iter().for_each(|note| fields.note(note));
 
-    // Without scores or merges earlier tokens merge first, which is how tokenizers are mostly written.
+    // Without scores or merges earlier tokens merge first, which is how tokenizers are mostly
+    // written.
     let by_number = scores.is_none() || is_byte_level;
     let pieces = texts.iter().zip(0u32..).map(|(text, number)| {
         let at = number as usize;

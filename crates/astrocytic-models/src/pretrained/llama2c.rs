@@ -118,7 +118,8 @@ fn config(model: &File) -> Result<LlamaConfig, PretrainedError> {
     })
 }
 
-/// Pieces with scores: the length of the longest, then score, length and bytes of each. Gives notes too.
+/// Pieces with scores: the length of the longest, then score, length and bytes of each. Gives notes
+/// too.
 fn read_tokenizer(file: &File, vocabulary: usize) -> Result<(tokenizers::Tokenizer, Vec<String>), PretrainedError> {
     let fail = |reason: String| PretrainedError::tokenizer(&file.path, reason);
     let mut reader = Reader::new(&file.bytes);

@@ -19,7 +19,8 @@ use super::fields::{Fields, without_mark};
 /// BERT's special tokens.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// Reads `file`, by its name; `texts` are the files beside it. One that is not read is named in a note of `fields`.
+/// Reads `file`, by its name; `texts` are the files beside it. One that is not read is named in a
+/// note of `fields`.
 pub(super) fn read(file: &File, texts: &[File], fields: &Fields) -> Result<Option<Tokenizer>, PretrainedError> {
     let fail = |reason: String| PretrainedError::tokenizer(&file.path, reason);
     let beside = |name: &str| texts.iter().find(|text| text.path.ends_with(name));

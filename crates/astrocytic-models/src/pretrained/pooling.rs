@@ -1,5 +1,5 @@
-//! How the steps of a text become its embedding, in the files of Sentence Transformers: modules.json, which names the
-//! steps of the computation, and its pooling's config.json.
+//! How the steps of a text become its embedding, in the files of Sentence Transformers:
+//! modules.json, which names the steps of the computation, and its pooling's config.json.
 
 use std::fmt::{Display, Formatter};
 use std::path::{Component, Path};
