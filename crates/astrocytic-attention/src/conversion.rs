@@ -6,7 +6,7 @@ use burn::nn::attention::MultiHeadAttention;
 use burn::tensor::{DType, Tensor};
 
 use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig};
-use crate::decay::{DecayConfig, inverse_softplus};
+use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 use crate::ops::Plasticity;
 use crate::position::PositionConfig;
@@ -144,9 +144,12 @@ impl AstrocyticAttention {
             let bias = Tensor::full([weight.dims()[1]], value, (&weight.device(), weight.dtype()));
             gate.bias = Some(Param::from_tensor(bias));
         };
-        if let (Some(gate), Some(rate)) = (&mut self.decay.gate, &mut self.decay.rate) {
-            *rate = Param::from_tensor(rate.val().zeros_like());
-            constant(gate, inverse_softplus(OPEN_DECAY));
+        let open = self.config.decay.open(OPEN_DECAY);
+        if let (Some([open_rate, bias]), Some(gate)) = (open, &mut self.decay.gate) {
+            if let Some(rate) = &mut self.decay.rate {
+                *rate = Param::from_tensor(rate.val().full_like(open_rate));
+            }
+            constant(gate, bias);
         }
         let plasticity = self.config.plasticity;
         if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, plasticity) {
@@ -156,6 +159,24 @@ impl AstrocyticAttention {
         if let Some(gate) = self.gate.as_mut().filter(|gate| gate.bias.is_some()) {
             constant(gate, OPEN_READ);
         }
+    }
+}
+
+impl AstrocyticAttention {
+    /// The plain configuration that has a place for all that the layer has.
+    pub fn plain_config(&self) -> AstrocyticAttentionConfig {
+        let old = self.config();
+        AstrocyticAttentionConfig::new(old.d_model, old.n_heads)
+            .with_kv_heads(old.kv_heads)
+            .with_causal(old.causal)
+            .with_bias(old.bias)
+            .with_position(old.position)
+            .with_convolution(old.convolution)
+            .with_output_gate(old.output_gate)
+            .with_decay(old.decay)
+            .with_write_gate(old.write_gate)
+            .with_largest_write(old.largest_write)
+            .with_window(old.window)
     }
 }
 
@@ -170,7 +191,7 @@ impl SoftmaxAttention {
             .with_position(old.rotary_theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta }))
             .with_convolution(old.convolution)
             .with_output_gate(old.output_gate)
-            .with_decay(self.decay.as_ref().map_or(DecayConfig::None, |_| DecayConfig::Gated))
+            .with_decay(old.decay)
     }
 }
 

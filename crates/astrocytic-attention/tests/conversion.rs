@@ -3,8 +3,8 @@
 mod common;
 
 use astrocytic_attention::{
-    AstrocyticAttention, AstrocyticAttentionConfig as Config, Attention, AttentionConfig, AttentionError,
-    AttentionInput, DecayConfig, FeatureMapConfig, PositionConfig, SoftmaxAttentionConfig,
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, Attention, AttentionError, AttentionInput, DecayConfig,
+    FeatureMapConfig, PositionConfig, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::attention::MultiHeadAttentionConfig;
@@ -33,9 +33,12 @@ fn what_cannot_be_kept_is_refused_by_name() {
     ] {
         refused(AstrocyticAttention::from_softmax(&old.init(&device), &new), part);
     }
-    refused(AstrocyticAttention::from_softmax(&old.init_forgetting(&device), &new), "gated decay");
+    refused(
+        AstrocyticAttention::from_softmax(&old.clone().with_decay(DecayConfig::Gated).init(&device), &new),
+        "gated decay",
+    );
     let all = old.with_rotary_theta(Some(100.0)).with_convolution(3).with_output_gate(true);
-    let all = all.init_forgetting(&device);
+    let all = all.with_decay(DecayConfig::Gated).init(&device);
     let keeps = new.with_position(PositionConfig::Rotary { theta: 100.0 }).with_convolution(3).with_output_gate(true);
     AstrocyticAttention::from_softmax(&all, &keeps.with_decay(DecayConfig::Gated)).unwrap();
 
@@ -109,13 +112,12 @@ fn random_directions_are_buffers_that_nothing_unfreezes() {
 fn an_astrocytic_layer_becomes_another_with_all_that_it_has() {
     let device = device();
     let old = Config::tripartite(D_MODEL, HEADS).with_causal(true).with_output_gate(true);
-    let layer = Attention::Astrocytic(old.init(&device));
+    let mut layer = Attention::Astrocytic(old.init(&device));
+    let Attention::Astrocytic(before) = layer.clone() else { unreachable!() };
     let plain = layer.plain_config().unwrap();
     let asked = plain.clone().with_feature_map(FeatureMapConfig::Hedgehog);
-    let Attention::Astrocytic(new) = layer.swap(&AttentionConfig::Astrocytic(asked.clone())).unwrap() else {
-        panic!("an astrocytic layer")
-    };
-    let Attention::Astrocytic(layer) = layer else { unreachable!() };
+    layer.swap(&asked).unwrap();
+    let (layer, Attention::Astrocytic(new)) = (before, layer) else { panic!("an astrocytic layer") };
     assert_eq!(new.config(), &asked);
     for (old, new) in [(&layer.query, &new.query), (&layer.output, &new.output)] {
         assert_eq!(old.weight.to_data(), new.weight.to_data());

@@ -1,16 +1,4 @@
-//! Text to learn from: named corpora, any file, and a generated language whose entropy is known.
-//!
-//! ```
-//! use astrocytic_data::{Batches, Corpus, Tokenizer, TokenizerKind, subset};
-//!
-//! let corpus = Corpus::generated(5_000, 0);
-//! let texts: Vec<&str> = corpus.train.iter().map(|document| document.text.as_str()).collect();
-//! let tokenizer = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &texts)?;
-//! let train = tokenizer.encode_documents(&corpus.train)?;
-//! let batches = Batches::new(subset(&train, 0, 4_096), 64, 8, 0)?;
-//! assert_eq!(batches.batch(0).inputs.len(), 8 * 64);
-//! # Ok::<(), astrocytic_data::DataError>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod batches;
 mod blocks;

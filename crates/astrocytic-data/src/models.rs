@@ -11,8 +11,8 @@ use crate::files::Scratch;
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("all-minilm-l6-v2", include_str!("../../../datasets/models/all-minilm-l6-v2.toml")),
-    ("smollm2-135m-instruct", include_str!("../../../datasets/models/smollm2-135m-instruct.toml")),
+    ("all-minilm-l6-v2", include_str!("../datasets/models/all-minilm-l6-v2.toml")),
+    ("smollm2-135m-instruct", include_str!("../datasets/models/smollm2-135m-instruct.toml")),
 ];
 
 /// A pretrained model as its TOML describes it.

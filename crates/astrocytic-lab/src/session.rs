@@ -11,16 +11,19 @@ use astrocytic_models::{Decoder, save};
 use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::device;
+use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::train::{Event, train};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::arms::{Beyond, ModelConfig, arm, parameters};
-use crate::experiment::config::{Budget, ExperimentConfig};
-use crate::experiment::data::{Data, Reading};
+use crate::experiment::budget::Budget;
+use crate::experiment::config::ExperimentConfig;
+use crate::experiment::data::Data;
+use crate::experiment::reading::{Reading, test_losses};
 use crate::learning::{self, Learning};
-use crate::progress::Progress;
 use crate::provenance::identity::{self, Input, Place};
 use crate::report::tensorboard::EventFile;
 
@@ -116,6 +119,7 @@ impl Session {
         folder: &Path,
         devices: &[Device],
         memory: Option<MemoryKind>,
+        observer: &dyn Observer,
     ) -> Result<SessionResult> {
         let [device, others @ ..] = devices else { bail!("name a device") };
         let place = place(config, folder, devices)?;
@@ -163,7 +167,7 @@ impl Session {
         };
         training.validate()?;
         let data = Data::prepare(&experiment, place.has_begun().then_some(folder))?;
-        data.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        data.notes().iter().for_each(|note| observer.note(note));
         let model = arm(&config.arm)?.decoder(data.sizes(&experiment))?;
         let tokens = config.tokens.unwrap_or_else(|| data.available());
         let batches = data.batches(&experiment, tokens, config.seed, carried)?;
@@ -179,41 +183,48 @@ impl Session {
         let checkpoint = Checkpoint::new(folder);
         let lines_path = folder.join("lines.jsonl");
         let mut lines = std::fs::OpenOptions::new().create(true).append(true).open(&lines_path)?;
-        let progress = Progress::steps(config.steps);
+        observer.begin(Unit::Steps, config.steps);
         let mut reached = 0;
         let mut message = String::new();
         let mut events = None;
-        let outcome =
-            train(model, &others, &training, &batches, &tuning, Some(&checkpoint), &mut |event| match event {
-                Event::Begun { step } => {
-                    progress.skip(step);
-                    reached = step;
-                    events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
-                    keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
+        let tokens_per_step = batches.tokens_per_step();
+        let mut objective = TokenObjective::new(&batches, &training).with_held_out(&tuning).with_devices(others);
+        let outcome = train(model, &training, &mut objective, Some(&checkpoint), &mut |event| match event {
+            Event::Damaged { damage } => {
+                observer.note(&format!("{damage}; going on from the one before"));
+                Ok(())
+            }
+            Event::Begun { step } => {
+                observer.skip(step);
+                reached = step;
+                events = Some(EventFile::begin(&folder.join("tensorboard"), step)?);
+                keep_lines(&lines_path, step).with_context(|| format!("cannot write {}", lines_path.display()))
+            }
+            Event::Step { step, seconds, .. } => {
+                let tokens_per_second = step as f64 * tokens_per_step / seconds;
+                observer.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
+                reached = step;
+                Ok(())
+            }
+            Event::Evaluation { step, train_loss, tuning_loss } => {
+                let tokens = (step as f64 * tokens_per_step).round() as u64;
+                if let Some(events) = &mut events {
+                    events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
                 }
-                Event::Step { step, tokens_per_second } => {
-                    progress.advance(step - reached, format!("{tokens_per_second:.0} tokens/s{message}"));
-                    reached = step;
-                    Ok(())
-                }
-                Event::Evaluation { step, tokens, train_loss, tuning_loss } => {
-                    if let Some(events) = &mut events {
-                        events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;
-                    }
-                    message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
-                    let line = serde_json::json!({
-                        "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
-                    });
-                    writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
-                }
-            })?;
-        progress.finish();
+                message = format!(", training loss {train_loss:.3}, tuning loss {tuning_loss:.3}");
+                let line = serde_json::json!({
+                    "step": step, "tokens": tokens, "train_loss": train_loss, "tuning_loss": tuning_loss
+                });
+                writeln!(lines, "{line}").with_context(|| format!("cannot write {}", lines_path.display()))
+            }
+        })?;
+        observer.finish();
         if outcome.diverged {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
         let reading = if carried { Reading::Carried } else { Reading::Anew };
         let device = device.inner();
-        let test_loss = data.test_losses(&experiment, &outcome.model, &[reading], &device)?[0].loss;
+        let test_loss = test_losses(&data, &experiment, &outcome.model, &[reading], &device)?[0].loss;
         save(&outcome.model, folder)?;
         let remembered = |kind| {
             let remembered = remembered(kind, &data, &experiment, &outcome.model, &device)?;
@@ -229,7 +240,7 @@ impl Session {
             test_loss,
             bits_per_byte: test_loss / facts.bytes_per_token / std::f64::consts::LN_2,
             entropy: facts.entropy,
-            tokens_per_second: outcome.tokens_per_second,
+            tokens_per_second: outcome.standing.tokens_per_second(tokens_per_step),
             memory,
             notes: facts.notes,
         };
@@ -249,7 +260,7 @@ fn remembered(
     let learning = Learning { learns: kind, through_documents: false };
     let (rate, tuning_loss) = learning::best_rate(model, &data.tuning_windows(experiment, false)?, learning, device);
     let reading = Reading::Learning(learning, rate);
-    let test_loss = data.test_losses(experiment, model, &[reading], device)?[0].loss;
+    let test_loss = test_losses(data, experiment, model, &[reading], device)?[0].loss;
     Ok(RememberedResult {
         config: MemoryConfig { kind, rate },
         tuning_loss,

@@ -1,22 +1,9 @@
-//! Models over any attention: a decoder language model and an encoder classifier, in
-//! [Burn](https://burn.dev).
-//!
-//! Both are written once; which attention they have is a field of their configuration.
-//!
-//! ```
-//! use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig};
-//! use astrocytic_models::DecoderConfig;
-//! use burn::tensor::{Device, Int, Tensor};
-//!
-//! let attention = AttentionConfig::Astrocytic(AstrocyticAttentionConfig::tripartite(32, 2));
-//! let model = DecoderConfig::new(100, 32, 2, 96, attention).init(&Device::flex());
-//! let tokens = Tensor::<2, Int>::from_data([[1, 2, 3], [4, 5, 6]], &Device::flex());
-//! assert_eq!(model.forward(tokens).dims(), [2, 3, 100]);
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod block;
 mod boundaries;
 pub mod conversion;
+pub mod cost;
 mod decoder;
 mod encoder;
 mod from_pretrained;

@@ -3,6 +3,8 @@
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::standing::Standing;
+
 /// How a model is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingConfig {
@@ -28,7 +30,35 @@ pub struct TrainingConfig {
     pub carry: Option<usize>,
 }
 
+/// How long a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Optimizer steps at most.
+    pub steps: u64,
+    /// Steps between evaluations.
+    pub evaluate_every: u64,
+    /// Evaluations without a better held-out loss after which training stops; 0 never stops early.
+    pub patience: u64,
+}
+
+impl Length {
+    /// Whether a run that stands there is over.
+    pub(crate) fn is_over(&self, standing: &Standing) -> bool {
+        standing.step >= self.steps || self.patience > 0 && standing.since_best >= self.patience
+    }
+
+    /// Whether the model is evaluated, and a checkpoint stored, after that step.
+    pub(crate) fn is_evaluated_at(&self, step: u64) -> bool {
+        step.is_multiple_of(self.evaluate_every) || step == self.steps
+    }
+}
+
 impl TrainingConfig {
+    /// How long the run is.
+    pub fn length(&self) -> Length {
+        Length { steps: self.steps, evaluate_every: self.evaluate_every, patience: self.patience }
+    }
+
     /// Refuses what makes no sense.
     ///
     /// # Errors

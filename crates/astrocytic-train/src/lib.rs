@@ -1,4 +1,4 @@
-//! Training of decoders and encoders: one loop with exact resumption, evaluation on held-out text, several devices.
+#![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
 pub mod config;
@@ -6,12 +6,16 @@ pub mod device;
 pub mod document_loss;
 pub mod evaluate;
 pub mod gradients;
+pub mod learner;
 pub mod number;
+pub mod objective;
+pub mod observer;
 pub mod optimizer;
 mod parallel;
 pub mod replay;
 pub mod seed;
 pub mod standing;
+pub mod token_objective;
 pub mod train;
 pub mod trainable;
 

@@ -7,13 +7,26 @@ use serde::{Deserialize, Serialize};
 pub struct Standing {
     /// Steps taken.
     pub step: u64,
-    /// Step of the lowest tuning loss.
+    /// Step of the lowest held-out loss; 0 before there is one.
     pub best_step: u64,
-    /// The lowest tuning loss, nats per token; not finite before there is one.
+    /// The lowest held-out loss, nats per token; not finite before there is one.
     #[serde(with = "crate::number")]
     pub best_loss: f64,
     /// Evaluations since then.
     pub since_best: u64,
     /// Seconds spent in training steps.
     pub seconds: f64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { step: 0, best_step: 0, best_loss: f64::INFINITY, since_best: 0, seconds: 0.0 }
+    }
+}
+
+impl Standing {
+    /// Tokens, of which a step reads so many, per second of training steps.
+    pub fn tokens_per_second(&self, tokens_per_step: f64) -> f64 {
+        self.step as f64 * tokens_per_step / self.seconds
+    }
 }

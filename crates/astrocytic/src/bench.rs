@@ -6,6 +6,9 @@ use anyhow::{Result, bail};
 use astrocytic_lab::bench::{Peer, Plan, Store, stored, table};
 use clap::Args;
 
+use crate::progress::Progress;
+use crate::say::say;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic bench --against benches/pytorch/peers.py --rounds 3")]
 pub(crate) struct Arguments {
@@ -43,7 +46,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.stored {
-        return crate::say(table(&stored(folder)?));
+        return say(table(&stored(folder)?));
     }
     for part in &arguments.parts {
         if !["attention", "train", "generate", "segments"].contains(&part.as_str()) {
@@ -69,16 +72,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut peer = arguments.against.as_ref().map(|script| Peer::start(&arguments.python, script)).transpose()?;
     let mut store = arguments.out.as_deref().map(Store::create).transpose()?;
-    let rows = plan.run(peer.as_mut(), &mut |row| {
+    let rows = plan.run(peer.as_mut(), &Progress::default(), &mut |row| {
         if let Some(store) = &mut store {
             store.add(row)?;
         }
         let line = serde_json::to_string(row)?;
         if arguments.json {
-            return crate::say(line);
+            return say(line);
         }
         eprintln!("{line}");
         Ok(())
     })?;
-    if arguments.json { Ok(()) } else { crate::say(table(&rows)) }
+    if arguments.json { Ok(()) } else { say(table(&rows)) }
 }

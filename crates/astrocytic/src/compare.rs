@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use astrocytic_lab::experiment::budget::Budget;
 use astrocytic_lab::experiment::compare::compare;
-use astrocytic_lab::experiment::config::{Budget, ExperimentConfig};
+use astrocytic_lab::experiment::config::ExperimentConfig;
 use clap::{Args, ValueEnum};
 
 use crate::execution::ExecutionArguments;

@@ -5,6 +5,8 @@ use astrocytic_lab::experiment::executor::{Execution, Executor};
 use astrocytic_lab::experiment::program::Program;
 use clap::{Args, ValueEnum};
 
+use crate::progress::Progress;
+
 #[derive(Args)]
 pub(crate) struct ExecutionArguments {
     /// Device: flex, ndarray, or (if built in) wgpu.
@@ -38,6 +40,7 @@ impl ExecutionArguments {
             ExecutorName::Slurm => Executor::Slurm,
         };
         let jobs = self.jobs.unwrap_or(cores);
-        Ok(Execution { device: self.device.clone(), executor, jobs, program })
+        let observer = Box::new(Progress::default());
+        Ok(Execution { device: self.device.clone(), executor, jobs, program, observer })
     }
 }

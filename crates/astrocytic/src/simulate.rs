@@ -7,6 +7,9 @@ use astrocytic_lab::simulate::{self, MemoryConfig, PaperFigureConfig, SoftmaxCon
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::progress::Progress;
+use crate::say::say;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic simulate tripartite --separation 100 --memory 5")]
 pub(crate) struct Arguments {
@@ -142,14 +145,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let config = PaperFigureConfig { model, steps, features, transfer_steps, seed };
             let folder = folder("paper-figure");
             let device = astrocytic_train::device::parse("flex")?;
-            tell(&simulate::paper_figure(&config, &folder, &device)?, &folder, arguments.json)
+            tell(&simulate::paper_figure(&config, &folder, &device, &Progress::default())?, &folder, arguments.json)
         }
     }
 }
 
 fn tell(report: &(impl Serialize + std::fmt::Display), folder: &Path, json: bool) -> Result<()> {
     if json {
-        return crate::say(serde_json::to_string(report)?);
+        return say(serde_json::to_string(report)?);
     }
-    crate::say(format_args!("{report}\nPage: {}", folder.join("report.html").display()))
+    say(format_args!("{report}\nPage: {}", folder.join("report.html").display()))
 }

@@ -8,6 +8,8 @@ use astrocytic_models::memory::MemoryConfig;
 use clap::Args;
 
 use crate::memory::MemoryName;
+use crate::progress::Progress;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(
@@ -101,9 +103,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
     };
     let devices = astrocytic_train::device::parse_all(&arguments.device)?;
-    let result = Session::run(&config, &arguments.out, &devices, arguments.memory.map(Into::into))?;
+    let memory = arguments.memory.map(Into::into);
+    let result = Session::run(&config, &arguments.out, &devices, memory, &Progress::default())?;
     if arguments.json {
-        return crate::say(serde_json::to_string(&result)?);
+        return say(serde_json::to_string(&result)?);
     }
     let SessionResult { parameters, steps, best_step, test_loss, bits_per_byte, entropy, memory, .. } = result;
     let floor = entropy.map_or(String::new(), |entropy| format!("; the source's entropy is {entropy:.4}"));
@@ -116,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         );
         (line, " --memory")
     });
-    crate::say(format_args!(
+    say(format_args!(
         "{parameters} parameters, {steps} steps, best at {best_step}: test loss {test_loss:.4} nats per token \
          ({bits_per_byte:.4} bits per byte{floor}){remembered}\nmodel in {out}; try: astrocytic generate --model {out}{flag}"
     ))

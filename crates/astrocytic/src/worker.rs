@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use astrocytic_lab::experiment::worker::{Share, work};
 use clap::Args;
 
+use crate::progress::Progress;
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// File with the list of cells.
@@ -39,5 +41,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             std::process::exit(1);
         });
     }
-    work(&arguments.job, &arguments.folder, share)
+    work(&arguments.job, &arguments.folder, share, &Progress::default())
 }

@@ -19,9 +19,9 @@ use documents::SEPARATOR;
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("king-james-bible", include_str!("../../../../datasets/king-james-bible.toml")),
-    ("moby-dick", include_str!("../../../../datasets/moby-dick.toml")),
-    ("state-of-the-union", include_str!("../../../../datasets/state-of-the-union.toml")),
+    ("king-james-bible", include_str!("../../datasets/king-james-bible.toml")),
+    ("moby-dick", include_str!("../../datasets/moby-dick.toml")),
+    ("state-of-the-union", include_str!("../../datasets/state-of-the-union.toml")),
 ];
 
 /// A named corpus as its TOML describes it.

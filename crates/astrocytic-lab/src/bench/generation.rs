@@ -6,7 +6,9 @@ use anyhow::Result;
 use astrocytic_models::{Generator, Sampling};
 use burn::tensor::Device;
 
-use super::{GenerateRow, ModelSizes, median};
+use super::clock::median;
+use super::row::GenerateRow;
+use super::sizes::ModelSizes;
 use crate::arms::{Sizes, arm};
 
 /// Milliseconds for a token of an arm's model, batch 1, the likeliest token each time.

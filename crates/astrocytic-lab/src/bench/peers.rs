@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_train::observer::Observer;
 use serde::Deserialize;
 
-use super::{Request, Row};
+use super::request::Request;
+use super::row::Row;
 
 /// Bytes that glibc keeps, rather than return them to the system.
 const KEEP: &str = "1073741824";
@@ -69,16 +71,16 @@ impl Peer {
         format!("PyTorch {}, {} threads", self.hello.torch, self.hello.threads)
     }
 
-    /// The row, or `None` where it cannot measure that, with the reason on standard error.
+    /// The row, or `None` where it cannot measure that, the reason told to the observer.
     ///
     /// # Errors
     /// Where it ended or its answer cannot be read.
-    pub(super) fn measure(&mut self, request: &Request) -> Result<Option<Row>> {
+    pub(super) fn measure(&mut self, request: &Request, observer: &dyn Observer) -> Result<Option<Row>> {
         let line = self.ask(&serde_json::to_string(request)?)?;
         match serde_json::from_str(&line).with_context(|| format!("the peer's answer: {}", line.trim()))? {
             Answer::Found(row) => Ok(Some(row)),
             Answer::Failed { error } => {
-                eprintln!("peer: {error}");
+                observer.say(&format!("peer: {error}"));
                 Ok(None)
             }
         }

@@ -6,7 +6,9 @@ use astrocytic_models::{EncoderConfig, SegmentsConfig};
 use astrocytic_train::replay;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::{SegmentsRow, median, memory, time};
+use super::clock::{median, time};
+use super::memory;
+use super::row::SegmentsRow;
 
 /// Tokens of a segment, and memory tokens.
 const LENGTH: usize = 128;

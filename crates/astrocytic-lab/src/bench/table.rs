@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{AttentionRow, Direction, MachineRow, Row};
+use super::request::Direction;
+use super::row::{AttentionRow, MachineRow, Row};
 
 /// The op by variant and length, training steps, generation, segments; with the ratios to peers where there are.
 pub fn table(rows: &[Row]) -> String {

@@ -5,10 +5,13 @@ use std::time::Instant;
 use anyhow::Result;
 use astrocytic_data::Batches;
 use astrocytic_train::config::TrainingConfig;
-use astrocytic_train::train::Learner;
+use astrocytic_train::learner::Learner;
+use astrocytic_train::token_objective::TokenObjective;
 use burn::tensor::Device;
 
-use super::{ModelSizes, TrainRow, median};
+use super::clock::median;
+use super::row::TrainRow;
+use super::sizes::ModelSizes;
 use crate::arms::{ModelConfig, Sizes, arm, parameters};
 
 /// Tokens per second of an arm's model.
@@ -39,12 +42,13 @@ pub(super) fn measure(
     };
     let stream: Vec<u32> = (0..8 * batch * seq_len).map(|i| (i * 7919 % vocabulary) as u32).collect();
     let batches = Batches::new(stream, seq_len, batch, 0)?;
-    let mut learner = Learner::new(config.init_seeded(0, &device.clone().autodiff()), &training, 0)?;
+    let mut objective = TokenObjective::new(&batches, &training);
+    let mut learner = Learner::new(config.init_seeded(0, &device.clone().autodiff()), &training)?;
     let mut times = Vec::new();
     let started = Instant::now();
     for step in 0.. {
         let begun = Instant::now();
-        learner = learner.step(&batches.batch(step % 4)).0;
+        learner = learner.step(&mut objective).0;
         if step >= 2 {
             times.push(begun.elapsed().as_secs_f64());
         }

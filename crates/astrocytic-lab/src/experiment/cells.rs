@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::experiment::worker::Training;
+use crate::experiment::job::Training;
 use crate::report::whole_lines;
 use crate::results::{Cell, Line};
 

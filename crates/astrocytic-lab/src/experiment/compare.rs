@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use astrocytic_train::observer::Unit;
 
 use crate::arms::{Beyond, ModelConfig, arm, parameters};
 use crate::experiment::cells::{self, Cells};
@@ -12,9 +13,8 @@ use crate::experiment::config::{ExperimentConfig, Run};
 use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
 use crate::experiment::executor::{Execution, Executor};
+use crate::experiment::job::{Job, Training};
 use crate::experiment::step_cost::step_cost;
-use crate::experiment::worker::{Job, Training};
-use crate::progress::Progress;
 use crate::provenance::identity::{self, Input};
 use crate::provenance::machine;
 use crate::report::{self, Summary};
@@ -62,7 +62,7 @@ pub(crate) fn compare_as(
     config.validate()?;
     let stored = stored_experiment(config, folder, &execution.device, asked)?;
     let data = Data::prepare(config, stored.is_some().then_some(folder))?;
-    data.notes().iter().for_each(|note| eprintln!("note: {note}"));
+    data.notes().iter().for_each(|note| execution.observer.note(note));
     let (given, corpus) = (config, config.corpus.clone());
     let mut config = config.clone();
     cap_sizes(&mut config, data.available())?;
@@ -116,7 +116,7 @@ pub(crate) fn compare_as(
     let tuning = tuning_cells(&config, &models)?;
     // Every final run of an arm at a size is as long as a tuning run.
     let final_cells = config.arms.len() * config.sizes.len() * config.seeds as usize;
-    let progress = Progress::cells(tuning.len() + final_cells);
+    execution.observer.begin(Unit::Runs, (tuning.len() + final_cells) as u64);
     let run = |cells: Vec<(String, Cell)>, lines: &mut Lines| {
         let job = Job {
             config: config.clone(),
@@ -126,12 +126,12 @@ pub(crate) fn compare_as(
             device: execution.device.clone(),
             trainings: vec![],
         };
-        run_cells(job, cells, folder, execution, lines, &progress)
+        run_cells(job, cells, folder, execution, lines)
     };
     run(tuning, &mut lines)?;
     let finals = final_cells_of(&config, &models, &lines.stored)?;
     run(finals, &mut lines)?;
-    progress.finish();
+    execution.observer.finish();
     lines.cells.close();
     // As it is stored: another machine may have joined.
     let (experiment, lines) = report::load(folder)?;
@@ -310,11 +310,10 @@ fn run_cells(
     folder: &Path,
     execution: &Execution,
     lines: &mut Lines,
-    progress: &Progress,
 ) -> Result<()> {
     let all = cells.len();
     cells.retain(|(_, cell)| !lines.cells.is_done(cell));
-    progress.skip((all - cells.len()) as u64);
+    execution.observer.skip((all - cells.len()) as u64);
     if cells.is_empty() {
         return Ok(());
     }
@@ -327,8 +326,8 @@ fn run_cells(
     let own: HashSet<&str> = cells.iter().map(|(_, cell)| cell.id.as_str()).collect();
     execution.run(&job, folder, &mut || {
         for line in lines.cells.news()? {
-            if own.contains(line.cell().id.as_str()) {
-                progress.line(&line);
+            if let Some(message) = message(&line).filter(|_| own.contains(line.cell().id.as_str())) {
+                execution.observer.advance(1, message);
             }
             lines.stored.push(line);
         }
@@ -344,6 +343,17 @@ fn run_cells(
             cell.seed
         ),
     }
+}
+
+/// What a result says in a line.
+fn message(line: &Line) -> Option<String> {
+    let Line::Result { cell, tuning_loss, test, tokens_per_second, .. } = line else { return None };
+    let phase = if cell.phase == Phase::Tune { "tuning" } else { "final" };
+    let loss = test.as_ref().map_or(*tuning_loss, |test| test.loss);
+    Some(format!(
+        "{phase} {} at {}, seed {}: loss {loss:.3}, {tokens_per_second:.0} tokens/s",
+        cell.arm, cell.size, cell.seed
+    ))
 }
 
 /// What the folder holds, and a view of it that learns what comes.

@@ -2,38 +2,20 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
 use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, subset};
-use astrocytic_train::document_loss::DocumentLoss;
-use astrocytic_train::evaluate;
-use astrocytic_train::trainable::Trainable;
-use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 use crate::arms::{Sizes, arm};
 use crate::experiment::config::ExperimentConfig;
-use crate::learning::{self, Learning};
-use crate::results::{CorpusFacts, TestLoss};
-
-/// Examples are stored in so many groups at most: a document of the bootstrap each.
-const MOST_GROUPS: usize = 100;
+use crate::results::CorpusFacts;
 
 /// The data of an experiment, ready for training.
 pub struct Data(Kind);
 
-/// How a model reads a test.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reading {
-    /// Each window by itself.
-    Anew,
-    /// What its attention remembers goes on through each document.
-    Carried,
-    /// It goes on learning, at that rate.
-    Learning(Learning, f32),
-}
-
-enum Kind {
+/// What kind of data it is.
+pub(super) enum Kind {
     Text {
         tokenizer: Tokenizer,
         train: Vec<TokenizedDocument>,
@@ -257,6 +239,22 @@ impl Data {
         })
     }
 
+    /// What kind it is.
+    pub(super) fn kind(&self) -> &Kind {
+        &self.0
+    }
+
+    /// The test split of a text, ready for evaluation.
+    ///
+    /// # Errors
+    /// For an empty split, and for data that are no text.
+    pub(super) fn test_windows(&self, config: &ExperimentConfig, carried: bool) -> Result<EvaluationWindows> {
+        match &self.0 {
+            Kind::Text { test, tokenizer, .. } => windows(config, test, tokenizer, carried),
+            Kind::Examples { .. } => bail!("corpus {}: it is no text", config.corpus),
+        }
+    }
+
     /// The tuning split, ready for evaluation.
     ///
     /// # Errors
@@ -266,66 +264,6 @@ impl Data {
             Kind::Text { tuning, tokenizer, .. } => windows(config, tuning, tokenizer, carried),
             Kind::Examples { examples, .. } => {
                 Ok(EvaluationWindows::of_examples(&examples.splits.tuning, 2 * config.batch)?)
-            }
-        }
-    }
-
-    /// Reads the test split, once for all readings.
-    ///
-    /// # Errors
-    /// For an empty split, and an encoder on a text.
-    pub fn test_losses<M: Trainable>(
-        &self,
-        config: &ExperimentConfig,
-        model: &M,
-        readings: &[Reading],
-        device: &Device,
-    ) -> Result<Vec<TestLoss>> {
-        match &self.0 {
-            Kind::Text { test, tokenizer, .. } => {
-                let model = model.as_decoder().ok_or_else(|| anyhow!("a text needs a decoder"))?;
-                let anew = windows(config, test, tokenizer, false)?;
-                let plain = evaluate::documents(model, &anew, device);
-                let loss_of_plain = evaluate::mean(&plain);
-                let way = |reading: &Reading| match *reading {
-                    Reading::Learning(way, rate) => Some((way, rate)),
-                    Reading::Anew | Reading::Carried => None,
-                };
-                let ways: Vec<_> = readings.iter().filter_map(way).collect();
-                let mut learned = learning::losses(model, &anew, &ways, device).into_iter();
-                let mut of = |reading: &Reading| -> Result<TestLoss> {
-                    let (documents, plasticity) = match *reading {
-                        Reading::Anew => (plain.clone(), None),
-                        Reading::Carried => {
-                            (evaluate::documents(model, &windows(config, test, tokenizer, true)?, device), None)
-                        }
-                        Reading::Learning(_, rate) => {
-                            (learned.next().expect("one for each that learns"), Some(f64::from(rate)))
-                        }
-                    };
-                    let without_carry = (*reading != Reading::Anew).then_some(loss_of_plain);
-                    let loss = evaluate::mean(&documents);
-                    Ok(TestLoss { loss, documents, accuracy: None, without_carry, plasticity })
-                };
-                readings.iter().map(&mut of).collect()
-            }
-            Kind::Examples { task, examples } => {
-                let windows = EvaluationWindows::of_examples(&examples.splits.test, 2 * config.batch)?;
-                let (losses, accuracy) = evaluate::examples(model, &windows, task.scored_whole(), device);
-                let sum = |group: &[DocumentLoss]| DocumentLoss {
-                    nats: group.iter().map(|example| example.nats).sum(),
-                    tokens: group.iter().map(|example| example.tokens).sum(),
-                };
-                let groups = losses.chunks(losses.len().div_ceil(MOST_GROUPS)).map(sum).collect();
-                let loss = evaluate::mean(&losses);
-                let test = TestLoss {
-                    loss,
-                    documents: groups,
-                    accuracy: Some(accuracy),
-                    without_carry: None,
-                    plasticity: None,
-                };
-                Ok(vec![test; readings.len()])
             }
         }
     }
@@ -391,7 +329,7 @@ fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<Token
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::config::Budget;
+    use crate::experiment::budget::Budget;
 
     fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
         lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use astrocytic_data::Scratch;
+use astrocytic_train::observer::Observer;
 
+use crate::experiment::job::Job;
 use crate::experiment::program::Program;
-use crate::experiment::worker::Job;
 
 /// Slurm's limit on the tasks of an array where nobody changed it (slurm.conf, MaxArraySize 1001).
 const SLURM_TASKS: usize = 1_000;
@@ -46,6 +47,8 @@ pub struct Execution {
     /// This program, which calls [`work`](crate::experiment::worker::work) for `worker JOB FOLDER`, with `--attached` to
     /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the trainings.
     pub program: Program,
+    /// Told of notes, of each run that ends, and of the studies of a file.
+    pub observer: Box<dyn Observer>,
 }
 
 impl Execution {
@@ -125,24 +128,19 @@ impl Execution {
 
     fn slurm(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Result<Command> {
         let (words, said) = self.words(list, folder, said)?;
-        let words = words.map(quoted).join(" ");
+        let words = shlex::try_join(words)?;
         // sbatch hands the lines to a shell, and may be set to leave out this process's variables.
         let lines = format!(
             "export {}={}\nexec 2>{}/\"$SLURM_ARRAY_TASK_ID\"\nexec {words} --part-from SLURM_ARRAY_TASK_ID --parts {tasks}",
             ONE_THREAD.0,
             ONE_THREAD.1,
-            quoted(said)
+            shlex::try_quote(said)?
         );
         let mut command = Command::new("sbatch");
         command.args(["--wait", "--job-name=astrocytic", "--ntasks=1", "--cpus-per-task=1", "--output=/dev/null"]);
         command.arg("--error=/dev/null").arg(format!("--array=0-{}", tasks - 1)).arg("--wrap").arg(lines);
         Ok(command)
     }
-}
-
-/// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// The line of a failed worker that says why: its own error, what a panic says after its place, or the last one.

@@ -1,12 +1,17 @@
 //! Experiments: what is compared on what, the cells that it is expanded into, and the workers that run them.
 
+pub mod budget;
+mod cell_run;
 pub mod cells;
 pub mod compare;
 pub mod config;
 pub mod data;
 mod energy;
 pub mod executor;
+mod job;
 pub mod plan;
 pub mod program;
+pub mod reading;
 mod step_cost;
+mod validate;
 pub mod worker;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use astrocytic_data::Batches;
 use astrocytic_train::config::TrainingConfig;
+use astrocytic_train::learner::Learner;
 use astrocytic_train::seed::derive_seed;
-use astrocytic_train::train::Learner;
+use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::trainable::Trainable;
 
 use crate::arms::{ModelConfig, arm};
@@ -58,14 +59,14 @@ fn take<M: Trainable>(
     device: &str,
     least: Duration,
 ) -> Result<StepCost> {
-    let mut learner = Learner::new(model, training, 0)?;
-    learner = learner.step(&batches.batch(0)).0;
+    let mut objective = TokenObjective::new(batches, training);
+    let mut learner = Learner::new(model, training)?.step(&mut objective).0;
     let mut meter = Meter::new(device);
     let started = Instant::now();
     let mut steps = 0;
     while steps < 4 || started.elapsed() < least {
         steps += 1;
-        learner = learner.step(&batches.batch(steps)).0;
+        learner = learner.step(&mut objective).0;
     }
     let joules = meter.as_mut().and_then(Meter::joules);
     let each = |all: f64| all / steps as f64;

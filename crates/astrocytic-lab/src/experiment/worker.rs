@@ -8,39 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use astrocytic_train::device;
-use serde::{Deserialize, Serialize};
+use astrocytic_train::observer::Observer;
 
+use crate::experiment::cell_run::run_training;
 use crate::experiment::cells::Cells;
-use crate::experiment::config::{ExperimentConfig, run_training};
+use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
+use crate::experiment::job::{Job, Training};
 use crate::experiment::program::Program;
-use crate::results::Cell;
 
 /// How long to wait before a cell that another holds is asked for again.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// What workers are to work on; written to a file that all of them can read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Job {
-    pub(crate) config: ExperimentConfig,
-    /// The corpus as it was typed now, which need not be how it was when the run began.
-    pub(crate) corpus: String,
-    /// Of the tokens: this machine's corpus may be another.
-    pub(crate) sha256: String,
-    /// Of the program: this machine's may be another.
-    pub(crate) program: String,
-    pub(crate) device: String,
-    pub(crate) trainings: Vec<Training>,
-}
-
-/// Cells that need the same training: what is done with the trained model differs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Training {
-    /// Names it in the results folder.
-    pub(crate) name: String,
-    pub(crate) first: Cell,
-    pub(crate) others: Vec<Cell>,
-}
 
 /// Which of a job's trainings are a worker's: those whose place leaves `remainder` when divided by `parts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +39,11 @@ impl Share {
 ///
 /// # Errors
 /// For a file that is no job's, another text or program than the job's, or a cell that cannot be run.
-pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
+pub fn work(job: &Path, folder: &Path, share: Share, observer: &dyn Observer) -> Result<()> {
     let text = std::fs::read(job).with_context(|| format!("cannot read {}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).with_context(|| format!("{} is no job", job.display()))?;
     if share.remainder >= share.parts {
-        bail!("worker: part {} of {} is none", share.remainder, share.parts);
+        bail!("worker: there is no part {} of {}, counted from 0", share.remainder, share.parts);
     }
     Program::this()?.must_be(&job.program)?;
     let own: Vec<&Training> = job.trainings.iter().skip(share.remainder).step_by(share.parts).collect();
@@ -88,7 +66,7 @@ pub fn work(job: &Path, folder: &Path, share: Share) -> Result<()> {
             }
             match cells.take(training)? {
                 Some(claim) => {
-                    let lines = run_training(&job.config, &data, training, &device, &claim)?;
+                    let lines = run_training(&job.config, &data, training, &device, &claim, observer)?;
                     cells.finish(claim, lines)?;
                 }
                 None => held_by_others |= !cells.are_done(training),

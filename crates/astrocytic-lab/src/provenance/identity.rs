@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 use astrocytic_data::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::provenance::machine;
 
@@ -80,11 +79,6 @@ pub(crate) fn refuse_others(folder: &Path, own: &str) -> Result<()> {
 /// The version and commit of this program.
 pub(crate) fn program() -> String {
     format!("{} ({})", env!("CARGO_PKG_VERSION"), machine::commit())
-}
-
-/// A digest as it is written.
-pub(crate) fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Something that an option names.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use plotters::style::RGBColor;
 
-use super::plot::{Axis, Pattern, Plot, Series, colour, plain};
-use super::summary::{Summary, held_out, is_search, mean, tokens};
+use super::plot::{Axis, Pattern, Plot, Series, colour, marker, plain};
+use super::summary::{Ratio, SizeSummary, Summary};
+use super::words::{held_out, is_search, tokens};
 use crate::results::{Experiment, Line, Phase, Role};
+use crate::statistics::mean;
 
 /// Test loss against unique training tokens, as a stand-alone SVG.
 ///
@@ -30,9 +32,16 @@ pub(super) fn excess_svg(experiment: &Experiment, lines: &[Line], summary: &Summ
     experiment.corpus.entropy.map(|floor| loss_plot(experiment, lines, summary, floor)).transpose()
 }
 
-/// Controls are dashed, so that colour is not all that tells arms apart.
-fn pattern(role: Role) -> Pattern {
-    if matches!(role, Role::Control | Role::Calibration) { Pattern::Dashed } else { Pattern::Solid }
+/// An arm without its points yet. Controls are dashed, so that colour is not all that tells arms apart.
+fn of_arm(index: usize, name: &str, role: Role) -> Series {
+    let control = matches!(role, Role::Control | Role::Calibration);
+    Series {
+        name: Some(name.into()),
+        colour: colour(index),
+        pattern: if control { Pattern::Dashed } else { Pattern::Solid },
+        marker: marker(index),
+        ..Series::default()
+    }
 }
 
 /// Test loss less `floor`.
@@ -43,9 +52,7 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
     let (first, last) = (sizes.0 as f64, sizes.1 as f64);
     let mut series = Vec::new();
     for (index, arm) in summary.arms.iter().enumerate() {
-        let colour = colour(index);
-        let mut found =
-            Series { name: Some(arm.name.clone()), colour, pattern: pattern(arm.role), ..Series::default() };
+        let mut found = of_arm(index, &arm.name, arm.role);
         for size in &arm.sizes {
             let tokens = size.tokens as f64;
             let losses: Vec<f64> = size.test_losses.iter().copied().filter_map(above).collect();
@@ -57,13 +64,13 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
             }
             // Arms side by side, so that their points do not hide one another.
             let aside = 1.0 + 0.012 * (index as f64 - 0.5 * (summary.arms.len() - 1) as f64);
-            found.circles.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
+            found.points.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
         }
         series.push(found);
         if let Some(law) = summary.fits.iter().find(|law| law.arm == arm.name && !excess) {
             let at = |i| first * (last / first).powf(f64::from(i) / 60.0);
             let line = (0..=60).map(at).map(|tokens| (tokens, law.fit.loss(tokens))).collect();
-            series.push(Series { colour, pattern: Pattern::Dotted, line, ..Series::default() });
+            series.push(Series { colour: colour(index), pattern: Pattern::Dotted, line, ..Series::default() });
         }
     }
     if let Some(entropy) = experiment.corpus.entropy.filter(|_| !excess && !lines.is_empty()) {
@@ -102,17 +109,14 @@ pub(super) fn accuracy_svg(experiment: &Experiment, summary: &Summary) -> Result
         return Ok(None);
     }
     let series = summary.arms.iter().enumerate().map(|(index, arm)| {
-        let percent = |size: &super::SizeSummary| size.accuracies.iter().map(|a| 100.0 * a).collect::<Vec<f64>>();
+        let percent = |size: &SizeSummary| size.accuracies.iter().map(|a| 100.0 * a).collect::<Vec<f64>>();
         let points = arm.sizes.iter().map(|size| (size.tokens as f64, percent(size)));
         let points: Vec<(f64, Vec<f64>)> = points.filter(|(_, accuracies)| !accuracies.is_empty()).collect();
         Series {
-            name: Some(arm.name.clone()),
-            colour: colour(index),
-            pattern: pattern(arm.role),
             line: points.iter().filter_map(|(size, accuracies)| Some((*size, mean(accuracies)?))).collect(),
             band: points.iter().map(|(size, a)| (*size, fold(a, f64::min), fold(a, f64::max))).collect(),
-            circles: points.iter().flat_map(|(size, a)| a.iter().map(|&accuracy| (*size, accuracy))).collect(),
-            ..Series::default()
+            points: points.iter().flat_map(|(size, a)| a.iter().map(|&accuracy| (*size, accuracy))).collect(),
+            ..of_arm(index, &arm.name, arm.role)
         }
     });
     let plot = Plot {
@@ -154,14 +158,7 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
                 steps.retain(|_, losses| 2 * losses.len() > seeds.len());
                 let line = steps.iter().filter_map(|(&step, losses)| Some((step as f64, mean(losses)?)));
                 let band = steps.iter().map(|(&step, l)| (step as f64, fold(l, f64::min), fold(l, f64::max)));
-                Series {
-                    name: Some(arm.name.clone()),
-                    colour: colour(index),
-                    pattern: pattern(arm.role),
-                    line: line.collect(),
-                    band: band.collect(),
-                    ..Series::default()
-                }
+                Series { line: line.collect(), band: band.collect(), ..of_arm(index, &arm.name, arm.role) }
             })
             .collect();
         Plot {
@@ -200,15 +197,12 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
             let aside = 0.012 * (high - low).max(0.02) * (place as f64 - 0.5 * (count - 1) as f64);
             let own = || ratios.iter().filter(|ratio| ratio.arm == arm.name);
             let points: Vec<_> = own().map(|r| (r.loss + aside, r.value.estimate)).collect();
-            let interval = |r: &&&super::Ratio| r.value.interval.map(|[low, high]| (r.loss + aside, low, high));
+            let interval = |r: &&&Ratio| r.value.interval.map(|[low, high]| (r.loss + aside, low, high));
             Series {
-                name: Some(arm.name.clone()),
-                colour: colour(index),
-                pattern: pattern(arm.role),
                 dots: points.clone(),
                 line: points,
                 intervals: own().filter_map(|r| interval(&r)).collect(),
-                ..Series::default()
+                ..of_arm(index, &arm.name, arm.role)
             }
         });
         let plot = Plot {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use base64::Engine;
+use maud::{Markup, html};
 
 /// How values become shades.
 #[derive(Clone, Copy, PartialEq)]
@@ -13,9 +14,9 @@ pub(crate) enum Shade {
 }
 
 /// A matrix, row by row, as an image with `cell` pixels a value.
-pub(crate) fn picture(values: &[f64], columns: usize, cell: usize, shade: Shade, alt: &str) -> Result<String> {
+pub(crate) fn picture(values: &[f64], columns: usize, cell: usize, shade: Shade, alt: &str) -> Result<Markup> {
     if columns == 0 || values.is_empty() {
-        return Ok(String::new());
+        return Ok(html! {});
     }
     let (width, height) = (columns * cell, values.len() / columns * cell);
     let whole = values.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
@@ -41,7 +42,8 @@ pub(crate) fn picture(values: &[f64], columns: usize, cell: usize, shade: Shade,
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;
     let data = base64::engine::general_purpose::STANDARD.encode(file);
-    Ok(format!("<img alt=\"{alt}\" width=\"{width}\" height=\"{height}\" src=\"data:image/png;base64,{data}\">"))
+    let source = format!("data:image/png;base64,{data}");
+    Ok(html! { img alt=(alt) width=(width) height=(height) src=(source); })
 }
 
 /// From white towards a colour.

@@ -5,7 +5,7 @@ use astrocytic_attention::feature_map::{FeatureMap, FeatureMapConfig, Side};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::RngExt;
 
-use super::{normals, seeded};
+use super::random::{normals, seeded};
 
 /// Features made at a time.
 const CHUNK: usize = 256;

@@ -6,10 +6,11 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use astrocytic_dynamics::Trajectory;
 use astrocytic_dynamics::softmax::{SharedCalcium, of, replicator, shared_calcium};
+use maud::{Markup, html};
 use serde::Serialize;
 
-use super::page::{line, linear, logarithmic, plot, write};
-use super::{normals, seeded};
+use super::page::{Page, heading, line, linear, logarithmic, plot};
+use super::random::{normals, seeded};
 use crate::report::plot::{Pattern, Series, colour};
 
 /// Moments drawn.
@@ -79,38 +80,50 @@ pub fn softmax(config: &SoftmaxConfig, folder: &Path) -> Result<SoftmaxReport> {
         "After {seconds} s the neurons' outputs are within {:.1e} of softmax, the processes' gains within {:.1e}.",
         report.error_calcium, report.error_replicator
     );
-    let mut body = String::from("<h2>In the course of time</h2>\n");
+    let mut blocks = vec![heading("In the course of time")];
     for (title, found, expected) in [
         ("Shared calcium: what each neuron puts out", &calcium, &expected),
         ("Competing gains: the share of each process", &gains, &expected_gains),
     ] {
-        let mut series: Vec<Series> = (0..inputs.len().min(8))
-            .map(|i| {
-                let trace = found.times.iter().zip(&found.states).map(|(t, y)| (*t, y[i])).collect();
-                line(&format!("x = {:.2}", inputs[i]), colour(i), trace)
-            })
-            .collect();
-        series.extend((0..inputs.len().min(8)).map(|i| Series {
-            colour: colour(i),
-            pattern: Pattern::Dotted,
-            line: vec![(0.0, expected[i]), (*seconds, expected[i])],
-            ..Series::default()
-        }));
-        body += &plot(title, linear("seconds"), linear("share"), series)?;
+        blocks.push(plot(title, linear("seconds"), linear("share"), traces(&config, found, expected))?);
     }
+    blocks.push(html! { p.note { "Dotted: softmax. At most eight inputs are drawn." } });
     let [calcium, gains] =
         errors.map(|errors| errors.into_iter().filter(|(_, error)| *error > 0.0).collect::<Vec<_>>());
     let series = vec![line("shared calcium", colour(1), calcium), line("competing gains", colour(2), gains)];
-    body += &format!(
-        "<p class=\"note\">Dotted: softmax. At most eight inputs are drawn.</p>\n{}\
-         <p class=\"note\">Shared calcium: τ<sub>n</sub> n′ = −n + x, τ<sub>a</sub> A′ = −A + Σ e<sup>n</sup>, y = e<sup>n</sup>/A, with \
-         τ<sub>n</sub> = {neuron} s and τ<sub>a</sub> = {astrocyte} s. Competing gains: τ<sub>p</sub> p<sub>i</sub>′ = p<sub>i</sub> \
-         (F<sub>i</sub> − Σ p F), F = x − T ln p (arXiv 2604.25481, eqs. 6 and 7), with τ<sub>p</sub> = {astrocyte} s and T = \
-         {temperature}. Below about 1e-9 it is the integrator's error.</p>\n",
-        plot("Difference from softmax", linear("seconds"), logarithmic("largest difference"), series)?
-    );
-    write(folder, "Softmax as a fixed point", &headline, &body, started.elapsed().as_secs_f64(), &report)?;
+    blocks.push(plot("Difference from softmax", linear("seconds"), logarithmic("largest difference"), series)?);
+    blocks.push(equations(&config));
+    let page = Page { title: "Softmax as a fixed point", headline, blocks };
+    page.write(folder, started.elapsed(), &report)?;
     Ok(report)
+}
+
+/// The course of at most eight inputs, and where each is to settle.
+fn traces(config: &SoftmaxConfig, found: &Trajectory, expected: &[f64]) -> Vec<Series> {
+    let drawn = 0..config.inputs.len().min(8);
+    let course = |i: usize| {
+        let trace = found.times.iter().zip(&found.states).map(|(t, y)| (*t, y[i])).collect();
+        line(&format!("x = {:.2}", config.inputs[i]), colour(i), trace)
+    };
+    let end = |i: usize| Series {
+        colour: colour(i),
+        pattern: Pattern::Dotted,
+        line: vec![(0.0, expected[i]), (config.seconds, expected[i])],
+        ..Series::default()
+    };
+    drawn.clone().map(course).chain(drawn.map(end)).collect()
+}
+
+fn equations(config: &SoftmaxConfig) -> Markup {
+    let SoftmaxConfig { neuron, astrocyte, temperature, .. } = config;
+    html! {
+        p.note {
+            "Shared calcium: τ" sub { "n" } " n′ = −n + x, τ" sub { "a" } " A′ = −A + Σ e" sup { "n" } ", y = e" sup { "n" } "/A, with τ"
+            sub { "n" } " = " (neuron) " s and τ" sub { "a" } " = " (astrocyte) " s. Competing gains: τ" sub { "p" } " p" sub { "i" }
+            "′ = p" sub { "i" } " (F" sub { "i" } " − Σ p F), F = x − T ln p (arXiv 2604.25481, eqs. 6 and 7), with τ" sub { "p" }
+            " = " (astrocyte) " s and T = " (temperature) ". Below about 1e-9 it is the integrator's error."
+        }
+    }
 }
 
 /// (seconds, largest difference).

@@ -89,6 +89,13 @@ pub(super) fn maps<M: Swappable>(original: &M, model: &M, layer: usize, row: &In
     })
 }
 
+/// The cosine of each row of `a` with that of `b`: `[texts, d_model]` to `[texts, 1]`.
+pub(super) fn cosines(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    let length = |x: &Tensor<2>| x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+    let lengths = length(&a) * length(&b);
+    (a * b).sum_dim(1) / lengths
+}
+
 /// Tokens a second after each of those positions, one sequence.
 pub(super) fn speed(model: &Decoder, positions: &[usize], device: &Device) -> Vec<Speed> {
     positions

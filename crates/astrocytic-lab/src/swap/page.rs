@@ -1,192 +1,217 @@
 //! The report of a conversion: one HTML file that needs nothing else.
 
-use std::fmt::Write;
-
 use anyhow::Result;
+use maud::{Markup, html};
 
-use super::{EncoderReport, LayerError, Match, Speed, StageConfig, SwapConfig, SwapReport};
-use crate::report::{STYLE, Shade, escape, picture};
+use super::config::SwapConfig;
+use super::measure::{LayerError, Speed};
+use super::report::{EncoderReport, SwapReport};
+use super::stage::StageConfig;
+use super::transfer::Match;
+use crate::report::{MATRICES, Shade, html_page, picture, table, wide_table};
 
 /// Steps of the attention maps.
 pub(super) const MAP_STEPS: usize = 64;
 /// Pixels of a map's cell.
 const CELL: usize = 3;
 
+/// What the pages of decoders and encoders share.
+struct Conversion<'a> {
+    config: &'a SwapConfig,
+    preset: &'a str,
+    layers: &'a [usize],
+    model_layers: usize,
+    commit: &'a str,
+    machine: &'a str,
+    seconds: f64,
+    parameters: [usize; 2],
+    notes: &'a [String],
+    /// After conversion, transfer and recovery.
+    errors: [&'a [LayerError]; 3],
+    /// Weights of each layer, the original's and the model's.
+    maps: &'a [[Vec<f32>; 2]],
+}
+
 /// The page of a decoder; `maps` are each layer's weights, the original's and the model's.
 pub(super) fn decoder(report: &SwapReport, maps: &[[Vec<f32>; 2]]) -> Result<String> {
-    let config = &report.config;
-    let mut page = head(
-        config,
-        &report.preset,
-        &report.layers,
-        report.model_layers,
-        [&report.commit, &report.machine],
-        report.seconds,
-    )?;
-    writeln!(page, "<p class=\"headline\">{}</p>", escape(&headline(report)))?;
-
-    writeln!(page, "<h2>Loss</h2><table><tr><th>model</th><th>nats per token</th><th>over the original</th></tr>")?;
-    let row = |page: &mut String, name: &str, loss: Option<f64>| match loss {
-        Some(loss) => {
-            writeln!(page, "<tr><td>{name}</td><td>{loss:.4}</td><td>{:+.4}</td></tr>", loss - report.original_loss)
-        }
-        None => Ok(()),
+    let conversion = Conversion {
+        config: &report.config,
+        preset: &report.preset,
+        layers: &report.layers,
+        model_layers: report.model_layers,
+        commit: &report.commit,
+        machine: &report.machine,
+        seconds: report.seconds,
+        parameters: report.parameters,
+        notes: &report.notes,
+        errors: [&report.converted, &report.after_transfer, &report.after_recovery],
+        maps,
     };
-    row(&mut page, "original", Some(report.original_loss))?;
-    row(&mut page, "converted, nothing trained", Some(report.converted_loss))?;
-    row(&mut page, "after attention transfer", Some(report.after_transfer_loss))?;
-    row(&mut page, "after recovery", recovered(config).then_some(report.after_recovery_loss))?;
-    row(&mut page, "control: its windows alone, memories off", report.window_only_loss)?;
-    row(&mut page, "control: windows alone from the start, trained alike", report.window_only_recovered_loss)?;
-    row(&mut page, "control: original without attention there", Some(report.no_attention_loss))?;
-    row(&mut page, "control: the same, recovered alike", report.no_attention_recovered_loss)?;
-    writeln!(page, "</table>")?;
-    read_notes(&mut page, &report.notes)?;
-    training(&mut page, config, report.parameters)?;
-    layers(&mut page, config, [&report.converted, &report.after_transfer, &report.after_recovery])?;
-
-    writeln!(
-        page,
-        "<h2>Generation</h2><table><tr><th>position</th><th colspan=\"2\">tokens/s</th><th colspan=\"2\">state, KB</th></tr>\
-         <tr><th></th><th>original</th><th>swapped</th><th>original</th><th>swapped</th></tr>"
-    )?;
-    for (old, new) in report.original_speed.iter().zip(&report.speed) {
-        let kilobytes = |speed: &Speed| speed.state_bytes as f64 / 1e3;
-        writeln!(
-            page,
-            "<tr><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.1}</td><td>{:.1}</td></tr>",
-            old.position,
-            old.tokens_per_s,
-            new.tokens_per_s,
-            kilobytes(old),
-            kilobytes(new)
-        )?;
-    }
-    writeln!(page, "</table><p class=\"note\">One sequence, a token at a time; medians.</p>")?;
-
-    pictures(&mut page, &report.layers, maps)?;
-    Ok(page)
+    let mut blocks = vec![conversion.facts(), html! { p.headline { (headline(report)) } }];
+    blocks.extend(losses(report));
+    blocks.extend(conversion.notes());
+    blocks.push(conversion.training());
+    blocks.extend(conversion.layers());
+    blocks.extend(generation(report));
+    blocks.extend(conversion.pictures()?);
+    Ok(html_page(&conversion.title(), MATRICES, blocks))
 }
 
 /// The page of an encoder.
 pub(super) fn encoder(report: &EncoderReport, maps: &[[Vec<f32>; 2]]) -> Result<String> {
-    let config = &report.config;
-    let mut page = head(
-        config,
-        &report.preset,
-        &report.layers,
-        report.model_layers,
-        [&report.commit, &report.machine],
-        report.seconds,
-    )?;
-    writeln!(
-        page,
-        "<p class=\"headline\">With {} of {} attention layers swapped, embeddings of held-out texts have a mean cosine of \
-         {:.4} with the original's; without attention there it is {:.4}.</p>",
-        report.layers.len(),
-        report.model_layers,
-        report.after_recovery_cosine,
-        report.no_attention_recovered_cosine.unwrap_or(report.no_attention_cosine)
-    )?;
-    writeln!(page, "<h2>Embeddings</h2><table><tr><th>model</th><th>cosine with the original</th></tr>")?;
-    for (name, cosine) in [
-        ("converted, nothing trained", Some(report.converted_cosine)),
-        ("after attention transfer", Some(report.after_transfer_cosine)),
-        ("after recovery", recovered(config).then_some(report.after_recovery_cosine)),
-        ("control: original without attention there", Some(report.no_attention_cosine)),
-        ("control: the same, recovered alike", report.no_attention_recovered_cosine),
-    ] {
-        if let Some(cosine) = cosine {
-            writeln!(page, "<tr><td>{name}</td><td>{cosine:.4}</td></tr>")?;
+    let conversion = Conversion {
+        config: &report.config,
+        preset: &report.preset,
+        layers: &report.layers,
+        model_layers: report.model_layers,
+        commit: &report.commit,
+        machine: &report.machine,
+        seconds: report.seconds,
+        parameters: report.parameters,
+        notes: &report.notes,
+        errors: [&report.converted, &report.after_transfer, &report.after_recovery],
+        maps,
+    };
+    let without = report.no_attention_recovered_cosine.unwrap_or(report.no_attention_cosine);
+    let mut blocks = vec![
+        conversion.facts(),
+        html! {
+            p.headline {
+                "With " (report.layers.len()) " of " (report.model_layers) " attention layers swapped, embeddings of held-out texts \
+                 have a mean cosine of " (four(report.after_recovery_cosine)) " with the original's; without attention there it is "
+                (four(without)) "."
+            }
+        },
+    ];
+    blocks.extend(embeddings(report));
+    blocks.extend(conversion.notes());
+    blocks.push(conversion.training());
+    blocks.extend(probes(report));
+    blocks.extend(conversion.layers());
+    blocks.extend(conversion.pictures()?);
+    Ok(html_page(&conversion.title(), MATRICES, blocks))
+}
+
+impl Conversion<'_> {
+    fn title(&self) -> String {
+        let path = &self.config.model;
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+        format!("{name}: attention swapped for {}", self.preset)
+    }
+
+    /// What was swapped, on what and where.
+    fn facts(&self) -> Markup {
+        let config = self.config;
+        let layers: Vec<String> = self.layers.iter().map(usize::to_string).collect();
+        let corpus = config.corpus.as_deref().unwrap_or("text that the original samples");
+        html! {
+            p.facts {
+                "Layers " (layers.join(", ")) " of 0 to " (self.model_layers - 1) "; window "
+                @if config.window == 0 { "none" } @else { (config.window) " steps" }
+                "; " (config.rows) " rows of up to " (config.context) " tokens of " (corpus) " to train on, " (config.held_out)
+                " to measure on; seed " (config.seed) ". Commit " (self.commit) ", " (self.machine) "; "
+                (format!("{:.0} s", self.seconds)) "."
+            }
         }
     }
-    writeln!(page, "</table><p class=\"note\">Embedding of a text: {}.</p>", escape(&report.pooling))?;
-    read_notes(&mut page, &report.notes)?;
-    training(&mut page, config, report.parameters)?;
-    if !report.probes.is_empty() {
-        writeln!(
-            page,
-            "<h2>Probes</h2><table><tr><th>texts</th><th>measured on</th><th>commonest class</th><th>original</th>\
-             <th>transfer</th><th>recovery</th><th>no attention</th></tr>"
-        )?;
-    }
-    for probe in &report.probes {
-        let cells: String =
-            [probe.commonest, probe.original, probe.after_transfer, probe.after_recovery, probe.no_attention]
-                .iter()
-                .map(|share| format!("<td>{:.1} %</td>", 100.0 * share))
-                .collect();
-        writeln!(page, "<tr><td>{}</td><td>{}</td>{cells}</tr>", escape(&probe.name), probe.texts)?;
-    }
-    if !report.probes.is_empty() {
-        writeln!(
-            page,
-            "</table><p class=\"note\">Accuracy of a linear classifier of the embeddings, trained on four fifths of the \
-             labelled texts and measured on the rest.</p>"
-        )?;
-    }
-    layers(&mut page, config, [&report.converted, &report.after_transfer, &report.after_recovery])?;
-    pictures(&mut page, &report.layers, maps)?;
-    Ok(page)
-}
 
-/// Everything up to the headline.
-fn head(
-    config: &SwapConfig,
-    preset: &str,
-    layers: &[usize],
-    model_layers: usize,
-    [commit, machine]: [&str; 2],
-    seconds: f64,
-) -> Result<String> {
-    let mut page = String::new();
-    let path = &config.model;
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
-    let title = escape(&format!("{name}: attention swapped for {preset}"));
-    write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>{title}</title><style>{STYLE}.maps{{display:flex;flex-wrap:wrap;gap:16px 28px}}\
-         .maps figure{{margin:0}}.maps img{{image-rendering:pixelated;border:1px solid #ddd;margin-right:6px}}\
-         figcaption{{font-size:14px;color:#555}}</style></head><body>\n<h1>{title}</h1>\n"
-    )?;
-    let layers: Vec<String> = layers.iter().map(usize::to_string).collect();
-    writeln!(
-        page,
-        "<p class=\"facts\">Layers {} of 0 to {}; window {}; {} rows of up to {} tokens of {} to train on, {} to measure on; \
-         seed {}. Commit {}, {}; {seconds:.0} s.</p>",
-        layers.join(", "),
-        model_layers - 1,
-        if config.window == 0 { "none".into() } else { format!("{} steps", config.window) },
-        config.rows,
-        config.context,
-        escape(config.corpus.as_deref().unwrap_or("text that the original samples")),
-        config.held_out,
-        config.seed,
-        escape(commit),
-        escape(machine),
-    )?;
-    Ok(page)
-}
+    /// What was guessed or left out in reading the model's files and texts.
+    fn notes(&self) -> impl Iterator<Item = Markup> {
+        self.notes.iter().map(|note| html! { p.note { "Note on what was read: " (note) "." } })
+    }
 
-/// How it was trained.
-fn training(page: &mut String, config: &SwapConfig, parameters: [usize; 2]) -> Result<()> {
-    let stage = |stage: &StageConfig| match stage.steps {
-        0 => "left out".to_string(),
-        steps => format!("{steps} steps of {} rows, learning rate {}", config.batch, stage.learning_rate),
-    };
-    writeln!(
-        page,
-        "<p class=\"note\">Transfer (feature maps and gates, matching {}): {}. Recovery ({}): {}. Parameters: {} before, {} \
-         after.</p>",
-        if config.matched == Match::Output { "each layer's output" } else { "each layer's weights" },
-        stage(&config.transfer),
-        if config.adapters > 0 { format!("adapters of rank {}", config.adapters) } else { "all weights".into() },
-        stage(&config.recovery),
-        parameters[0],
-        parameters[1]
-    )?;
-    Ok(())
+    /// How it was trained.
+    fn training(&self) -> Markup {
+        let config = self.config;
+        let stage = |stage: &StageConfig| match stage.steps {
+            0 => "left out".to_string(),
+            steps => format!("{steps} steps of {} rows, learning rate {}", config.batch, stage.learning_rate),
+        };
+        let matched = if config.matched == Match::Output { "each layer's output" } else { "each layer's weights" };
+        let [before, after] = self.parameters;
+        html! {
+            p.note {
+                "Transfer (feature maps and gates, matching " (matched) "): " (stage(&config.transfer)) ". Recovery ("
+                @if config.adapters > 0 { "adapters of rank " (config.adapters) } @else { "all weights" }
+                "): " (stage(&config.recovery)) ". Parameters: " (before) " before, " (after) " after."
+            }
+        }
+    }
+
+    /// Errors of the layers after conversion and after each stage that was not left out.
+    fn layers(&self) -> [Markup; 3] {
+        let shown = [true, self.config.transfer.steps > 0, recovered(self.config)];
+        let stages: Vec<(&str, &[LayerError])> = ["converted", "transfer", "recovery"]
+            .into_iter()
+            .zip(self.errors)
+            .zip(shown)
+            .filter_map(|(stage, shown)| shown.then_some(stage))
+            .collect();
+        let columns = stages.len();
+        let names = || html! { @for (name, _) in &stages { th { (name) } } };
+        let head = html! {
+            tr {
+                th { "layer" }
+                th colspan=(columns) { "error of the output" }
+                th colspan=(columns) { "error of the weights" }
+                th colspan=(columns + 1) { "entropy of the weights, nats" }
+            }
+            tr { th {} (names()) (names()) th { "original" } (names()) }
+        };
+        let row = |(i, first): (usize, &LayerError)| {
+            let cells = |of: fn(&LayerError) -> f64| {
+                html! { @for (_, errors) in &stages { td { (three(of(&errors[i]))) } } }
+            };
+            html! {
+                tr {
+                    td { (first.layer) }
+                    (cells(|error| error.output))
+                    (cells(|error| error.weights))
+                    td { (three(first.original_entropy)) }
+                    (cells(|error| error.entropy))
+                }
+            }
+        };
+        [
+            html! { h2 { "Layers" } },
+            wide_table(head, self.errors[0].iter().enumerate().map(row)),
+            html! {
+                p.note {
+                    "Each layer is given the original's input. Error of the output: root mean square of the difference over that \
+                     of the original's output. Error of the weights: total variation between the rows; weights of the delta rule \
+                     can be negative, so that theirs can exceed 1 and they have no entropy. After recovery a layer need not \
+                     imitate the original's any more: the model as a whole does."
+                }
+            },
+        ]
+    }
+
+    /// Attention maps side by side.
+    fn pictures(&self) -> Result<[Markup; 3]> {
+        let square = |weights: &[f32]| {
+            let values: Vec<f64> = weights.iter().copied().map(f64::from).collect();
+            picture(&values, weights.len().isqrt(), CELL, Shade::Rows, "attention weights")
+        };
+        let pairs = self.layers.iter().zip(self.maps);
+        let maps =
+            pairs.map(|(layer, [old, new])| Ok((layer, square(old)?, square(new)?))).collect::<Result<Vec<_>>>()?;
+        Ok([
+            html! { h2 { "Attention maps" } },
+            html! {
+                div.maps {
+                    @for (layer, old, new) in maps {
+                        figure { (old) (new) figcaption { "layer " (layer) ": original, swapped" } }
+                    }
+                }
+            },
+            html! {
+                p.note {
+                    "Weights of the first " (MAP_STEPS) " steps at most of a held-out row, mean over heads; a row is a query, its \
+                     darkest cell the largest weight of the row. With the original's inputs."
+                }
+            },
+        ])
+    }
 }
 
 /// Whether the model was recovered at all.
@@ -194,101 +219,120 @@ fn recovered(config: &SwapConfig) -> bool {
     config.recovery.steps > 0
 }
 
-/// Errors of the layers after conversion and after each stage that was not left out.
-fn layers(page: &mut String, config: &SwapConfig, errors: [&[LayerError]; 3]) -> Result<()> {
-    let shown = [true, config.transfer.steps > 0, recovered(config)];
-    let stages: Vec<(&str, &[LayerError])> = ["converted", "transfer", "recovery"]
-        .into_iter()
-        .zip(errors)
-        .zip(shown)
-        .filter_map(|(stage, shown)| shown.then_some(stage))
-        .collect();
-    let names: String = stages.iter().map(|(name, _)| format!("<th>{name}</th>")).collect();
-    let columns = stages.len();
-    writeln!(
-        page,
-        "<h2>Layers</h2><div class=\"wide\"><table><tr><th>layer</th><th colspan=\"{columns}\">error of the output</th>\
-         <th colspan=\"{columns}\">error of the weights</th><th colspan=\"{}\">entropy of the weights, nats</th></tr>\
-         <tr><th></th>{names}{names}<th>original</th>{names}</tr>",
-        columns + 1
-    )?;
-    for (i, first) in errors[0].iter().enumerate() {
-        let cells = |of: fn(&LayerError) -> f64| {
-            stages.iter().map(|(_, errors)| format!("<td>{:.3}</td>", of(&errors[i]))).collect::<String>()
-        };
-        writeln!(
-            page,
-            "<tr><td>{}</td>{}{}<td>{:.3}</td>{}</tr>",
-            first.layer,
-            cells(|error| error.output),
-            cells(|error| error.weights),
-            first.original_entropy,
-            cells(|error| error.entropy)
-        )?;
-    }
-    writeln!(
-        page,
-        "</table></div><p class=\"note\">Each layer is given the original's input. Error of the output: root mean square of the \
-         difference over that of the original's output. Error of the weights: total variation between the rows; weights of the \
-         delta rule can be negative, so that theirs can exceed 1 and they have no entropy. After recovery a layer need not \
-         imitate the original's any more: the model as a whole does.</p>"
-    )?;
-    Ok(())
-}
-
-/// Attention maps side by side, and the end of the page.
-fn pictures(page: &mut String, layers: &[usize], maps: &[[Vec<f32>; 2]]) -> Result<()> {
-    writeln!(page, "<h2>Attention maps</h2><div class=\"maps\">")?;
-    for (layer, [old, new]) in layers.iter().zip(maps) {
-        writeln!(
-            page,
-            "<figure>{}{}<figcaption>layer {layer}: original, swapped</figcaption></figure>",
-            map(old)?,
-            map(new)?
-        )?;
-    }
-    writeln!(
-        page,
-        "</div><p class=\"note\">Weights of the first {MAP_STEPS} steps at most of a held-out row, mean over heads; a row is a \
-         query, its darkest cell the largest weight of the row. With the original's inputs.</p></body></html>"
-    )?;
-    Ok(())
-}
-
-/// A square of weights.
-fn map(weights: &[f32]) -> Result<String> {
-    let values: Vec<f64> = weights.iter().copied().map(f64::from).collect();
-    picture(&values, weights.len().isqrt(), CELL, Shade::Rows, "attention weights")
-}
-
-/// What was guessed or left out in reading the model's files and texts.
-fn read_notes(page: &mut String, notes: &[String]) -> Result<()> {
-    for note in notes {
-        writeln!(page, "<p class=\"note\">Note on what was read: {}.</p>", escape(note))?;
-    }
-    Ok(())
-}
-
 fn headline(report: &SwapReport) -> String {
-    let gap = report.after_recovery_loss - report.original_loss;
-    let mut text = format!(
-        "With {} of {} attention layers swapped the model is {gap:+.4} nats per token from the original ({:.4}); without \
-         attention there it is ",
+    let over = |loss: f64| loss - report.original_loss;
+    let gap = over(report.after_recovery_loss);
+    let without = match report.no_attention_recovered_loss.map(over) {
+        Some(without) => {
+            let share = 100.0 * (1.0 - gap / without);
+            format!("{without:+.4}, trained alike, so the swapped layers do {share:.0} % of what attention did.")
+        }
+        None => format!("{:+.4}, untrained.", over(report.no_attention_loss)),
+    };
+    let window = report.window_only_recovered_loss.or(report.window_only_loss).map(over);
+    let window = window.map_or(String::new(), |window| format!(" The window alone is at {window:+.4}."));
+    format!(
+        "With {} of {} attention layers swapped the model is {gap:+.4} nats per token from the original ({:.4}); without attention \
+         there it is {without}{window}",
         report.layers.len(),
         report.model_layers,
         report.original_loss
-    );
-    match report.no_attention_recovered_loss.map(|loss| loss - report.original_loss) {
-        Some(without) => {
-            let share = 100.0 * (1.0 - gap / without);
-            write!(text, "{without:+.4}, trained alike, so the swapped layers do {share:.0} % of what attention did.")
+    )
+}
+
+/// Losses of the original, of the model at each stage and of the controls.
+fn losses(report: &SwapReport) -> [Markup; 2] {
+    let after_recovery = recovered(&report.config).then_some(report.after_recovery_loss);
+    let rows = [
+        ("original", Some(report.original_loss)),
+        ("converted, nothing trained", Some(report.converted_loss)),
+        ("after attention transfer", Some(report.after_transfer_loss)),
+        ("after recovery", after_recovery),
+        ("control: its windows alone, memories off", report.window_only_loss),
+        ("control: windows alone from the start, trained alike", report.window_only_recovered_loss),
+        ("control: original without attention there", Some(report.no_attention_loss)),
+        ("control: the same, recovered alike", report.no_attention_recovered_loss),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, loss)| {
+        let over = format!("{:+.4}", loss? - report.original_loss);
+        Some(html! { tr { td { (name) } td { (four(loss?)) } td { (over) } } })
+    });
+    let head = html! { tr { th { "model" } th { "nats per token" } th { "over the original" } } };
+    [html! { h2 { "Loss" } }, table(head, rows)]
+}
+
+/// Speed and state of generation by position.
+fn generation(report: &SwapReport) -> [Markup; 3] {
+    let head = html! {
+        tr { th { "position" } th colspan="2" { "tokens/s" } th colspan="2" { "state, KB" } }
+        tr { th {} @for _ in 0..2 { th { "original" } th { "swapped" } } }
+    };
+    let kilobytes = |speed: &Speed| format!("{:.1}", speed.state_bytes as f64 / 1e3);
+    let rows = report.original_speed.iter().zip(&report.speed).map(|(old, new)| {
+        html! {
+            tr {
+                td { (old.position) }
+                @for speed in [old, new] { td { (format!("{:.0}", speed.tokens_per_s)) } }
+                @for speed in [old, new] { td { (kilobytes(speed)) } }
+            }
         }
-        None => write!(text, "{:+.4}, untrained.", report.no_attention_loss - report.original_loss),
+    });
+    let note = html! { p.note { "One sequence, a token at a time; medians." } };
+    [html! { h2 { "Generation" } }, table(head, rows), note]
+}
+
+/// Cosines of the model's embeddings at each stage and of the controls'.
+fn embeddings(report: &EncoderReport) -> [Markup; 3] {
+    let rows = [
+        ("converted, nothing trained", Some(report.converted_cosine)),
+        ("after attention transfer", Some(report.after_transfer_cosine)),
+        ("after recovery", recovered(&report.config).then_some(report.after_recovery_cosine)),
+        ("control: original without attention there", Some(report.no_attention_cosine)),
+        ("control: the same, recovered alike", report.no_attention_recovered_cosine),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, cosine)| {
+        let cosine = four(cosine?);
+        Some(html! { tr { td { (name) } td { (cosine) } } })
+    });
+    [
+        html! { h2 { "Embeddings" } },
+        table(html! { tr { th { "model" } th { "cosine with the original" } } }, rows),
+        html! { p.note { "Embedding of a text: " (report.pooling) "." } },
+    ]
+}
+
+/// Accuracies of linear classifiers of the embeddings.
+fn probes(report: &EncoderReport) -> Vec<Markup> {
+    if report.probes.is_empty() {
+        return Vec::new();
     }
-    .expect("strings take all");
-    if let Some(window) = report.window_only_recovered_loss.or(report.window_only_loss) {
-        let window = window - report.original_loss;
-        write!(text, " The window alone is at {window:+.4}.").expect("strings take all");
-    }
-    text
+    let heads = ["texts", "measured on", "commonest class", "original", "transfer", "recovery", "no attention"];
+    let head = html! { tr { @for head in heads { th { (head) } } } };
+    let rows = report.probes.iter().map(|probe| {
+        let shares = [probe.commonest, probe.original, probe.after_transfer, probe.after_recovery, probe.no_attention];
+        html! {
+            tr {
+                td { (probe.name) } td { (probe.texts) }
+                @for share in shares { td { (format!("{:.1} %", 100.0 * share)) } }
+            }
+        }
+    });
+    vec![
+        html! { h2 { "Probes" } },
+        table(head, rows),
+        html! {
+            p.note {
+                "Accuracy of a linear classifier of the embeddings, trained on four fifths of the labelled texts and measured on \
+                 the rest."
+            }
+        },
+    ]
+}
+
+fn three(value: f64) -> String {
+    format!("{value:.3}")
+}
+
+fn four(value: f64) -> String {
+    format!("{value:.4}")
 }

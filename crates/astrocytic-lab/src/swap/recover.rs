@@ -1,8 +1,6 @@
 //! Stage 2, recovery: the whole model is trained towards the original's predictions, by low-rank adapters on the projections
 //! of the swapped layers (LoRA, arXiv 2106.09685; LoLCATs, arXiv 2410.10254, section 3.2) or in all its weights.
 
-use std::path::Path;
-
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
@@ -12,9 +10,9 @@ use burn::module::{Lora, ParamGroup, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{FloatDType, Tensor};
 
-use super::encoder::cosines;
+use super::measure::cosines;
 use super::rows::RowBatch;
-use super::stage::{self, StageConfig};
+use super::stage::{self, Stage};
 use super::transfer::{new_parts_of, random_parts};
 
 /// Share of a text's own tokens in the loss; the rest is the original's prediction.
@@ -36,11 +34,10 @@ pub(super) fn run<M: Swappable>(
     model: M,
     layers: &[usize],
     rank: usize,
-    config: &StageConfig,
-    folder: &Path,
+    stage: Stage,
     loss: impl FnMut(&M, u64) -> Tensor<1>,
 ) -> Result<M> {
-    if config.steps == 0 {
+    if stage.config.steps == 0 {
         return Ok(model);
     }
     let model = if rank > 0 {
@@ -53,8 +50,8 @@ pub(super) fn run<M: Swappable>(
         let random = model.blocks().iter().flat_map(|block| random_parts(&block.attention)).collect::<Vec<_>>();
         model.train().unfreeze_group(ParamGroup::all().exclude(ParamGroup::from_ids(random)))
     };
-    let model = stage::run(model, "recovery", config, folder, loss)?;
-    Ok(model.valid().materialize())
+    let model = stage::run(model, "recovery", stage, loss)?;
+    Ok(model.materialize())
 }
 
 /// What a decoder is to match: the original's prediction of each token, and of a text a little the token itself. What the
@@ -97,9 +94,11 @@ pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs:
 mod tests {
     use astrocytic_attention::{AttentionConfig, SoftmaxAttentionConfig};
     use astrocytic_models::DecoderConfig;
+    use astrocytic_models::conversion::preset;
     use burn::tensor::Device;
 
-    use super::super::{Match, Rows, preset, transfer};
+    use super::super::conversion::swap;
+    use super::super::{Match, Rows, StageConfig, transfer};
     use super::*;
 
     #[test]
@@ -109,7 +108,7 @@ mod tests {
         let config = DecoderConfig::new(20, 16, 1, 16, AttentionConfig::Softmax(softmax.clone()));
         let original = config.init_seeded(1, &device);
         let rows = Rows::of_text(&(0..65).map(|i| i % 20).collect::<Vec<_>>(), [4, 16]).unwrap();
-        let stage = StageConfig { steps: 3, learning_rate: 1e-2 };
+        let config = StageConfig { steps: 3, learning_rate: 1e-2 };
         let parts = |model: &Decoder| {
             let Attention::Astrocytic(layer) = &model.blocks[0].attention else { unreachable!() };
             let projection = layer.query_map.projection.as_ref().expect("both maps have one").val().into_data();
@@ -117,15 +116,15 @@ mod tests {
         };
         for (name, random) in [("kozachkov2023", true), ("hedgehog", false)] {
             let asked = AttentionConfig::Astrocytic(preset(name, &softmax.init(&device).plain_config(), 0).unwrap());
-            let swapped = super::super::swap(&original, &[0], &asked, 0, &device).unwrap();
+            let swapped = swap(&original, &[0], &asked, 0, &device).unwrap();
             for rank in [0, 2] {
                 let folder = tempfile::tempdir().unwrap();
+                let stage = Stage { config: &config, folder: folder.path(), observer: &() };
                 let inputs = |_| rows.inputs(&[0, 1], &device);
                 let matched = Match::Output;
-                let after =
-                    transfer::run(&original, swapped.clone(), &[0], inputs, matched, &stage, folder.path()).unwrap();
+                let after = transfer::run(&original, swapped.clone(), &[0], inputs, matched, stage).unwrap();
                 let loss = |model: &Decoder, _| of_logits(&original, model, rows.batch(&[0, 1], &device), true);
-                let after = run(after, &[0], rank, &stage, folder.path(), loss).unwrap();
+                let after = run(after, &[0], rank, stage, loss).unwrap();
                 let ((map, value), (map_after, value_after)) = (parts(&swapped), parts(&after));
                 assert_eq!(map == map_after, random, "{name}, rank {rank}: the map");
                 assert_ne!(value, value_after, "{name}, rank {rank}: the values");

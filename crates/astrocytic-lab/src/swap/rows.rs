@@ -3,14 +3,13 @@
 use anyhow::{Result, bail};
 use astrocytic_models::conversion::Inputs;
 use astrocytic_models::{Decoder, Sampling};
+use astrocytic_train::observer::Observer;
 use astrocytic_train::seed::derive_seed;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
-
-use crate::progress::Progress;
 
 /// Rows that are sampled side by side.
 const SIDE_BY_SIDE: usize = 64;
@@ -31,7 +30,7 @@ pub struct RowBatch {
 
 impl Rows {
     /// Rows that the model draws at temperature 1, each from `bos` on.
-    pub fn sample(model: &Decoder, bos: u32, [count, steps]: [usize; 2], seed: u64, progress: &Progress) -> Self {
+    pub fn sample(model: &Decoder, bos: u32, [count, steps]: [usize; 2], seed: u64, observer: &dyn Observer) -> Self {
         let device = model.embedding.weight.val().device();
         let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed };
         let mut rows = vec![vec![bos as i32]; count];
@@ -48,7 +47,7 @@ impl Rows {
                     row.push(sampling.draw(logits, &mut random) as i32);
                 }
             }
-            progress.advance(rows.len() as u64, "rows sampled from the model".into());
+            observer.advance(rows.len() as u64, "rows sampled from the model".into());
         }
         Self { tokens: rows.concat(), steps }
     }

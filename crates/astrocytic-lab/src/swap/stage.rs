@@ -2,21 +2,17 @@
 //! interruption to the same bits.
 
 use std::path::Path;
-use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
-use astrocytic_train::gradients::clip;
-use astrocytic_train::optimizer::{optimizer, schedule};
-use astrocytic_train::standing::Standing;
+use astrocytic_train::objective::Loss;
+use astrocytic_train::observer::{Observer, Unit};
+use astrocytic_train::train::{Event, train};
 use burn::module::{Module, Param, ParamId};
-use burn::optim::GradientsParams;
 use burn::store::ModuleSnapshot;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-
-use crate::progress::Progress;
 
 /// Steps between checkpoints.
 const CHECKPOINT_EVERY: u64 = 200;
@@ -54,57 +50,46 @@ impl StageConfig {
     }
 }
 
+/// A stage to run, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Stage<'a> {
+    /// How long and how fast it trains.
+    pub(crate) config: &'a StageConfig,
+    /// Folder of the model that is converted; a stage has a folder in it.
+    pub(crate) folder: &'a Path,
+    /// Told how it goes.
+    pub(crate) observer: &'a dyn Observer,
+}
+
 /// Trains the parameters of `model` (on an autodiff device, all others frozen) that `loss` depends on; `loss` is given the
-/// model and the step.
+/// model and the step. Returns the trained model without autodiff.
 ///
 /// # Errors
 /// For a loss that is not finite, or a checkpoint that cannot be read or written.
 pub(super) fn run<M: Module + ModuleSnapshot>(
-    mut model: M,
+    model: M,
     name: &str,
-    config: &StageConfig,
-    folder: &Path,
-    mut loss: impl FnMut(&M, u64) -> Tensor<1>,
+    stage: Stage,
+    loss: impl FnMut(&M, u64) -> Tensor<1>,
 ) -> Result<M> {
+    let Stage { config, folder, observer } = stage;
     let checkpoint = Checkpoint::new(&folder.join(name));
-    let training = config.training(config.steps);
-    training.validate()?;
-    let mut standing = Standing { step: 0, best_step: 0, best_loss: f64::NAN, since_best: 0, seconds: 0.0 };
-    let mut moments = None;
-    if let Some(stored) = checkpoint.load(&model)? {
-        (model, standing, moments) = (stored.model, stored.standing, Some(stored.optimizer));
-    }
-    let mut optimizer = optimizer(&model, WEIGHT_DECAY);
-    if let Some(moments) = moments {
-        let broken = "the checkpoint's optimizer.bpk is broken; remove the folder to start anew";
-        optimizer = optimizer.from_bytes(moments).map_err(|e| anyhow!("{broken}: {e}"))?;
-    }
-    let mut schedule = schedule(&training)?;
-    for _ in 0..standing.step {
-        schedule.step();
-    }
-    let progress = Progress::steps(config.steps);
-    progress.skip(standing.step);
-    while standing.step < config.steps {
-        let started = Instant::now();
-        let value = loss(&model, standing.step);
-        let number = f64::from(value.clone().into_scalar::<f32>());
-        let mut grads = GradientsParams::from_grads(value.backward(), &model);
-        let norm = clip(&model, &mut grads, training.clip);
-        if !norm.is_finite() || !number.is_finite() {
-            bail!("{name}: the loss is no longer finite at step {}; use a lower learning rate", standing.step);
+    observer.begin(Unit::Steps, config.steps);
+    let outcome = train(model, &config.training(config.steps), &mut Loss(loss), Some(&checkpoint), &mut |event| {
+        match event {
+            Event::Damaged { damage } => observer.note(&format!("{damage}; going on from the one before")),
+            Event::Begun { step } => observer.skip(step),
+            Event::Step { loss, .. } => observer.advance(1, format!("{name}: loss {loss:.4}")),
+            Event::Evaluation { .. } => {}
         }
-        model = optimizer.step(schedule.step(), model, grads);
-        standing.step += 1;
-        standing.seconds += started.elapsed().as_secs_f64();
-        progress.advance(1, format!("{name}: loss {number:.4}"));
-        if standing.step.is_multiple_of(CHECKPOINT_EVERY) || standing.step == config.steps {
-            let bytes = optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))?;
-            checkpoint.save(&model, &model.valid(), &bytes, &standing)?;
-        }
+        Ok(())
+    })?;
+    observer.finish();
+    if outcome.diverged {
+        let step = outcome.standing.step;
+        bail!("{name}: the loss is no longer finite at step {step}; use a lower learning rate");
     }
-    progress.finish();
-    Ok(model)
+    Ok(outcome.model)
 }
 
 /// The identities of a module's parameters.

@@ -1,8 +1,6 @@
 //! Stage 1, attention transfer: feature maps and gates are trained so that each swapped layer does what the original's layer
 //! does with the same input (Hedgehog, arXiv 2402.04347, section 4.2; LoLCATs, arXiv 2410.10254, section 3.1).
 
-use std::path::Path;
-
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
@@ -10,7 +8,7 @@ use burn::module::{ParamGroup, ParamId};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::stage::{self, StageConfig};
+use super::stage::{self, Stage};
 
 /// What a layer is to match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +48,10 @@ pub(crate) fn run<M: Swappable>(
     layers: &[usize],
     inputs: impl Fn(u64) -> Inputs,
     matched: Match,
-    config: &StageConfig,
-    folder: &Path,
+    stage: Stage,
 ) -> Result<M> {
     let new = new_parts_of(&model, layers);
-    if config.steps == 0 || new.is_empty() {
+    if stage.config.steps == 0 || new.is_empty() {
         return Ok(model);
     }
     let model = model.train().freeze().unfreeze_group(ParamGroup::from_ids(new));
@@ -85,6 +82,5 @@ pub(crate) fn run<M: Swappable>(
         });
         losses.reduce(|a, b| a + b).expect("at least one layer").div_scalar(layers.len() as f64)
     };
-    let model = stage::run(model, "transfer", config, folder, loss)?;
-    Ok(model.valid())
+    stage::run(model, "transfer", stage, loss)
 }

@@ -1,0 +1,152 @@
+//! How much is spent on an answer, and the experiments of these budgets.
+
+use anyhow::Result;
+use astrocytic_data::TokenizerKind;
+use astrocytic_data::tasks::Task;
+
+use crate::experiment::config::ExperimentConfig;
+
+/// How much is spent on an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// Minutes: two sizes, three seeds, one control, a small model.
+    Quick,
+    /// About an hour: three sizes, four controls, schedules tuned as well.
+    Standard,
+    /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two cores.
+    Full,
+}
+
+impl Budget {
+    /// The experiment of this budget on a corpus or a task.
+    ///
+    /// # Errors
+    /// For a task that there is not.
+    pub fn config(self, corpus: &str) -> Result<ExperimentConfig> {
+        let config = self.of_text(corpus);
+        Ok(match Task::of_corpus(corpus)? {
+            Some(task) => self.of_task(&task, config),
+            None => config,
+        })
+    }
+
+    /// What a task changes.
+    fn of_task(self, task: &Task, config: ExperimentConfig) -> ExperimentConfig {
+        let sizes = match task {
+            Task::Labelled(_) => [50, 150, 500, 1_500, 5_000],
+            Task::Scan(_) => [500, 1_000, 4_000, 8_000, 16_000],
+            Task::Mqar { .. } | Task::ListOps { .. } => [500, 2_000, 8_000, 32_000, 128_000],
+        };
+        let chosen: &[usize] = match self {
+            Self::Quick => &[1, 3],
+            Self::Standard => &[0, 2, 4],
+            Self::Full => &[0, 1, 2, 3, 4],
+        };
+        let (context, batch) = match task {
+            Task::Labelled(_) => (128, 16),
+            Task::Scan(_) => (64, 16),
+            Task::Mqar { length, .. } => (*length, (2_048 / length).clamp(4, 32)),
+            Task::ListOps { length } => (*length, (2_048 / length).clamp(4, 32)),
+        };
+        // Zoology's four rates.
+        let rates = [1e-4, 4.6e-4, 2.2e-3, 1e-2];
+        ExperimentConfig {
+            sizes: chosen.iter().map(|&place| sizes[place]).collect(),
+            learning_rates: if matches!(task, Task::Mqar { .. }) { rates.into() } else { config.learning_rates },
+            context,
+            batch,
+            tuning_tokens: 500,
+            test_tokens: 2_000,
+            ..config
+        }
+    }
+
+    fn of_text(self, corpus: &str) -> ExperimentConfig {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let quick = ExperimentConfig {
+            corpus: corpus.into(),
+            tokenizer: TokenizerKind::BytePair { vocabulary: 512 },
+            arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate"]),
+            sizes: vec![4_096, 16_384],
+            seeds: 3,
+            first_seed: 0,
+            tuning_seeds: 1,
+            learning_rates: vec![3e-3, 8e-3],
+            weight_decays: vec![0.5],
+            d_model: 64,
+            layers: 2,
+            heads: 2,
+            dropout: 0.1,
+            context: 64,
+            batch: 8,
+            schedules: vec![600],
+            evaluations: 10,
+            patience: 3,
+            warmup: 0.1,
+            clip: 1.0,
+            tuning_tokens: 6_000,
+            test_tokens: 12_000,
+            corpus_seed: 0,
+            search: false,
+        };
+        match self {
+            Self::Quick => quick,
+            Self::Standard => ExperimentConfig {
+                arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
+                sizes: vec![4_096, 12_288, 36_864],
+                weight_decays: vec![0.3, 1.5],
+                schedules: vec![800, 2_400],
+                evaluations: 12,
+                patience: 4,
+                tuning_tokens: 8_000,
+                test_tokens: 60_000,
+                ..quick
+            },
+            Self::Full => ExperimentConfig {
+                arms: names(&[
+                    "vanilla",
+                    "tripartite",
+                    "tripartite-release",
+                    "vanilla-convolution-gate",
+                    "linear",
+                    "tripartite-no-decay",
+                    "tripartite-hebbian",
+                    "tripartite-no-convolution",
+                    "tripartite-no-gate",
+                    "tripartite-no-write-gate",
+                    "no-attention",
+                ]),
+                sizes: vec![16_384, 49_152, 147_456, 442_368, 1_327_104],
+                seeds: 5,
+                learning_rates: vec![1e-3, 3e-3, 8e-3],
+                weight_decays: vec![0.1, 0.5, 2.0],
+                schedules: vec![1_000, 4_000, 16_000],
+                d_model: 128,
+                layers: 3,
+                heads: 4,
+                context: 128,
+                batch: 16,
+                evaluations: 30,
+                patience: 6,
+                tuning_tokens: 30_000,
+                test_tokens: 200_000,
+                ..quick
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_budget_holds() {
+        for budget in [Budget::Quick, Budget::Standard, Budget::Full] {
+            for corpus in ["generated", "labelled:a.csv", "scan:length", "mqar:512x64", "listops:100"] {
+                budget.config(corpus).unwrap().validate().unwrap();
+            }
+            assert!(budget.config("scan:left").is_err());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What workers are to work on, as a file that all of them can read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::experiment::config::ExperimentConfig;
+use crate::results::Cell;
+
+/// What workers are to work on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) config: ExperimentConfig,
+    /// The corpus as it was typed now, which need not be how it was when the run began.
+    pub(crate) corpus: String,
+    /// Of the tokens: this machine's corpus may be another.
+    pub(crate) sha256: String,
+    /// Of the program: this machine's may be another.
+    pub(crate) program: String,
+    pub(crate) device: String,
+    pub(crate) trainings: Vec<Training>,
+}
+
+/// Cells that need the same training: what is done with the trained model differs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Training {
+    /// Names it in the results folder.
+    pub(crate) name: String,
+    pub(crate) first: Cell,
+    pub(crate) others: Vec<Cell>,
+}

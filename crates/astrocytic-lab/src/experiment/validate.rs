@@ -1,0 +1,104 @@
+//! What an experiment can be.
+
+use anyhow::{Result, bail};
+use astrocytic_data::TokenizerKind;
+use astrocytic_data::tasks::Task;
+
+use crate::arms::{Beyond, arm};
+use crate::experiment::config::{ExperimentConfig, MOST_SEEDS};
+
+/// More tokens than a text that this machinery is for.
+const MOST_TOKENS: u64 = 1_000_000_000;
+/// More entries than any vocabulary in use.
+const MOST_VOCABULARY: usize = 1_000_000;
+
+impl ExperimentConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// One line with the field, its value and what would do.
+    pub fn validate(&self) -> Result<()> {
+        for name in &self.arms {
+            arm(name)?;
+        }
+        if self.arms.first().map(String::as_str) != Some("vanilla") || self.arms.len() < 2 {
+            bail!("arms: need \"vanilla\" first and at least one other, got {:?}", self.arms);
+        }
+        let mut distinct = self.arms.clone();
+        distinct.sort();
+        distinct.dedup();
+        if distinct.len() != self.arms.len() {
+            bail!("arms: each only once, got {:?}", self.arms);
+        }
+        if self.seeds == 0 || self.tuning_seeds == 0 {
+            bail!("seeds: at least 1 is needed (3 for an ablation, 5 for a headline)");
+        }
+        if self.first_seed.saturating_add(self.seeds) > MOST_SEEDS || self.tuning_seeds > MOST_SEEDS {
+            bail!(
+                "seeds: at most {MOST_SEEDS}, got {} from {} on and {} for tuning",
+                self.seeds,
+                self.first_seed,
+                self.tuning_seeds
+            );
+        }
+        if let Some(size) = self.sizes.iter().find(|&&size| size > MOST_TOKENS) {
+            bail!("sizes: at most {MOST_TOKENS} tokens, got {size}");
+        }
+        if !(self.clip > 0.0 && self.clip.is_finite() && (0.0..1.0).contains(&self.warmup)) {
+            bail!("clip = {} must be above 0 and warmup = {} in [0, 1)", self.clip, self.warmup);
+        }
+        for (name, value, most) in [
+            ("d_model", self.d_model, 1 << 14),
+            ("layers", self.layers, 1 << 10),
+            ("heads", self.heads, 1 << 14),
+            ("context", self.context, 1 << 20),
+            ("batch", self.batch, 1 << 20),
+        ] {
+            if value > most {
+                bail!("{name}: at most {most}, got {value}");
+            }
+        }
+        if let TokenizerKind::BytePair { vocabulary } = self.tokenizer
+            && vocabulary > MOST_VOCABULARY
+        {
+            bail!("tokenizer: at most {MOST_VOCABULARY} entries, got {vocabulary}");
+        }
+        if self.sizes.is_empty() || self.sizes.windows(2).any(|w| w[0] >= w[1]) {
+            bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
+        }
+        let task = Task::of_corpus(&self.corpus)?;
+        let text = task.is_none();
+        let examples =
+            self.sizes[self.sizes.len() - 1].saturating_add(self.tuning_tokens).saturating_add(self.test_tokens);
+        if !text && examples.saturating_mul(self.context as u64) > MOST_TOKENS {
+            bail!("sizes: {examples} examples of up to {} tokens are more than {MOST_TOKENS} tokens", self.context);
+        }
+        for name in self.arms.iter().filter(|_| !text) {
+            if arm(name)?.beyond != Beyond::Nothing {
+                bail!("arms: {name} remembers what it read before, which examples of a task do not have");
+            }
+        }
+        let one_answer = task.as_ref().is_some_and(Task::has_one_answer);
+        for name in self.arms.iter().filter(|_| !one_answer) {
+            if arm(name)?.is_encoder() {
+                bail!("arms: {name} gives one answer for an example, which labelled texts and ListOps have");
+            }
+        }
+        if text && self.sizes[0] <= self.context as u64 {
+            bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
+        }
+        let rates = self.learning_rates.iter().all(|&r| r > 0.0 && r <= 1.0) && !self.learning_rates.is_empty();
+        let decays = self.weight_decays.iter().all(|&w| (0.0..=100.0).contains(&w)) && !self.weight_decays.is_empty();
+        if !rates || !decays {
+            bail!("learning_rates must be in (0, 1] and weight_decays in [0, 100], at least one of each");
+        }
+        if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
+            || self.schedules.is_empty()
+            || self.schedules.contains(&0)
+            || [self.sizes[0], self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
+        {
+            bail!("context, batch, sizes of the model, schedules, evaluations and tokens must all be above 0");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Losses and accuracies by arm and size.
+
+use anyhow::Result;
+use maud::{Markup, PreEscaped, html};
+
+use crate::report::figures::accuracy_svg;
+use crate::report::layout::{or_dash, swatch, wide_table};
+use crate::report::summary::{ArmSummary, Difference, SizeSummary, Summary};
+use crate::report::words::{accuracies_in_words, losses_in_words, tokens};
+use crate::results::Experiment;
+
+/// Head of a table with a column for each size.
+fn sizes(first: &str, experiment: &Experiment) -> Markup {
+    html! { tr { th { (first) } @for &size in &experiment.sizes { th { (tokens(size as f64)) } } } }
+}
+
+/// Test losses, and their differences at equal data.
+pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
+    let heading = if summary.search { "Losses on what stands in for the test" } else { "Test losses" };
+    // At the beginning of a sentence.
+    let per = experiment.corpus.per().replacen('n', "N", 1);
+    let rows = summary.arms.iter().enumerate().flat_map(|(index, arm)| arm_rows(index, arm));
+    let mut blocks = vec![
+        html! { h2 { (heading) } },
+        wide_table(sizes("arm", experiment), rows),
+        html! {
+            p.note {
+                (per) ", mean ± standard deviation over seeds, by unique training " (experiment.corpus.unit()) "."
+            }
+        },
+    ];
+    if !summary.differences.is_empty() {
+        blocks.push(wide_table(sizes("difference at equal data", experiment), differences(experiment, summary)));
+        blocks.push(html! {
+            p.note {
+                (per) " over paired seeds; below 0 favours the arm named first. Small: 95 % interval, not corrected for the \
+                 number of comparisons."
+            }
+        });
+    }
+    blocks
+}
+
+/// An arm's losses, and those without what it carries from window to window.
+fn arm_rows(index: usize, arm: &ArmSummary) -> Vec<Markup> {
+    let cell = |size: &SizeSummary| {
+        let seeds = size.test_losses.len();
+        html! {
+            td {
+                (or_dash(losses_in_words(&size.test_losses), |loss| loss)) br;
+                span.note {
+                    (seeds) @if seeds == 1 { " seed" } @else { " seeds" }
+                    @if size.diverged > 0 { ", " (size.diverged) " diverged" }
+                }
+            }
+        }
+    };
+    let mut rows = vec![html! { tr { td { (swatch(index, &arm.name)) } @for size in &arm.sizes { (cell(size)) } } }];
+    if arm.sizes.iter().any(|size| !size.without_carry.is_empty()) {
+        let losses = arm.sizes.iter().map(|size| or_dash(losses_in_words(&size.without_carry), |loss| loss));
+        rows.push(html! { tr { td.note { "each window anew" } @for loss in losses { td { (loss) } } } });
+    }
+    rows
+}
+
+/// A row for each pair of arms.
+fn differences(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
+    let mut pairs: Vec<(&str, &str)> =
+        summary.differences.iter().map(|d| (d.arm.as_str(), d.baseline.as_str())).collect();
+    pairs.dedup();
+    let cell = |(arm, baseline): (&str, &str), size: u64| {
+        let is_it = |d: &&Difference| (d.arm.as_str(), d.baseline.as_str(), d.tokens) == (arm, baseline, size);
+        match summary.differences.iter().find(is_it) {
+            None => html! { td { "–" } },
+            Some(Difference { value, .. }) => {
+                let interval = value.interval.map_or("no interval".into(), |[l, h]| format!("{l:+.3} to {h:+.3}"));
+                html! { td { (format!("{:+.3}", value.estimate)) br; span.note { (interval) } } }
+            }
+        }
+    };
+    let row = |pair: (&str, &str)| {
+        html! { tr { td { (pair.0) " − " (pair.1) } @for &size in &experiment.sizes { (cell(pair, size)) } } }
+    };
+    pairs.into_iter().map(row).collect()
+}
+
+/// Share of right answers; nothing where the data are a text.
+pub(super) fn accuracies(experiment: &Experiment, summary: &Summary) -> Result<Vec<Markup>> {
+    let Some(svg) = accuracy_svg(experiment, summary)? else { return Ok(Vec::new()) };
+    let row = |(index, arm): (usize, &ArmSummary)| {
+        let cells = arm.sizes.iter().map(|size| or_dash(accuracies_in_words(&size.accuracies), |text| text));
+        html! { tr { td { (swatch(index, &arm.name)) } @for cell in cells { td { (cell) } } } }
+    };
+    Ok(vec![
+        html! { h2 { "Accuracy" } },
+        PreEscaped(svg),
+        wide_table(sizes("arm", experiment), summary.arms.iter().enumerate().map(row)),
+        html! {
+            p.note {
+                "Per cent of test answers that are right (of SCAN: of commands whose every action is), mean ± standard deviation \
+                 over seeds, by unique training examples."
+            }
+        },
+    ])
+}

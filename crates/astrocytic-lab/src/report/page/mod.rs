@@ -1,0 +1,8 @@
+//! The page of a study: facts, findings, figures and tables.
+
+mod arms;
+mod losses;
+mod ratios;
+mod study;
+
+pub(super) use study::study;

@@ -1,0 +1,128 @@
+//! The page as a whole.
+
+use anyhow::Result;
+use maud::{Markup, PreEscaped, html};
+
+use super::arms::{arms, tuning};
+use super::losses::{accuracies, losses};
+use super::ratios::ratios;
+use crate::report::figures::{excess_svg, learning_panels, loss_svg};
+use crate::report::layout::{lines, page};
+use crate::report::summary::Summary;
+use crate::report::words::tokens;
+use crate::results::{CorpusFacts, Experiment, Line};
+
+/// The whole page.
+pub(in crate::report) fn study(experiment: &Experiment, stored: &[Line], summary: &Summary) -> Result<String> {
+    let mut blocks = facts(experiment);
+    blocks.push(html! { p.headline { (summary.headline) } });
+    blocks.extend(state(summary));
+    blocks.extend(further(summary));
+    blocks.extend(loss_figures(experiment, stored, summary)?);
+    blocks.extend(losses(experiment, summary));
+    blocks.extend(accuracies(experiment, summary)?);
+    blocks.extend(ratios(experiment, summary)?);
+    blocks.extend(learning_curves(experiment, stored)?);
+    blocks.extend(arms(experiment, summary));
+    if experiment.trials.len() > 1 {
+        blocks.push(tuning(experiment, stored));
+    }
+    blocks.push(provenance(experiment)?);
+    Ok(page(&experiment.name, "", blocks))
+}
+
+fn facts(experiment: &Experiment) -> Vec<Markup> {
+    let corpus = &experiment.corpus;
+    let entropy = corpus.entropy.map_or(String::new(), |entropy| format!(", entropy {entropy:.4} nats per token"));
+    let test = match corpus.examples {
+        true => "examples; answers are entries".into(),
+        false => {
+            let CorpusFacts { test_documents, bytes_per_token, .. } = corpus;
+            format!("tokens ({test_documents} documents, {bytes_per_token:.2} bytes per token{entropy})")
+        }
+    };
+    let [train, tuning, held_out] =
+        [corpus.train_tokens, corpus.tuning_tokens, corpus.test_tokens].map(|count| tokens(count as f64));
+    let seeds = experiment.seeds.len();
+    let facts = html! {
+        p.facts {
+            (corpus.name) " · tokenizer: " (corpus.tokenizer) ", " (corpus.vocabulary) " entries · train " (train)
+            ", tuning " (tuning) ", test " (held_out) " " (test) " · context " (experiment.context) ", batch "
+            (experiment.batch) " · " (seeds) " seed" @if seeds != 1 { "s" }
+        }
+    };
+    let notes = corpus.notes.iter().map(|note| html! { p.note { "Note on the data: " (note) "." } });
+    std::iter::once(facts).chain(notes).collect()
+}
+
+/// How many runs are done, how many diverged, and what is to be doubted.
+fn state(summary: &Summary) -> Vec<Markup> {
+    let ([done, all], [tuned, tune]) = (summary.final_runs, summary.tuning_runs);
+    let diverged: usize = summary.arms.iter().flat_map(|arm| &arm.sizes).map(|size| size.diverged).sum();
+    let class = if done < all || diverged > 0 { "partial" } else { "facts" };
+    let state = html! {
+        p class=(class) {
+            (done) " of " (all) " final runs done, "
+            @if tune == 0 { "nothing was tuned: the grid has one point." } @else { (tuned) " of " (tune) " tuning runs." }
+            @if done < all { " What follows is from these alone." }
+            @if diverged > 0 { " " (diverged) " diverged: no test loss, so they and their pairs are in no mean or interval." }
+        }
+    };
+    let doubts = summary.doubts().into_iter().map(|doubt| html! { p.partial { (doubt) } });
+    std::iter::once(state).chain(doubts).collect()
+}
+
+/// What was found beside the headline.
+fn further(summary: &Summary) -> Option<Markup> {
+    let findings = summary.findings();
+    let others = findings.iter().skip(1).map(|finding| html! { li { (finding) } });
+    (findings.len() > 1).then(|| {
+        html! { details open { summary { "Further comparisons" } ul { "\n" (lines(others)) } } }
+    })
+}
+
+fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> Result<Vec<Markup>> {
+    let test = if summary.search {
+        "this is a search: the test split is untouched, and half of the tuning split, which no run was stopped by, stands in."
+    } else {
+        "the test split was read once, at the end."
+    };
+    let note = html! {
+        p.note {
+            "Lines: mean over seeds; circles: single seeds; bands: from the lowest to the highest seed. Each run was trained to \
+             its own early stop on the tuning split or the end of its schedule; "
+            (test)
+            @if !summary.fits.is_empty() {
+                " Dotted: the law L(D) = E + B·D" sup { "−β" } " fitted to the means."
+            }
+        }
+    };
+    let svg = PreEscaped(loss_svg(experiment, stored, summary)?);
+    let excess = excess_svg(experiment, stored, summary)?.map(PreEscaped);
+    Ok([html! { h2 { "Loss against unique data" } }, svg, note].into_iter().chain(excess).collect())
+}
+
+fn learning_curves(experiment: &Experiment, stored: &[Line]) -> Result<[Markup; 3]> {
+    let panels = learning_panels(experiment, stored)?.into_iter().map(PreEscaped);
+    Ok([
+        html! { h2 { "Learning curves" } },
+        html! { div.panels { "\n" (lines(panels)) } },
+        html! {
+            p.note {
+                "Loss on the tuning split during the final runs: mean and range over seeds, drawn as long as more than half \
+                 of the seeds still train."
+            }
+        },
+    ])
+}
+
+fn provenance(experiment: &Experiment) -> Result<Markup> {
+    let config = serde_json::to_string_pretty(&experiment.config)?;
+    Ok(html! {
+        details {
+            summary { "Machine, commit, configuration" } "\n"
+            p { "Machine: " (experiment.machine) br; "Commit: " (experiment.commit) } "\n"
+            pre { (config) }
+        }
+    })
+}

@@ -1,0 +1,97 @@
+//! A summary as text for a terminal.
+
+use std::fmt::{Display, Formatter};
+
+use super::summary::{Ratio, Summary};
+use super::words::{accuracies_in_words, held_out, level, losses_in_words, tokens};
+
+impl Display for Summary {
+    fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
+        writeln!(f, "{}\n", self.headline)?;
+        let width = self.arms.iter().map(|arm| arm.name.len()).max().unwrap_or(0).max(3);
+        losses(self, width, f)?;
+        if self.corpus.examples {
+            accuracies(self, width, f)?;
+        }
+        if let Some(entropy) = self.corpus.entropy {
+            writeln!(f, "entropy of the source: {entropy:.3}; what is above it is excess")?;
+        }
+        trials(self, width, f)?;
+        ratios(self, f)?;
+        let diverged: usize = self.arms.iter().flat_map(|arm| &arm.sizes).map(|size| size.diverged).sum();
+        if diverged > 0 {
+            writeln!(f, "{diverged} of the final runs diverged")?;
+        }
+        if self.final_runs[0] < self.final_runs[1] {
+            writeln!(f, "{} of {} final runs done", self.final_runs[0], self.final_runs[1])?;
+        }
+        for doubt in self.doubts() {
+            writeln!(f, "{doubt}")?;
+        }
+        write!(f, "\nReport: {}", self.report)
+    }
+}
+
+/// A row for each arm, a column for each size.
+fn losses(summary: &Summary, width: usize, f: &mut Formatter) -> std::fmt::Result {
+    write!(f, "{:width$}  {:>10}  {:>8}", "arm", "parameters", "tokens/s")?;
+    for size in summary.arms.iter().take(1).flat_map(|arm| &arm.sizes) {
+        write!(f, "  {:>14}", tokens(size.tokens as f64))?;
+    }
+    for arm in &summary.arms {
+        let speed = arm.tokens_per_second.map_or("-".into(), |speed| format!("{speed:.0}"));
+        write!(f, "\n{:width$}  {:>10}  {speed:>8}", arm.name, arm.parameters)?;
+        for size in &arm.sizes {
+            write!(f, "  {:>14}", losses_in_words(&size.test_losses).unwrap_or("-".into()))?;
+        }
+        if arm.sizes.iter().any(|size| !size.without_carry.is_empty()) {
+            write!(f, "\n{:<1$}", "  each window anew", width + 22)?;
+            for size in &arm.sizes {
+                write!(f, "  {:>14}", losses_in_words(&size.without_carry).unwrap_or("-".into()))?;
+            }
+        }
+    }
+    writeln!(
+        f,
+        "\n({}, {}, by unique training {})",
+        held_out(summary.search),
+        summary.corpus.per(),
+        summary.corpus.unit()
+    )
+}
+
+fn accuracies(summary: &Summary, width: usize, f: &mut Formatter) -> std::fmt::Result {
+    write!(f, "\naccuracy, %")?;
+    for arm in &summary.arms {
+        write!(f, "\n{:width$}  {:>10}  {:>8}", arm.name, "", "")?;
+        for size in &arm.sizes {
+            write!(f, "  {:>14}", accuracies_in_words(&size.accuracies).unwrap_or("-".into()))?;
+        }
+    }
+    writeln!(f)
+}
+
+/// What was chosen for each arm at each size.
+fn trials(summary: &Summary, width: usize, f: &mut Formatter) -> std::fmt::Result {
+    match summary.tuning_runs[1] {
+        0 => writeln!(f, "\nthe same for all arms, not tuned: learning rate, weight decay, steps")?,
+        _ => writeln!(f, "\nchosen on the tuning split: learning rate, weight decay, steps")?,
+    }
+    for arm in &summary.arms {
+        write!(f, "{:width$}", arm.name)?;
+        for trial in arm.sizes.iter().filter_map(|size| size.trial) {
+            write!(f, "  {}, {}, {}", trial.learning_rate, trial.weight_decay, trial.schedule)?;
+        }
+        writeln!(f)?;
+    }
+    writeln!(f)
+}
+
+fn ratios(summary: &Summary, f: &mut Formatter) -> std::fmt::Result {
+    for Ratio { arm, baseline, value, loss, .. } in &summary.ratios {
+        let interval = value.interval.map_or("no interval".into(), |[low, high]| format!("{low:.2} to {high:.2}"));
+        let (ratio, loss) = (value.estimate, level(*loss));
+        writeln!(f, "{arm} against {baseline}: data ratio {ratio:.2} ({interval}) at loss {loss}")?;
+    }
+    Ok(())
+}

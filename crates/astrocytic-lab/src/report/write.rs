@@ -1,0 +1,196 @@
+//! All files that are derived from a study's stored lines.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::figures::{loss_svg, ratio_svg};
+use super::order::in_order;
+use super::page::study;
+use super::save::{save, save_json};
+use super::summarize::summarize;
+use super::summary::Summary;
+use super::{tables, tensorboard};
+use crate::results::{Experiment, Line};
+
+/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg`, (where there are ratios) `ratio.svg` and
+/// the final runs' curves for TensorBoard into the folder, each file as a whole or not at all.
+///
+/// # Errors
+/// For a folder that cannot be written, and lines of an arm or size that the experiment does not have.
+pub fn write(folder: &Path, experiment: &Experiment, lines: &[Line]) -> Result<Summary> {
+    let lines = in_order(experiment, lines)?;
+    let mut summary = summarize(experiment, &lines);
+    save(folder, "results.csv", &tables::results(&lines)?)?;
+    save(folder, "curves.csv", &tables::curves(&lines)?)?;
+    save(folder, "loss.svg", loss_svg(experiment, &lines, &summary)?.as_bytes())?;
+    if let Some(svg) = ratio_svg(experiment, &summary)? {
+        save(folder, "ratio.svg", svg.as_bytes())?;
+    }
+    save(folder, "report.html", study(experiment, &lines, &summary)?.as_bytes())?;
+    tensorboard::write_finals(&folder.join("tensorboard"), &lines)?;
+    save_json(folder, "results.json", &summary)?;
+    summary.report = folder.join("report.html").display().to_string();
+    Ok(summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{quick, standard};
+    use crate::report::{load, save_experiment};
+    use crate::results::Status;
+
+    const FILES: [&str; 6] = ["report.html", "results.json", "results.csv", "curves.csv", "loss.svg", "ratio.svg"];
+
+    fn stored(folder: &Path, lines: &[Line]) {
+        let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
+        std::fs::write(folder.join("lines.jsonl"), text).unwrap();
+    }
+
+    #[test]
+    fn what_is_stored_comes_back_and_gives_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, lines) = quick();
+        save_experiment(folder.path(), &experiment).unwrap();
+        assert!(load(folder.path()).unwrap().1.is_empty());
+        stored(folder.path(), &lines);
+        // Twelve digits are stored; from then on nothing changes.
+        let (loaded, lines) = load(folder.path()).unwrap();
+        assert_eq!(loaded, experiment);
+        stored(folder.path(), &lines);
+        assert_eq!(load(folder.path()).unwrap().1, lines);
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let read = |name: &&str| std::fs::read(folder.path().join(name)).unwrap();
+        let first: Vec<Vec<u8>> = FILES.iter().map(read).collect();
+        // Workers finish in any order.
+        let mut shuffled = lines.clone();
+        shuffled.reverse();
+        let is_result = |line: &Line| matches!(line, Line::Result { .. });
+        shuffled.sort_by_key(is_result);
+        write(folder.path(), &experiment, &shuffled).unwrap();
+        assert!(first == FILES.iter().map(read).collect::<Vec<_>>());
+        let json: Summary = serde_json::from_slice(&read(&"results.json")).unwrap();
+        assert_eq!((&json.headline, json.report.as_str()), (&summary.headline, "report.html"));
+        assert_eq!((json.arms.len(), json.ratios.len()), (3, summary.ratios.len()));
+        for (found, expected) in json.ratios.iter().zip(&summary.ratios) {
+            assert_eq!((&found.arm, &found.baseline, found.loss), (&expected.arm, &expected.baseline, expected.loss));
+            assert!((found.value.estimate - expected.value.estimate).abs() < 1e-12);
+        }
+        let json: serde_json::Value = serde_json::from_slice(&read(&"results.json")).unwrap();
+        assert!(json["ratios"][0]["interval"][1].is_f64() && json["arms"][2]["sizes"][1]["test_losses"][2].is_f64());
+    }
+
+    #[test]
+    fn the_page_names_every_arm_and_needs_nothing_from_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut experiment, lines) = standard();
+        experiment.arms[1].description = "a <b> & \"c\"".into();
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        for arm in &experiment.arms {
+            assert!(page.contains(&arm.name), "{}", arm.name);
+        }
+        assert!(page.contains("a &lt;b&gt; &amp; &quot;c&quot;") && !page.contains("a <b>"));
+        for outside in ["<script", "<link", "src=", "@import", "url(", "href=\"http"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(page.contains(summary.headline.split(' ').next().unwrap()));
+        assert!(!page.contains("NaN"));
+        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    }
+
+    #[test]
+    fn a_report_is_made_of_whatever_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, lines) = standard();
+        for keep in [0, 1, 40, lines.len() / 2, lines.len() - 7] {
+            let summary = write(folder.path(), &experiment, &lines[..keep]).unwrap();
+            let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+            assert!(page.contains(&format!("{} of {} final runs done", summary.final_runs[0], summary.final_runs[1])));
+        }
+        let mut one_size = experiment.clone();
+        one_size.sizes.truncate(1);
+        let few: Vec<Line> = lines.iter().filter(|line| line.cell().size == one_size.sizes[0]).cloned().collect();
+        let summary = write(folder.path(), &one_size, &few).unwrap();
+        assert!(summary.ratios.is_empty() && !summary.differences.is_empty());
+        assert!(summary.headline.contains("one size"));
+        assert!(write(folder.path(), &one_size, &lines).unwrap_err().to_string().contains("size"));
+    }
+
+    #[test]
+    fn diverged_runs_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut lines) = quick();
+        for line in &mut lines {
+            if let Line::Result { cell, status, test, tuning_loss, .. } = line
+                && (cell.arm.as_str(), cell.seed, cell.size) == ("tripartite", 1, experiment.sizes[0])
+            {
+                (*status, *test, *tuning_loss) = (Status::Diverged, None, f64::INFINITY);
+            }
+        }
+        stored(folder.path(), &lines);
+        save_experiment(folder.path(), &experiment).unwrap();
+        let (_, lines) = load(folder.path()).unwrap();
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let size = &summary.arms.iter().find(|arm| arm.name == "tripartite").unwrap().sizes[0];
+        assert_eq!((size.diverged, size.test_losses.len()), (1, 2));
+        assert_eq!(summary.differences.iter().find(|d| d.arm == "tripartite").unwrap().value.seeds, 2);
+        assert!(std::fs::read_to_string(folder.path().join("report.html")).unwrap().contains("1 diverged"));
+    }
+
+    #[test]
+    fn a_ratio_out_of_reach_is_said_to_be() {
+        let (experiment, mut lines) = quick();
+        for line in &mut lines {
+            if let Line::Result { cell, test: Some(test), .. } = line
+                && cell.arm == "tripartite"
+            {
+                test.loss *= 0.1;
+                test.documents.iter_mut().for_each(|document| document.nats *= 0.1);
+            }
+        }
+        let headline = summarize(&experiment, &lines).headline;
+        assert!(
+            headline.contains("the ratio is at the end of what was measured or beyond: with 16k tripartite is at"),
+            "{headline}"
+        );
+    }
+
+    #[test]
+    fn optima_that_may_have_been_missed_are_named() {
+        let (experiment, mut lines) = quick();
+        assert_eq!(summarize(&experiment, &lines).doubts(), Vec::<String>::new());
+        for line in &mut lines {
+            if let Line::Result { cell, best_step, .. } = line
+                && (cell.arm.as_str(), cell.size) == ("vanilla", experiment.sizes[1])
+            {
+                *best_step = 600;
+            }
+        }
+        let first = |cell: &str| cell.starts_with("Final-tripartite-16000");
+        for line in lines.iter_mut().filter(|line| first(&line.cell().id)) {
+            if let Line::Result { best_step, .. } = line {
+                *best_step = 100;
+            }
+        }
+        let doubts = summarize(&experiment, &lines).doubts();
+        assert!(doubts[0].ends_with("lower the loss: vanilla at 64k."), "{doubts:?}");
+        assert!(doubts[1].ends_with("done better: tripartite at 16k."), "{doubts:?}");
+    }
+
+    #[test]
+    fn a_cut_last_line_is_left_out_and_a_broken_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, lines) = quick();
+        save_experiment(folder.path(), &experiment).unwrap();
+        stored(folder.path(), &lines[..3]);
+        let path = folder.path().join("lines.jsonl");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        assert_eq!(load(folder.path()).unwrap().1.len(), 2);
+        std::fs::write(&path, [b"{\"kind\":3}\n", &whole[..]].concat()).unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("line 1"));
+        assert!(load(&folder.path().join("none")).unwrap_err().to_string().contains("experiment.json"));
+    }
+}
