@@ -4,9 +4,9 @@
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::File;
 use super::fields::Fields;
 use super::panics::caught;
+use super::tensors::File;
 use crate::boundaries::Boundaries;
 
 /// Usual names of a token that begins a text.

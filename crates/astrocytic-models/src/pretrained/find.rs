@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::error::PretrainedError;
 use super::fields::without_mark;
-use super::{File, Files, llama2c, pooling};
+use super::files::Files;
+use super::tensors::File;
+use super::{llama2c, pooling};
 
 /// The ending of the names of indices of safetensors files.
 const INDEX: &str = ".safetensors.index.json";

@@ -3,10 +3,11 @@
 use super::config::{LlamaConfig, PretrainedConfig, heads_fault};
 use super::dtype::Dtype;
 use super::error::PretrainedError;
+use super::model::Pretrained;
 use super::pieces::{Distinct, Ends, Kind, Piece, is_byte};
 use super::reader::Reader;
 use super::scored;
-use super::{File, Pretrained, Tensors};
+use super::tensors::{File, Tensors};
 use crate::boundaries::Boundaries;
 
 /// Token that begins a text; the format says so.

@@ -35,6 +35,7 @@ mod config;
 mod dtype;
 mod error;
 mod fields;
+mod files;
 mod find;
 mod gguf;
 mod gguf_config;
@@ -42,6 +43,7 @@ mod gguf_tokenizer;
 mod gguf_values;
 mod huggingface;
 mod llama2c;
+mod model;
 mod names;
 mod older_tokenizer;
 mod panics;
@@ -51,64 +53,15 @@ mod reader;
 mod scored;
 mod tensors;
 
-use std::path::{Path, PathBuf};
-
-use tokenizers::Tokenizer;
-
-use crate::boundaries::Boundaries;
+use std::path::Path;
 
 pub use activation::Activation;
 pub use config::{BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
 pub use error::PretrainedError;
+pub use files::Files;
+pub use model::Pretrained;
 pub use pooling::{PooledSteps, Pooling};
 pub use tensors::{File, Tensors};
-
-/// What the files of a pretrained model hold.
-#[derive(Debug)]
-pub struct Pretrained {
-    /// Family and sizes.
-    pub config: PretrainedConfig,
-    /// Tensors under Hugging Face's names and layouts: just those of [`PretrainedConfig::shapes`].
-    pub tensors: Tensors,
-    /// The tokenizer, where there is one. A note says so where it has tokens beyond the vocabulary.
-    pub tokenizer: Option<Tokenizer>,
-    /// Where its texts begin and end.
-    pub boundaries: Boundaries,
-    /// Where it is from.
-    pub path: PathBuf,
-    /// What was guessed or left out in reading, a line each.
-    pub notes: Vec<String>,
-}
-
-/// The files of a model, in memory.
-#[derive(Debug, Clone)]
-pub enum Files {
-    /// config.json, one safetensors file or more, and tokenizer.json.
-    HuggingFace {
-        /// config.json.
-        config: File,
-        /// The safetensors files that share the tensors.
-        weights: Vec<File>,
-        /// tokenizer.json, or what stood in its place before there was one: vocab.txt, vocab.json
-        /// or tokenizer.model.
-        tokenizer: Option<File>,
-        /// Sentence Transformers' modules.json and its pooling's config.json.
-        sentence: Vec<File>,
-        /// generation_config.json, tokenizer_config.json, special_tokens_map.json,
-        /// sentence_bert_config.json and merges.txt: how texts become tokens, and where they begin
-        /// and end.
-        texts: Vec<File>,
-    },
-    /// A GGUF file, which holds everything, or all its parts in any order.
-    Gguf(Vec<File>),
-    /// llama2.c's weights, and its tokenizer.
-    Llama2c {
-        /// The weights.
-        model: File,
-        /// The tokenizer.
-        tokenizer: Option<File>,
-    },
-}
 
 /// Reads a model from a folder of Hugging Face's files (config.json, model.safetensors or its
 /// parts, tokenizer.json), a `.safetensors` file or an index with config.json beside it, a `.gguf`

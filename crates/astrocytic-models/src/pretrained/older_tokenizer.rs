@@ -12,9 +12,9 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::File;
 use super::error::PretrainedError;
 use super::fields::{Fields, without_mark};
+use super::tensors::File;
 
 /// BERT's special tokens.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];

@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::File;
 use super::error::PretrainedError;
 use super::fields::{Fields, without_mark};
+use super::tensors::File;
 
 /// How the steps of a text become its embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::pretrained::error::PretrainedError;
 use crate::pretrained::fields::Fields;
 use crate::pretrained::names::{Names, Role};
 use crate::pretrained::reader::Reader;
-use crate::pretrained::{File, Tensors};
+use crate::pretrained::tensors::{File, Tensors};
 
 /// Unused tensors that a note names; there may be thousands.
 const MOST_NAMED: usize = 3;

@@ -4,10 +4,10 @@ use serde_json::Value;
 use tokenizers::normalizers::{self, Lowercase};
 use tokenizers::{NormalizerWrapper, Tokenizer};
 
-use crate::pretrained::File;
 use crate::pretrained::error::PretrainedError;
 use crate::pretrained::fields::{Fields, without_mark};
 use crate::pretrained::panics::caught;
+use crate::pretrained::tensors::File;
 
 /// The tokenizer without the truncation and padding that its file may bring: they are one use's. In
 /// small letters where Sentence Transformers makes them so.
