@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::clip::clip;
 use crate::decoder::Decoder;
+use crate::gradients::clip;
 
 /// Largest norm of a gradient, as in training.
 const CLIP: f64 = 1.0;

@@ -13,7 +13,6 @@
 //! [`Generator::remembering`](crate::Generator::remembering) continues a text with a
 //! [`ReadMemory`]. [`MemoryConfig`] is what was chosen for a model, stored beside it.
 
-mod clip;
 mod config;
 mod dynamic_evaluation;
 mod kind;
