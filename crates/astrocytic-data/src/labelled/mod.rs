@@ -16,6 +16,6 @@ mod tests;
 pub(crate) use form::Form;
 
 pub use file::{LabelledFile, read};
-pub use labels::labels;
+pub use labels::Labels;
 pub use path::LabelledPath;
 pub use row::LabelledText;

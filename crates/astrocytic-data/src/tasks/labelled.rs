@@ -7,7 +7,7 @@ use super::splits::{Examples, Splits, deal};
 use super::wanted::Wanted;
 use crate::error::DataError;
 use crate::examples::Example;
-use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText};
+use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText, Labels};
 use crate::tokenizer::Tokenizer;
 
 /// Share of the training texts that is held out for a split without a file.
@@ -28,13 +28,12 @@ pub(super) fn examples(
     let known = tokenizer.vocabulary_size();
     let (count, mut cut) = (splits.train.len() + splits.tuning.len() + splits.test.len(), 0);
     let mut example = |one: &LabelledText| {
-        let label = labels.binary_search(&one.label).expect("collected from all of them");
         let mut tokens = tokenizer.encode(&one.text)?;
         let most = wanted.context.saturating_sub(1);
         cut += usize::from(tokens.len() > most);
         tokens.truncate(most);
         tokens.push(tokenizer.end_id()?);
-        let answers = vec![(tokens.len() - 1, (known + label) as u32)];
+        let answers = vec![(tokens.len() - 1, (known + labels.class_of(one)) as u32)];
         Ok(Example { tokens, answers })
     };
     let mut encode =
@@ -47,7 +46,7 @@ pub(super) fn examples(
             "{name}: {cut} of {count} texts are longer than the context of {context} tokens and cut to it"
         ));
     }
-    let vocabulary = known + labels.len();
+    let vocabulary = known + labels.count();
     Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, notes })
 }
 
@@ -56,7 +55,7 @@ struct Loaded {
     splits: Splits<LabelledText>,
     /// In alphabetical order. Labels that only the test has are among them, though no model can
     /// give them.
-    labels: Vec<String>,
+    labels: Labels,
     notes: Vec<String>,
 }
 
@@ -74,7 +73,7 @@ fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
     };
     let (tuning, test) = (held_out(tuning)?, held_out(test)?);
     let all = train.iter().chain(tuning.iter().flatten()).chain(test.iter().flatten());
-    let labels = labelled::labels(labelled_path, labels_from, all)?.into_iter().map(String::from).collect();
+    let labels = Labels::of(labelled_path, labels_from, all)?;
 
     let mut train = deal(train);
     if test.is_none() || tuning.is_none() {
