@@ -17,7 +17,8 @@ use crate::say::say;
                         If a run is interrupted, start it again with the same options: it goes on from its last evaluation."
 )]
 pub(crate) struct Arguments {
-    /// A corpus (see `astrocytic data list`), "generated", or a UTF-8 text file.
+    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a TOML file that describes a corpus as those in
+    /// `datasets/` do.
     #[arg(long, default_value = "generated")]
     corpus: String,
     /// Tokenizer, trained on the training split: "char", or "bpe:SIZE" for byte pairs.

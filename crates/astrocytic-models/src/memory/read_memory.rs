@@ -89,12 +89,11 @@ mod tests {
             // What is said of a token depends on the tokens before it alone.
             let said = |text: [usize; 6]| {
                 let mut memory = memory();
-                let predictions = text.map(|token| {
+                text.map(|token| {
                     let prediction = memory.predict(&[1.0, 0.0], &[0.0; 3]);
                     memory.learn(&[1.0, 0.0], &prediction, token);
                     prediction.logits().to_vec()
-                });
-                predictions
+                })
             };
             let (one, other) = (said([0, 1, 2, 0, 1, 2]), said([0, 1, 2, 0, 2, 2]));
             assert_eq!(one[..5], other[..5]);
