@@ -1,13 +1,13 @@
 //! A model with what changes it: an optimizer, a schedule of its rate, and a bound on its gradients.
 
 use anyhow::{Result, anyhow};
+use astrocytic_models::gradients::clip;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
 
 use crate::config::TrainingConfig;
-use crate::gradients::clip;
 use crate::objective::Objective;
 use crate::optimizer::{optimizer, schedule};
 

@@ -4,8 +4,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before. (Burn's clipping is a norm for
-/// each tensor.) The device sums the squares of each gradient, and all sums are read at once.
+/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before.
+/// (Burn's clipping is a norm for each tensor.) The device sums the squares of each gradient, and
+/// all sums are read at once.
 pub fn clip<M: Module>(model: &M, grads: &mut GradientsParams, largest: f64) -> f64 {
     let mut squares = Squares { grads, sums: Vec::new() };
     model.visit(&mut squares);
@@ -35,9 +36,11 @@ impl ModuleVisitor for Squares<'_> {
 }
 
 /// Multiplies all gradients.
-pub(crate) struct Scale<'a> {
-    pub(crate) grads: &'a mut GradientsParams,
-    pub(crate) by: f64,
+pub struct Scale<'a> {
+    /// The gradients.
+    pub grads: &'a mut GradientsParams,
+    /// The factor.
+    pub by: f64,
 }
 
 impl ModuleVisitor for Scale<'_> {
