@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod checkpoint;
 pub mod config;
@@ -7,6 +8,7 @@ pub mod document_loss;
 pub mod evaluate;
 pub mod gradients;
 pub mod learner;
+pub mod minimal_pairs;
 pub mod number;
 pub mod objective;
 pub mod observer;
@@ -14,6 +16,7 @@ pub mod optimizer;
 mod parallel;
 pub mod replay;
 pub mod seed;
+pub mod source;
 pub mod standing;
 pub mod token_objective;
 pub mod train;

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use astrocytic_lab::source::{self, LanguageModel};
 use astrocytic_models::{Generator, Sampling};
+use astrocytic_train::source::{self, LanguageModel};
 use clap::{Args, ValueEnum};
+
+use crate::progress::Progress;
 
 #[derive(Args)]
 #[command(
@@ -63,7 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("--top-p {top_p} must be above 0 and at most 1");
     }
     let device = astrocytic_train::device::parse(&arguments.device)?;
-    let LanguageModel { model, tokenizer, boundaries, .. } = source::language_model(&arguments.model, &device)?;
+    let LanguageModel { model, tokenizer, boundaries, .. } =
+        source::language_model(&arguments.model, &device, &Progress::default())?;
 
     let text = match &tokenizer {
         Some(tokenizer) => tokenizer.encode(&arguments.prompt)?,

@@ -9,6 +9,7 @@ use astrocytic_data::{Cache, Corpus, Document, Tokenizer, write_atomically};
 use astrocytic_models::{Decoder, save};
 use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::source::LanguageModel;
 use burn::module::Module;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
@@ -21,7 +22,6 @@ use super::rows::Rows;
 use super::stage::Stage;
 use super::{measure, page, recover, transfer};
 use crate::provenance::machine;
-use crate::source::LanguageModel;
 
 /// Positions at which generation is timed.
 const POSITIONS: [usize; 2] = [256, 4096];

@@ -9,6 +9,7 @@ use astrocytic_data::write_atomically;
 use astrocytic_models::TextEncoder;
 use astrocytic_models::conversion::Inputs;
 use astrocytic_train::observer::Observer;
+use astrocytic_train::source::EmbeddingModel;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use sha2::{Digest, Sha256};
@@ -23,7 +24,6 @@ use super::stage::Stage;
 use super::texts::{BATCH, Texts, sentences};
 use super::{measure, page, recover, transfer};
 use crate::provenance::machine;
-use crate::source::EmbeddingModel;
 
 /// Converts, trains, measures and reports.
 pub(super) fn run(

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::{EvaluationWindows, Text, TokenizedDocument, Tokenizer, read_text};
 use astrocytic_models::Decoder;
-use astrocytic_train::evaluate;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate;
 use crate::source::LanguageModel;
 
 /// Sentences in a batch.
@@ -148,24 +148,15 @@ impl Display for Accuracy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arms::{Sizes, arm};
+    use crate::small_models::decoder;
     use astrocytic_data::TokenizerKind;
     use astrocytic_models::Boundaries;
 
     #[test]
     fn a_pair_counts_where_the_good_sentence_is_likelier() {
         let tokenizer = Tokenizer::train(TokenizerKind::Characters, &["the cats sleep. the cat sleeps."]).unwrap();
-        let sizes = Sizes {
-            vocabulary: tokenizer.vocabulary_size(),
-            d_model: 16,
-            layers: 1,
-            heads: 2,
-            dropout: 0.0,
-            context: 64,
-            feed_forward: true,
-        };
         let device = Device::flex();
-        let model = arm("vanilla").unwrap().decoder(sizes).unwrap().init_seeded(0, &device);
+        let model = decoder("softmax", tokenizer.vocabulary_size()).init_seeded(0, &device);
         let loss = |text: &str| {
             let ids = tokenizer.encode(text).unwrap();
             let document = TokenizedDocument { ids, nats: None, bytes: 0 };
