@@ -1,11 +1,12 @@
-//! What is done to all gradients of a model together.
+//! Operations on all gradients of a model together.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before. (Burn's clipping is a norm for
-/// each tensor.) The device sums the squares of each gradient, and all sums are read at once.
+/// Scales all gradients so that their joint norm is at most `largest`; returns the norm before.
+/// (Burn's clipping is a norm for each tensor.) The device sums the squares of each gradient, and
+/// all sums are read at once.
 pub fn clip<M: Module>(model: &M, grads: &mut GradientsParams, largest: f64) -> f64 {
     let mut squares = Squares { grads, sums: Vec::new() };
     model.visit(&mut squares);

@@ -1,8 +1,8 @@
 //! Minimal pairs: does a language model give the acceptable sentence of two the higher probability?
 //!
-//! The format and the measure are BLiMP's (Warstadt et al., TACL 2020, arXiv 1912.00582): a folder of JSON-lines files, one a
-//! paradigm, each line with `sentence_good` and `sentence_bad`; a pair counts where −ln p of the whole good sentence is the
-//! smaller.
+//! The format and the measure are BLiMP's (Warstadt et al., TACL 2020, arXiv 1912.00582): a folder
+//! of JSON-lines files, one a paradigm, each line with `sentence_good` and `sentence_bad`; a pair
+//! counts where −ln p of the whole good sentence is the smaller.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
@@ -49,8 +49,8 @@ pub struct Accuracy {
 /// Scores a model on every `.jsonl` file of a folder; `look` is told of each file's accuracy.
 ///
 /// # Errors
-/// For a model without a tokenizer or a token that texts begin with, a folder without such files, a line that is no pair
-/// (with its number), and a sentence beyond the model's positions.
+/// For a model without a tokenizer or a token that texts begin with, a folder without such files, a
+/// line that is no pair (with its number), and a sentence beyond the model's positions.
 pub fn evaluate(
     language_model: &LanguageModel,
     folder: &Path,

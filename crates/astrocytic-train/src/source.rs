@@ -1,4 +1,5 @@
-//! Models as users have them: what `train` or `swap` wrote, a pretrained file or folder, or a name that is fetched.
+//! Models as users have them: a folder that `train` or `swap` wrote, a pretrained file or folder,
+//! or a name that is fetched.
 
 use std::path::Path;
 
@@ -40,7 +41,8 @@ pub struct EmbeddingModel {
     pub notes: Vec<String>,
 }
 
-/// Opens a model: a file or folder, or the name of a model that is fetched. The observer is told what was guessed or left out.
+/// Opens a model: a file or folder, or the name of a model that is fetched. The observer is told
+/// what was guessed or left out.
 ///
 /// # Errors
 /// For files that are missing, malformed or not supported, or do not belong together.

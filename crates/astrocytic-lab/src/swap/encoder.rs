@@ -192,7 +192,8 @@ impl Work<'_> {
         })
     }
 
-    /// Attention weights of each swapped layer on the longest of some held-out texts, the original's and the model's.
+    /// Attention weights of each swapped layer on the longest of some held-out texts, the
+    /// original's and the model's.
     fn maps(&self, model: &TextEncoder) -> Vec<[Vec<f32>; 2]> {
         let longest = self.held_out.iter().take(BATCH).max_by_key(|row| row.len()).map(Vec::as_slice);
         let row = self.texts.inputs(longest.into_iter());

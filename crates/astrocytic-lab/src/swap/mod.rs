@@ -31,11 +31,13 @@ pub use transfer::Match;
 use self::conversion::{Conversion, digest};
 use crate::provenance::identity::Place;
 
-/// Converts, trains, measures and reports. The folder gets the converted model (a decoder's `model.safetensors` and
-/// `config.json`), `tokenizer.json`, `swap.json` and `report.html`; an interrupted run goes on where it was.
+/// Converts, trains, measures and reports. The folder gets the converted model (a decoder's
+/// `model.safetensors` and `config.json`), `tokenizer.json`, `swap.json` and `report.html`; an
+/// interrupted run goes on where it was.
 ///
 /// # Errors
-/// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
+/// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot
+/// be written.
 pub fn run(config: &SwapConfig, folder: &Path, device: &Device, observer: &dyn Observer) -> Result<Report> {
     for path in [&config.model, folder] {
         if path.to_str().is_none() {
