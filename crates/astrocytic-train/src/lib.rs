@@ -18,6 +18,8 @@ pub mod replay;
 pub mod seed;
 pub mod source;
 pub mod standing;
+#[cfg(feature = "burn-train")]
+pub mod supervised;
 pub mod token_objective;
 pub mod train;
 pub mod trainable;
