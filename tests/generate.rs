@@ -118,3 +118,32 @@ fn both_forms_generate_the_same_tokens() {
         assert!(streamed.starts_with("Anna") && streamed.ends_with('\n'));
     }
 }
+
+#[test]
+fn a_memory_is_measured_in_training_and_repeats_what_a_prompt_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model");
+    let mut command = train(&out, "vanilla");
+    command.arg("--memory");
+    let result: Value = serde_json::from_str(&succeed(command)).unwrap();
+    let (plain, memory) = (result["test_loss"].as_f64().unwrap(), &result["memory"]);
+    assert_eq!(memory["kind"], "ngram");
+    assert!(memory["test_loss"].as_f64().unwrap() < plain, "{result}");
+    let stored: Value = serde_json::from_slice(&std::fs::read(out.join("memory.json")).unwrap()).unwrap();
+    assert_eq!((&stored["kind"], &stored["rate"]), (&memory["kind"], &memory["rate"]));
+
+    let said = "the tower of Arlen sings to seven owls . ";
+    let prompt = said.repeat(12);
+    let generate = |more: &[&str]| -> Value {
+        let model = ["generate", "--model", text(&out), "--prompt", &prompt, "--tokens", "40"];
+        let greedy = ["--temperature", "0", "--json"];
+        serde_json::from_str(&succeed(astrocytic(&[&model[..], &greedy, more].concat()))).unwrap()
+    };
+    let (without, with) = (generate(&[]), generate(&["--memory"]));
+    assert!(without.get("memory").is_none());
+    assert_eq!(with["memory"], stored);
+    assert!(with["text"].as_str().unwrap().contains(said.trim()), "{with}");
+    assert!(!without["text"].as_str().unwrap().contains(said.trim()), "{without}");
+    let asked = generate(&["--memory=read-out", "--memory-rate", "0.3"]);
+    assert_eq!((asked["memory"]["kind"].as_str(), asked["text"] == with["text"]), (Some("read-out"), false));
+}

@@ -1,4 +1,4 @@
-//! Batches to train on, each by its step alone.
+//! Batches to train on. Each depends on the seed and its step alone.
 
 use rand::RngExt;
 use rand::SeedableRng;
@@ -11,7 +11,8 @@ use crate::examples::{Example, Filled};
 /// Inputs and targets of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal model does not look.
+    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal
+    /// model does not look.
     pub inputs: Vec<i32>,
     /// Sequences.
     pub rows: usize,
@@ -19,12 +20,12 @@ pub struct Batch {
     pub targets: Vec<i32>,
     /// Places among the inputs that have a target; `None` is every place.
     pub places: Option<Vec<i32>>,
-    /// Whether the rows begin anew; else each goes on where that of the batch before ended.
+    /// Whether the rows begin anew. If not, each continues the same row of the batch before.
     pub begins: bool,
 }
 
 impl Batch {
-    /// Its rows in `parts` batches as even as can be, without empty ones.
+    /// Deals its rows to `parts` batches as evenly as possible; empty ones are left out.
     pub fn shares(&self, parts: usize) -> Vec<Self> {
         let steps = self.inputs.len() / self.rows;
         let bounds: Vec<usize> = (0..=parts).map(|part| part * self.rows / parts * steps).collect();
@@ -46,8 +47,8 @@ impl Batch {
     }
 }
 
-/// Batches of windows of a stream, or of examples. A batch depends on the seed and the step alone, so that arms are paired
-/// and a resumed run goes on with the next one.
+/// Batches of windows of a stream, or of examples. A batch depends on the seed and the step alone:
+/// every arm sees the same batches, and a resumed run continues with the next one.
 #[derive(Debug, Clone)]
 pub struct Batches {
     rows: Rows,
@@ -63,7 +64,7 @@ enum Rows {
         stream: Vec<u32>,
         context: usize,
     },
-    /// The same, each row a part of the stream from batch to batch.
+    /// The same, but each row reads its own part of the stream from batch to batch.
     Carried {
         stream: Vec<u32>,
         context: usize,
@@ -83,8 +84,8 @@ impl Batches {
         Ok(Self { rows: Rows::Windows { stream, context }, batch, seed })
     }
 
-    /// The same windows in the stream's order, for models that carry something from one to the next: in an epoch each row
-    /// goes through its own part of the stream, and the parts are others in each epoch.
+    /// Windows in the stream's order, for models that carry a state from one window to the next. In
+    /// an epoch each row reads its own part of the stream; another epoch cuts other parts.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -94,16 +95,16 @@ impl Batches {
         Ok(Self { rows: Rows::Carried { stream, context }, ..windows })
     }
 
-    /// Examples, `batch` of them a step.
+    /// Batches of `batch` examples.
     ///
     /// # Panics
-    /// Without an example, and for a batch of none.
+    /// For no examples, and for batches of none.
     pub fn of_examples(examples: Vec<Example>, batch: usize, seed: u64) -> Self {
         assert!(!examples.is_empty() && batch > 0, "batches: need an example, and one in a batch");
         Self { rows: Rows::Examples(examples), batch, seed }
     }
 
-    /// Tokens of a batch; the mean where rows are not all of one length, filling left out.
+    /// Tokens of a batch without filling; the mean if rows differ in length.
     pub fn tokens_per_step(&self) -> f64 {
         self.batch as f64
             * match &self.rows {
@@ -118,14 +119,15 @@ impl Batches {
     fn epoch_rows(&self) -> u64 {
         match &self.rows {
             Rows::Windows { stream, context } => stream.len().div_ceil(*context) as u64,
-            // As many steps as every row has windows, the last of them in part the next row's.
+            // As many steps as a row has windows; the last of them may reach into the next row's
+            // part.
             Rows::Carried { stream, context } => (stream.len().div_ceil(self.batch * context) * self.batch) as u64,
             Rows::Examples(examples) => examples.len() as u64,
         }
     }
 
-    /// The batch of a step. An epoch shows every example, or every window of a grid, once in random order; the grid begins
-    /// elsewhere in each epoch.
+    /// The batch of a step. An epoch shows every example once in random order, or every window of a
+    /// grid; each epoch's grid begins elsewhere.
     pub fn batch(&self, step: u64) -> Batch {
         let in_epoch = self.epoch_rows();
         let mut epoch: Option<(u64, usize, Vec<usize>)> = None;
@@ -171,7 +173,7 @@ impl Batches {
     }
 }
 
-/// Windows of a ring from given places.
+/// Windows of a ring that begin at these places.
 fn windows(stream: &[u32], context: usize, starts: impl Iterator<Item = usize>, begins: bool) -> Batch {
     let token = |i: usize| stream[i % stream.len()] as i32;
     let mut batch = Batch { inputs: Vec::new(), rows: 0, targets: Vec::new(), places: None, begins };

@@ -26,7 +26,8 @@ pub(crate) fn divisible(name: &str, documents: Vec<String>) -> Result<Vec<String
     Ok(blocks)
 }
 
-/// Paragraphs joined to blocks of at least [`BLOCK`] bytes; a longer paragraph is cut at line ends or spaces.
+/// Paragraphs joined to blocks of at least [`BLOCK`] bytes; a longer paragraph is cut at line ends
+/// or spaces.
 pub(crate) fn blocks(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut rest = text;

@@ -44,7 +44,8 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// The built-in language: training text of about `words` words, tuning and test text of 40,000 words each.
+    /// The built-in language: training text of about `words` words, tuning and test text of 40,000
+    /// words each.
     pub fn generated(words: usize, seed: u64) -> Self {
         let split = |stream: u64, words: usize| {
             let documents = grammar::generate(seed, stream, words);
@@ -54,26 +55,26 @@ impl Corpus {
         Self { name: "generated".into(), train, tuning, test, notes: Vec::new() }
     }
 
-    /// A named corpus, fetched where it is not in the cache, "generated", or a text file.
+    /// A named corpus, one that a TOML file describes as those of `datasets/` do, "generated", or a
+    /// text file. What is not in the cache is fetched.
     ///
     /// # Errors
-    /// For a name that is neither, a failed download, or a text that cannot be used.
+    /// For a name that is none of these, a failed download, or a text that cannot be used.
     pub fn load(name: &str, cache: &Cache) -> Result<Self, DataError> {
         if name == "generated" {
             return Ok(Self::generated(400_000, 0));
         }
-        let unknown = match datasets::show(name) {
-            Ok(dataset) => {
-                let documents = datasets::documents(&dataset, cache)?;
-                return match dataset.split {
-                    Split::Random => Self::deal(name, documents),
-                    Split::Contiguous => Self::cut(name, documents),
-                };
-            }
-            Err(unknown) => unknown,
-        };
         let path = Path::new(name);
-        if path.exists() { Self::open_file(path) } else { Err(unknown) }
+        let dataset = match datasets::show(name) {
+            Err(_) if path.extension().is_some_and(|end| end == "toml") => datasets::read(path)?,
+            Err(_) if path.exists() => return Self::open_file(path),
+            described => described?,
+        };
+        let documents = datasets::documents(&dataset, cache)?;
+        match dataset.split {
+            Split::Random => Self::deal(name, documents),
+            Split::Contiguous => Self::cut(name, documents),
+        }
     }
 
     /// A text file, read as [`read_text`] says.
@@ -91,7 +92,8 @@ impl Corpus {
         Ok(Self { notes, ..Self::from_text(&path.display().to_string(), &text)? })
     }
 
-    /// A text without documents: blocks of paragraphs, the first 90 % to train on, then tuning, then test.
+    /// A text without documents: blocks of paragraphs, the first 90 % to train on, then tuning,
+    /// then test.
     ///
     /// # Errors
     /// For a text that is empty or too short to be split.

@@ -15,7 +15,8 @@ pub struct TokenizedDocument {
     pub bytes: usize,
 }
 
-/// The first `tokens` tokens of the documents as `seed` shuffles them. Prefixes are nested for one seed.
+/// The first `tokens` tokens of the documents as `seed` shuffles them. Prefixes are nested for one
+/// seed.
 pub fn subset(documents: &[TokenizedDocument], seed: u64, tokens: usize) -> Vec<u32> {
     let mut order: Vec<&TokenizedDocument> = documents.iter().collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

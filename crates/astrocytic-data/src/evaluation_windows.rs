@@ -7,7 +7,8 @@ use crate::examples::{Example, Filled};
 /// One batch of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluationBatch {
-    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal model does not look.
+    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal
+    /// model does not look.
     pub inputs: Vec<i32>,
     /// Sequences.
     pub rows: usize,
@@ -17,7 +18,7 @@ pub struct EvaluationBatch {
     pub places: Vec<i32>,
     /// Document, or example, of each target.
     pub documents: Vec<usize>,
-    /// Whether the rows begin anew; else each goes on where that of the batch before ended.
+    /// Whether the rows begin anew. If not, each continues the same row of the batch before.
     pub begins: bool,
 }
 
@@ -27,8 +28,8 @@ impl EvaluationBatch {
     }
 }
 
-/// Documents cut into overlapping windows so that every token is predicted exactly once, the first from the end token
-/// of the document before; or examples with each answer expected once.
+/// Documents cut into overlapping windows so that every token is predicted exactly once, the first
+/// from the end token of the document before; or examples with each answer expected once.
 #[derive(Debug, Clone)]
 pub struct EvaluationWindows {
     batches: Vec<EvaluationBatch>,
@@ -37,8 +38,8 @@ pub struct EvaluationWindows {
 }
 
 impl EvaluationWindows {
-    /// Windows of `context` tokens, moved on by `stride`: a token has at least `context − stride` tokens before it, or
-    /// all that there are.
+    /// Windows of `context` tokens, moved on by `stride`: a token has at least `context − stride`
+    /// tokens before it, or all that there are.
     ///
     /// # Errors
     /// [`DataError::TooShort`] where there is no document.
@@ -81,9 +82,9 @@ impl EvaluationWindows {
         Ok(Self { batches, documents: documents.len(), carry: None })
     }
 
-    /// Windows of `context` tokens one after the other, for models that carry something from one to the next: a document is
-    /// a row, from its beginning to its end, and all that stands before a token may be known. Of keys and values those of
-    /// the last `keep` tokens are to be carried.
+    /// Windows of `context` tokens one after the other, for models that carry a state from one to
+    /// the next. A document is a row, from its beginning to its end; a token is predicted from all
+    /// that stands before it. Keys and values of the last `keep` tokens are carried.
     ///
     /// # Errors
     /// [`DataError::TooShort`] where there is no document.
@@ -144,7 +145,8 @@ impl EvaluationWindows {
         &self.batches
     }
 
-    /// Tokens whose keys and values are carried from window to window, where anything is.
+    /// Number of tokens whose keys and values are carried from window to window; `None` if nothing
+    /// is.
     pub fn carry(&self) -> Option<usize> {
         self.carry
     }

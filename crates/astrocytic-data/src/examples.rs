@@ -5,7 +5,8 @@
 pub struct Example {
     /// The tokens.
     pub tokens: Vec<u32>,
-    /// (place, answer): the token that is expected after the one at that place; in the order of places.
+    /// (place, answer): the token that is expected after the one at that place; in the order of
+    /// places.
     pub answers: Vec<(usize, u32)>,
 }
 

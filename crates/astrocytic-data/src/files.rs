@@ -1,5 +1,6 @@
-//! Files that are whole or not there. What is not whole yet lies beside, locked by the process that makes it: what a killed
-//! process left is known by its lock being free, and goes when the next one writes there.
+//! Files that are whole or not there. An unfinished file lies beside, locked by the process that
+//! writes it. A free lock means that this process died; the next one that writes there removes the
+//! file.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Write};
@@ -8,12 +9,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-/// How the names of all that is not whole yet begin.
+/// Beginning of the names of unfinished files.
 const UNFINISHED: &str = ".writing-";
-/// How the name of a folder goes on after its lock's.
+/// Extension of a folder's name, which else is its lock's.
 const FOLDER: &str = "folder";
 
-/// Writes a file beside its place, synchronises and renames it; makes the folder where it is missing.
+/// Writes a file beside its place, synchronises and renames it; makes the folder where it is
+/// missing.
 ///
 /// # Errors
 /// Where it cannot be written; the old file then stays as it was.
@@ -40,7 +42,7 @@ pub fn sha256_of(path: &Path) -> std::io::Result<String> {
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A folder to work in, gone when it is dropped.
+/// A folder to work in, removed when it is dropped.
 pub struct Scratch {
     path: PathBuf,
     _lock: NamedTempFile,
@@ -84,13 +86,13 @@ fn unfinished(folder: &Path) -> std::io::Result<NamedTempFile> {
             // Another's sweep came between making and locking.
             Err(TryLockError::WouldBlock) => {}
             Ok(()) if !file.path().exists() => {}
-            // Where there are no locks nobody sweeps.
+            // Without locks nobody sweeps.
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
 }
 
-/// Removes what processes that are no more have left in a folder. That it fails is no reason not to write there.
+/// Removes what dead processes left in a folder. Failing at it is no reason not to write there.
 fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {

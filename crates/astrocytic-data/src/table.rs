@@ -1,5 +1,6 @@
-//! Tables of values between delimiters (RFC 4180), read strictly. The csv crate reads what is none too, without a word: a
-//! quote that is never closed takes every row behind it, and lines are miscounted after empty ones.
+//! Tables of values between delimiters (RFC 4180), read strictly. The csv crate also reads broken
+//! ones without a word: an unclosed quote swallows every row behind it, and lines are miscounted
+//! after empty ones.
 
 /// A row, its fields without blanks around them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,9 @@ enum After {
     Closed,
 }
 
-/// All rows. Fields in quotes may hold delimiters, line breaks and doubled quotes; with a tab as delimiter they hold no tabs,
-/// since where quotes mean nothing two of them in different rows look like such a field.
+/// All rows. Fields in quotes may hold delimiters, line breaks and doubled quotes. They hold no tab
+/// if the tab is the delimiter: in tables without quoting, two quotes in different rows look like
+/// such a field.
 ///
 /// # Errors
 /// The line of a quote that begins a field and is not closed at the field's end.

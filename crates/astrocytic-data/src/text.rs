@@ -1,4 +1,5 @@
-//! How the bytes of a text file become characters: one rule for corpora, labelled texts, probes and lines of JSON.
+//! How the bytes of a text file become characters: one rule for corpora, labelled texts, probes and
+//! lines of JSON.
 
 use std::path::Path;
 
@@ -6,8 +7,8 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 use crate::error::DataError;
 
-/// Bytes of a text, at least, for each that is not UTF-8. A Western language in Windows-1252 has more; with fewer it is
-/// another encoding or no text, and which cannot be told.
+/// Bytes of a text, at least, for each that is not UTF-8. A Western language in Windows-1252 has
+/// more; with fewer it is another encoding or no text, and which cannot be told.
 const BYTES_PER_STRAY: usize = 20;
 /// Letters that a note shows on each side of the character in question.
 const SHOWN: usize = 16;
@@ -21,8 +22,8 @@ pub struct Text {
     pub notes: Vec<String>,
 }
 
-/// Reads UTF-8, or UTF-16 with a byte-order mark. A byte that is not UTF-8 is read by itself as Windows-1252, of which Latin-1
-/// is a part; a note counts such bytes and shows the first.
+/// Reads UTF-8, or UTF-16 with a byte-order mark. A byte that is not UTF-8 is read by itself as
+/// Windows-1252, of which Latin-1 is a part; a note counts such bytes and shows the first.
 ///
 /// # Errors
 /// For a file that cannot be read, has zero bytes, or has too many bytes that are not UTF-8.

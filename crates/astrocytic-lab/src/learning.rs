@@ -4,7 +4,7 @@ use astrocytic_data::EvaluationWindows;
 use astrocytic_models::Decoder;
 use astrocytic_models::memory::{DynamicEvaluation, MemoryKind, ReadMemory};
 use astrocytic_train::document_loss::DocumentLoss;
-use astrocytic_train::evaluate::for_each_batch;
+use astrocytic_train::evaluate::{for_each_batch, mean};
 use burn::tensor::Device;
 use serde::{Serialize, Serializer};
 
@@ -42,6 +42,16 @@ pub(crate) fn losses(
         MemoryKind::ReadOut | MemoryKind::Ngram => beside.next(),
     };
     ways.iter().filter_map(losses).collect()
+}
+
+/// The rate of [`MemoryKind::rates`] with the lowest loss, in nats per token, and that loss.
+pub fn best_rate(model: &Decoder, windows: &EvaluationWindows, learning: Learning, device: &Device) -> (f32, f64) {
+    let ways = learning.learns.rates().map(|rate| (learning, rate));
+    let losses = losses(model, windows, &ways, device).into_iter().map(|documents| mean(&documents));
+    let tried = ways.iter().map(|way| way.1).zip(losses);
+    // A rate at which nothing finite is left is the last to be taken.
+    let order = |loss: f64| if loss.is_finite() { loss } else { f64::INFINITY };
+    tried.min_by(|a, b| order(a.1).total_cmp(&order(b.1))).expect("there are rates")
 }
 
 /// One pass of the model for all memories beside it.

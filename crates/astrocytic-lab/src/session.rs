@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use astrocytic_data::tasks::Task;
 use astrocytic_data::{TokenizerKind, write_atomically};
-use astrocytic_models::save;
+use astrocytic_models::memory::{MemoryConfig, MemoryKind};
+use astrocytic_models::{Decoder, save};
 use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::device;
@@ -22,6 +23,7 @@ use crate::experiment::budget::Budget;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::reading::{Reading, test_losses};
+use crate::learning::{self, Learning};
 use crate::provenance::identity::{self, Input, Place};
 use crate::report::tensorboard::EventFile;
 
@@ -81,9 +83,26 @@ pub struct SessionResult {
     pub entropy: Option<f64>,
     /// Training throughput.
     pub tokens_per_second: f64,
+    /// What the memory of what is read adds, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<RememberedResult>,
     /// What was guessed in reading the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// The losses of a model that goes on learning from each document that it reads, beginning anew in the next.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RememberedResult {
+    /// The memory, with the rate that is best on the tuning split.
+    #[serde(flatten)]
+    pub config: MemoryConfig,
+    /// Loss on the tuning split, nats per token.
+    pub tuning_loss: f64,
+    /// Loss on the test split, nats per token.
+    pub test_loss: f64,
+    /// The same in bits per byte of text.
+    pub bits_per_byte: f64,
 }
 
 /// A training run in a folder.
@@ -91,7 +110,7 @@ pub struct Session;
 
 impl Session {
     /// Trains, or goes on training, and saves the best model with its tokenizer in `folder`. The model is on the first device,
-    /// and the others take their shares of each batch.
+    /// and the others take their shares of each batch. A memory of what is read gets its rate and is saved beside the model.
     ///
     /// # Errors
     /// For bad options, a folder with another run, or files that cannot be written.
@@ -99,6 +118,7 @@ impl Session {
         config: &SessionConfig,
         folder: &Path,
         devices: &[Device],
+        memory: Option<MemoryKind>,
         observer: &dyn Observer,
     ) -> Result<SessionResult> {
         let [device, others @ ..] = devices else { bail!("name a device") };
@@ -203,8 +223,15 @@ impl Session {
             bail!("the loss is no longer finite after {} steps; try a lower --learning-rate", outcome.standing.step);
         }
         let reading = if carried { Reading::Carried } else { Reading::Anew };
-        let test_loss = test_losses(&data, &experiment, &outcome.model, &[reading], &device.inner())?[0].loss;
+        let device = device.inner();
+        let test_loss = test_losses(&data, &experiment, &outcome.model, &[reading], &device)?[0].loss;
         save(&outcome.model, folder)?;
+        let remembered = |kind| {
+            let remembered = remembered(kind, &data, &experiment, &outcome.model, &device)?;
+            remembered.config.save(folder)?;
+            anyhow::Ok(remembered)
+        };
+        let memory = memory.map(remembered).transpose()?;
         let result = SessionResult {
             parameters,
             steps: outcome.standing.step,
@@ -214,11 +241,32 @@ impl Session {
             bits_per_byte: test_loss / facts.bytes_per_token / std::f64::consts::LN_2,
             entropy: facts.entropy,
             tokens_per_second: outcome.standing.tokens_per_second(tokens_per_step),
+            memory,
             notes: facts.notes,
         };
         write_atomically(&folder.join("result.json"), &serde_json::to_vec_pretty(&result)?)?;
         Ok(result)
     }
+}
+
+/// The losses with a memory of what is read, at the rate that is best on the tuning split.
+fn remembered(
+    kind: MemoryKind,
+    data: &Data,
+    experiment: &ExperimentConfig,
+    model: &Decoder,
+    device: &Device,
+) -> Result<RememberedResult> {
+    let learning = Learning { learns: kind, through_documents: false };
+    let (rate, tuning_loss) = learning::best_rate(model, &data.tuning_windows(experiment, false)?, learning, device);
+    let reading = Reading::Learning(learning, rate);
+    let test_loss = test_losses(data, experiment, model, &[reading], device)?[0].loss;
+    Ok(RememberedResult {
+        config: MemoryConfig { kind, rate },
+        tuning_loss,
+        test_loss,
+        bits_per_byte: test_loss / data.facts(experiment).bytes_per_token / std::f64::consts::LN_2,
+    })
 }
 
 /// Where the run is to be: its text counts by what is in it, everything else as it is asked for.

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 /// Standard deviation of initial weights (GPT-2).
 pub(crate) const INITIAL_STD: f64 = 0.02;
 
-/// What surrounds the attention of a block: which transformer it is of.
+/// What surrounds the attention of a block: the norms and the feed-forward layer.
 #[derive(Config, Debug, Copy, PartialEq)]
 pub struct BlockConfig {
     /// Layer norm (arXiv 1607.06450) instead of RMS norm (arXiv 1910.07467).
@@ -21,7 +21,7 @@ pub struct BlockConfig {
     /// Added to the variance in norms.
     #[config(default = 1e-5)]
     pub norm_epsilon: f64,
-    /// Norms before attention and feed-forward layer, on a branch off the stream; else behind each sum, on the stream.
+    /// Norms before attention and feed-forward layer (pre-norm); else after each sum (post-norm).
     #[config(default = true)]
     pub norm_first: bool,
     /// The feed-forward layer.
@@ -69,7 +69,8 @@ pub struct FeedForward {
     config: FeedForwardConfig,
 }
 
-/// One block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`, or with norms behind the sums.
+/// One block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`, or with norms behind the
+/// sums.
 #[derive(Module, Debug)]
 pub struct Block {
     /// Norm of the attention.
@@ -140,7 +141,8 @@ impl Block {
             linear.bias = bool::then(bias, || Initializer::Zeros.init([d_output], device));
             linear
         };
-        // What is added to the stream starts smaller, so that its size does not grow with depth (GPT-2).
+        // What is added to the stream starts smaller, so that its size does not grow with depth
+        // (GPT-2).
         let added_std = INITIAL_STD / (2.0 * layers as f64).sqrt();
         let mut attention = attention.init(device);
         if let Some(output) = attention.output_mut() {
@@ -164,7 +166,7 @@ impl Block {
         }
     }
 
-    /// Drops nothing any more, in training either.
+    /// Switches dropout off, in training too.
     pub(crate) fn stop_dropout(&mut self) {
         self.dropout.prob = 0.0;
         match &mut self.attention {
@@ -175,7 +177,7 @@ impl Block {
         }
     }
 
-    /// `[batch, steps, d_model]` to the same; `attend` is the attention, or what is to stand in its place.
+    /// `[batch, steps, d_model]` to the same; `attend` is called in the place of the attention.
     pub fn forward_with(&self, x: Tensor<3>, attend: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
         if self.norm_first {
             let mixed = attend(self.attention_norm.forward(x.clone()));

@@ -10,7 +10,7 @@ use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
 use crate::boundaries::Boundaries;
 use crate::cost;
 
-/// More than any machine that this is for can hold; a number that large is a mistake.
+/// More parameters than any machine in mind holds: a number that large is a mistake.
 pub(crate) const MOST_PARAMETERS: f64 = 1e11;
 
 /// Configuration of a [`Decoder`].
@@ -32,7 +32,7 @@ pub struct DecoderConfig {
     /// What surrounds the attention.
     #[config(default = "BlockConfig::new()")]
     pub block: BlockConfig,
-    /// Learned positions, for as many steps; `None` where the attention knows places by itself.
+    /// Number of learned positions; `None` if the attention encodes positions itself.
     pub positions: Option<usize>,
     /// The read-out is the embedding, transposed.
     #[config(default = true)]
@@ -40,7 +40,8 @@ pub struct DecoderConfig {
     /// Dropout of the embedding and of what is added to the stream.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Where its texts begin and end. `None`: the token that ends a document by its tokenizer stands between them.
+    /// Where its texts begin and end. `None`: the token that ends a document by its tokenizer
+    /// stands between them.
     pub boundaries: Option<Boundaries>,
 }
 
@@ -53,18 +54,18 @@ pub struct SwappedLayer {
     pub attention: AttentionConfig,
 }
 
-/// What a decoder remembers of the tokens it has seen.
+/// What a decoder keeps of the tokens it has read.
 #[derive(Debug, Clone)]
 pub struct DecoderCache {
     blocks: Vec<AttentionCache>,
     steps: usize,
-    /// How many of the steps of each row are not padded, `[batch]`; `None` is all.
+    /// Number of unpadded steps of each row, `[batch]`; `None` if no step was padded.
     unpadded: Option<Tensor<1, Int>>,
 }
 
 impl DecoderCache {
-    /// What goes on to the next window in training, without the graph of gradients: memories whole, of keys and values
-    /// those of the last `most` tokens.
+    /// What the next window of training starts from, without the graph of gradients: whole
+    /// memories, and the keys and values of the last `most` tokens.
     pub fn truncate(self, most: usize) -> Self {
         Self { blocks: self.blocks.into_iter().map(|cache| cache.truncate(most)).collect(), ..self }
     }
@@ -89,10 +90,10 @@ pub struct Decoder {
 }
 
 impl DecoderConfig {
-    /// Refuses what makes no sense.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// [`AttentionError::Config`] with the field and what would do.
+    /// [`AttentionError::Config`], which names the field and what it may be.
     pub fn validate(&self) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Config(text));
         for layer in self.swapped.iter().map(|swapped| swapped.layer) {
@@ -142,7 +143,7 @@ impl DecoderConfig {
     /// Makes the model.
     ///
     /// # Panics
-    /// Where [`validate`](Self::validate) refuses the configuration.
+    /// If [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> Decoder {
         self.validate().unwrap_or_else(|fault| panic!("{fault}"));
         let (d_model, block) = (self.d_model, &self.block);
@@ -166,8 +167,8 @@ impl DecoderConfig {
         }
     }
 
-    /// Makes the model with weights that depend on the seed alone. (Burn draws a parameter when it is first used, from
-    /// random numbers that belong to the process.)
+    /// Makes the model with weights that depend on the seed alone. (Burn draws a parameter when it
+    /// is first used, from random numbers that belong to the process.)
     ///
     /// # Panics
     /// As [`init`](Self::init).
@@ -193,8 +194,8 @@ impl DecoderConfig {
     }
 }
 
-/// Draws the parameters that are not drawn yet, from the random numbers as they are now: Burn does so when a parameter is
-/// first used.
+/// Draws the parameters that are not drawn yet, from the random numbers as they stand. (Burn draws
+/// a parameter when it is first used.)
 pub fn draw_parameters<M: Module>(module: &M) {
     struct Draw;
     impl ModuleVisitor for Draw {
@@ -211,10 +212,11 @@ impl Decoder {
         &self.config
     }
 
-    /// Swaps the attention of a block, its projections kept.
+    /// Swaps the attention of a block and keeps its projections.
     ///
     /// # Errors
-    /// As [`Attention::swap`](astrocytic_attention::Attention::swap), and for an attention that is not causal.
+    /// As [`Attention::swap`](astrocytic_attention::Attention::swap), and for an attention that is
+    /// not causal.
     ///
     /// # Panics
     /// For a layer that the model does not have.
@@ -248,7 +250,7 @@ impl Decoder {
         self.forward_with(tokens, |x| AttentionInput::self_attn(x).form(form))
     }
 
-    /// Logits of the next token after the tokens at those places alone, which saves the others' read-out.
+    /// Logits of the next token at these places only, which saves the read-out of the others.
     ///
     /// # Shapes
     /// - tokens, places, cache, panics: as [`features_at`](Self::features_at)
@@ -257,15 +259,17 @@ impl Decoder {
         self.read_out(self.features_at(tokens, places, cache))
     }
 
-    /// What the read-out reads after the tokens at those places: what leaves the last block, normalised. With a cache as
-    /// [`forward_cache`](Self::forward_cache).
+    /// What the read-out reads after the tokens at those places: what leaves the last block,
+    /// normalised. With a cache as [`forward_cache`](Self::forward_cache).
     ///
     /// # Shapes
-    /// - tokens: `[batch, steps]`; places: any number of them, each below batch · steps, counted row by row
+    /// - tokens: `[batch, steps]`; places: any number of them, each below batch · steps, counted
+    ///   row by row
     /// - returns `[places, d_model]`
     ///
     /// # Panics
-    /// For a token that is not in the vocabulary, a place that is not there, and a cache of another model or batch size.
+    /// For a token that is not in the vocabulary, a place that is not there, and a cache of another
+    /// model or batch size.
     pub fn features_at(&self, tokens: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {
         let x = match cache {
             Some(cache) => self.hidden_cache(tokens, None, cache),
@@ -274,7 +278,8 @@ impl Decoder {
         self.features_of(x, places)
     }
 
-    /// As [`features_at`](Self::features_at) without a cache, by a given form of the astrocytic recurrence.
+    /// As [`features_at`](Self::features_at) without a cache, by a given form of the astrocytic
+    /// recurrence.
     pub fn features_form(&self, tokens: Tensor<2, Int>, places: &[i32], form: Form) -> Tensor<2> {
         self.features_of(self.hidden(tokens, |x| AttentionInput::self_attn(x).form(form)), places)
     }
@@ -330,7 +335,7 @@ impl Decoder {
         }
     }
 
-    /// A cache that has seen nothing.
+    /// An empty cache.
     pub fn empty_cache(&self, batch: usize) -> DecoderCache {
         let blocks = self.blocks.iter().map(|block| block.attention.empty_cache(batch)).collect();
         DecoderCache { blocks, steps: 0, unpadded: None }
@@ -348,7 +353,8 @@ impl Decoder {
         self.logits(self.hidden_cache(tokens, None, cache))
     }
 
-    /// The same for rows of different lengths: padded tokens, left, right or inside, are as if they were not there.
+    /// The same for rows of different lengths: padded tokens, left, right or inside, are as if they
+    /// were not there.
     ///
     /// # Shapes
     /// - tokens: `[batch, new steps]`; padded: the same, true where padded
@@ -383,7 +389,8 @@ impl Decoder {
         blocks.fold(x, |x, (block, cache)| block.forward_cache(x, &input, cache))
     }
 
-    /// As [`embed`](Self::embed) after the tokens of the cache, where padded tokens take no position.
+    /// As [`embed`](Self::embed) after the tokens of the cache, where padded tokens take no
+    /// position.
     fn embed_after(
         &self,
         tokens: Tensor<2, Int>,

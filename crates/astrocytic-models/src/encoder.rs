@@ -1,4 +1,5 @@
-//! An encoder classifier over any attention, written once; a sequence is read whole, or segment by segment.
+//! An encoder classifier over any attention, written once; a sequence is read whole, or segment by
+//! segment.
 
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
@@ -36,8 +37,8 @@ pub struct EncoderConfig {
     pub tied: bool,
 }
 
-/// A pre-norm encoder. What is classified is the mean over the steps that are not padded, or, where segments are read, over
-/// the memory tokens that the last of them left.
+/// A pre-norm encoder. What is classified is the mean over the steps that are not padded, or, where
+/// segments are read, over the memory tokens that the last of them left.
 #[derive(Module, Debug)]
 pub struct Encoder {
     embedding: Embedding,
@@ -54,8 +55,9 @@ pub struct Encoder {
 }
 
 impl EncoderConfig {
-    /// The recurrent memory augmented astromorphic transformer (RMAAT, arXiv 2601.00426): astromorphic attention within
-    /// segments, memory tokens between them that retention factors scale.
+    /// The recurrent memory augmented astromorphic transformer (RMAAT, arXiv 2601.00426):
+    /// astromorphic attention within segments, memory tokens between them that retention factors
+    /// scale.
     ///
     /// ```
     /// use astrocytic_dynamics::retention::LongTermPlasticity;
@@ -82,10 +84,10 @@ impl EncoderConfig {
         Self::new(vocabulary, classes, d_model, layers, d_hidden, attention).with_segments(Some(segments))
     }
 
-    /// Refuses what makes no sense.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// [`AttentionError::Config`] with the field and what would do.
+    /// [`AttentionError::Config`], which names the field and what it may be.
     pub fn validate(&self) -> Result<(), AttentionError> {
         let width = self.attention.d_model().unwrap_or(self.d_model);
         let sizes = [self.vocabulary, self.classes, self.layers, self.d_hidden];
@@ -150,8 +152,8 @@ impl EncoderConfig {
         self.layers as f64 * block * each + 2.0 * (self.d_model * self.classes) as f64 / steps as f64
     }
 
-    /// Bytes of what has to be kept of `steps` tokens until there is an answer, f32: the memory tokens and the stream of one
-    /// segment, or the stream of the whole.
+    /// Bytes of what has to be kept of `steps` tokens until there is an answer, f32: the memory
+    /// tokens and the stream of one segment, or the stream of the whole.
     pub fn state_bytes(&self, steps: usize) -> u64 {
         let together = self.segments.as_ref().map_or(steps, |s| s.length.min(steps) + s.memory_tokens);
         4 * (together * self.d_model) as u64
@@ -159,10 +161,12 @@ impl EncoderConfig {
 }
 
 impl Encoder {
-    /// Logits of the classes; a row that is all padding is classified from zeros, or from the memory as it was at first.
+    /// Logits of the classes; a row that is all padding is classified from zeros, or from the
+    /// memory as it was at first.
     ///
     /// # Shapes
-    /// - tokens: `[batch, steps]`; padded: `[batch, steps]`, true where padded: the end of a row, where segments are read
+    /// - tokens: `[batch, steps]`; padded: `[batch, steps]`, true where padded: the end of a row,
+    ///   where segments are read
     /// - returns `[batch, classes]`
     ///
     /// # Panics
@@ -179,7 +183,8 @@ impl Encoder {
         self.classify(segments.iter().fold(memory, |memory, segment| self.read(memory, segment)))
     }
 
-    /// Logits of the classes from the memory after the last segment, `[batch, memory tokens, d_model]`.
+    /// Logits of the classes from the memory after the last segment, `[batch, memory tokens,
+    /// d_model]`.
     pub fn classify(&self, memory: Tensor<3>) -> Tensor<2> {
         self.read_out(memory.mean_dim(1).squeeze_dim::<2>(1))
     }

@@ -18,7 +18,8 @@ impl Decoder {
     /// A decoder of the Llama or the GPT-2 family, with softmax attention.
     ///
     /// # Errors
-    /// For a file of another family, or a tensor that is missing, of another shape or too many; then nothing is loaded.
+    /// For a file of another family, or a tensor that is missing, of another shape or too many;
+    /// then nothing is loaded.
     pub fn from_pretrained(pretrained: Pretrained, device: &Device) -> Result<Self, PretrainedError> {
         let Pretrained { config, tensors, path, boundaries, .. } = pretrained;
         let mut fill = Fill { tensors, device, path: path.clone() };

@@ -39,8 +39,8 @@ enum Route {
 }
 
 impl<'a> Generator<'a> {
-    /// Continues `prompt`, which must not be empty, with each token's cost independent of the length for an astrocytic
-    /// model.
+    /// Continues `prompt`, which must not be empty, with each token's cost independent of the
+    /// length for an astrocytic model.
     ///
     /// # Panics
     /// For an empty prompt.
@@ -56,7 +56,8 @@ impl<'a> Generator<'a> {
         Self::new(model, prompt, sampling, Route::Parallel(Vec::new()))
     }
 
-    /// Goes on learning from the prompt and from what it writes: each token is predicted before anything is learned from it.
+    /// Goes on learning from the prompt and from what it writes: each token is predicted before
+    /// anything is learned from it.
     pub fn remembering(self, memory: ReadMemory) -> Self {
         Self { remembering: Some(Remembering { memory, said: None }), ..self }
     }
@@ -139,5 +140,51 @@ impl Iterator for Generator<'_> {
         let token = self.sampling.draw(&logits, &mut self.random);
         self.pending = vec![token];
         Some(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig};
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::decoder::DecoderConfig;
+    use crate::memory::MemoryKind;
+
+    const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
+
+    fn model() -> Decoder {
+        let attention = AttentionConfig::Astrocytic(AstrocyticAttentionConfig::tripartite(16, 2));
+        DecoderConfig::new(30, 16, 2, 48, attention).init_seeded(1, &Device::flex())
+    }
+
+    fn memory(rate: f32) -> ReadMemory {
+        ReadMemory::new(MemoryKind::Ngram, 30, 16, rate).unwrap()
+    }
+
+    #[test]
+    fn a_memory_that_learns_nothing_changes_nothing_and_one_that_learns_repeats_the_prompt() {
+        let model = model();
+        let period = [3, 7, 1, 12, 9];
+        let prompt: Vec<u32> = period.into_iter().cycle().take(5 * 80).collect();
+        let plain: Vec<u32> = Generator::recurrent(&model, &prompt, GREEDY).take(10).collect();
+        let unmoved: Vec<u32> =
+            Generator::recurrent(&model, &prompt, GREEDY).remembering(memory(0.0)).take(10).collect();
+        assert_eq!(unmoved, plain);
+        let learned: Vec<u32> =
+            Generator::recurrent(&model, &prompt, GREEDY).remembering(memory(0.4)).take(10).collect();
+        assert_eq!(learned, period.repeat(2));
+        assert_ne!(learned, plain);
+    }
+
+    #[test]
+    fn both_forms_remember_alike() {
+        let (model, sampling) = (model(), Sampling { temperature: 1.0, ..GREEDY });
+        // More tokens than are read together.
+        let prompt: Vec<u32> = (0..TOGETHER as u32 + 20).map(|i| i * i % 29).collect();
+        let recurrent = Generator::recurrent(&model, &prompt, sampling).remembering(memory(0.4));
+        let parallel = Generator::parallel(&model, &prompt, sampling).remembering(memory(0.4));
+        assert_eq!(recurrent.take(20).collect::<Vec<_>>(), parallel.take(20).collect::<Vec<_>>());
     }
 }

@@ -8,6 +8,7 @@ mod decoder;
 mod encoder;
 mod from_pretrained;
 mod generate;
+pub mod gradients;
 pub mod memory;
 pub mod pretrained;
 mod recurrent_memory;

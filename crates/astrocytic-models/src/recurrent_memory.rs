@@ -1,6 +1,7 @@
-//! An encoder that reads segment by segment: memory tokens stand before the tokens of each, and what became of them, multiplied
-//! by a retention factor, stands before those of the next (the recurrent memory transformer, arXiv 2207.06881; with factors from
-//! long-term plasticity RMAAT, arXiv 2601.00426, section 3).
+//! An encoder that reads segment by segment: memory tokens stand before the tokens of each, and
+//! what became of them, multiplied by a retention factor, stands before those of the next (the
+//! recurrent memory transformer, arXiv 2207.06881; with factors from long-term plasticity RMAAT,
+//! arXiv 2601.00426, section 3).
 
 use burn::tensor::{Bool, Int, Tensor};
 
@@ -8,7 +9,8 @@ use crate::encoder::Encoder;
 use crate::segments::Segment;
 
 impl Encoder {
-    /// The memory before the first segment, `[batch, memory tokens, d_model]`; `None` where the whole is read.
+    /// The memory before the first segment, `[batch, memory tokens, d_model]`; `None` where the
+    /// whole is read.
     pub fn initial_memory(&self, batch: usize) -> Option<Tensor<3>> {
         let memory = self.memory.as_ref()?.val();
         let [count, d_model] = memory.dims();
@@ -25,7 +27,7 @@ impl Encoder {
         parts.map(|(index, (tokens, padded))| Segment { index, tokens, padded }).collect()
     }
 
-    /// The memory after a segment, from that before it. Rows that ended before keep theirs.
+    /// The memory after a segment, from the memory before it. Rows that ended before keep theirs.
     ///
     /// # Shapes
     /// - memory and what is returned: `[batch, memory tokens, d_model]`

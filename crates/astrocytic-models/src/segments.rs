@@ -11,9 +11,10 @@ pub struct SegmentsConfig {
     pub length: usize,
     /// Memory tokens.
     pub memory_tokens: usize,
-    /// By what the memory is multiplied after each segment, before the next is read. There are as many as a sequence has
-    /// segments at most, a number that must be known in advance; the last multiplies nothing. In the first block a norm makes
-    /// what attention reads of a memory independent of the factor; how fast the memory is overwritten depends on it.
+    /// Factors by which the memory is multiplied after each segment, before the next is read. There
+    /// is one for each segment that a sequence can have, a number that must be known in advance;
+    /// the last is unused. In the first block a norm removes the factor from what attention reads
+    /// of the memory; the factor decides how fast the memory is overwritten.
     pub retention: Vec<f64>,
 }
 
@@ -29,10 +30,10 @@ pub struct Segment {
 }
 
 impl SegmentsConfig {
-    /// Refuses what makes no sense.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// [`AttentionError::Config`] with the field and what would do.
+    /// [`AttentionError::Config`], which names the field and what it may be.
     pub(crate) fn validate(&self, attention: &AttentionConfig) -> Result<(), AttentionError> {
         let Self { length, memory_tokens, retention } = self;
         let fits = |factor: &f64| factor.is_finite() && *factor >= 0.0;

@@ -1,5 +1,6 @@
-//! Models on disk: `model.safetensors` and `config.json` in a folder, written beside and renamed. `config.json` holds the SHA-256
-//! of the weights, of the tokenizer beside them and of itself, so that nothing damaged is loaded.
+//! Models on disk: `model.safetensors` and `config.json` in a folder. Both are written under other
+//! names, then renamed. `config.json` holds the SHA-256 of the weights, of the tokenizer beside
+//! them and of itself, so that nothing damaged is loaded.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,11 +17,11 @@ use crate::text_encoder::{TextEncoder, TextEncoderConfig};
 
 /// Version of the folder's format.
 const VERSION: u32 = 3;
-/// What a folder's model is made of; the tokenizer is whoever's who saves one there first.
+/// The files of a model. Whoever saves a tokenizer does so before.
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
-/// Where files are made before they are renamed; what a kill leaves there goes with the next save.
+/// Where files are made before they are renamed; the next save removes what a kill left there.
 const UNFINISHED: &str = ".writing-model";
 
 /// Why a model could not be saved or loaded.
@@ -60,7 +61,8 @@ struct Version {
 #[derive(Serialize, Deserialize)]
 struct StoredConfig {
     version: u32,
-    /// Of each file; its own is of the text without it. Models of older programs have none.
+    /// Of each file; that of config.json is of its text without the checksum. Models of older
+    /// programs have none.
     #[serde(default)]
     sha256: BTreeMap<String, String>,
     #[serde(flatten)]
@@ -74,11 +76,12 @@ enum StoredModel {
     Encoder(TextEncoderConfig),
 }
 
-/// Saves a decoder into `folder`, which is made where it is missing. A kill in the middle leaves the old files, or a model that
-/// is refused. A `tokenizer.json` that lies there belongs to the model from then on.
+/// Saves a decoder into `folder`, which is made where it is missing. A kill in the middle leaves
+/// the old files, or a model that is refused. A `tokenizer.json` that lies there belongs to the
+/// model from then on.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// If a file cannot be written.
 pub fn save(model: &Decoder, folder: &Path) -> Result<(), ModelError> {
     save_as(model, StoredModel::Decoder(model.config().clone()), folder)
 }
@@ -94,7 +97,8 @@ fn save_as(model: &impl ModuleSnapshot, config: StoredModel, folder: &Path) -> R
     }
     fs::create_dir_all(&scratch).map_err(fail(&scratch))?;
     let [weights, text] = [scratch.join(WEIGHTS), scratch.join(CONFIG)];
-    // Burn's three entries of metadata come in any order; one has but one order, and the same model the same bytes.
+    // Burn writes three entries of metadata in any order; with one entry the same model has the
+    // same bytes.
     let store = SafetensorsStore::from_file(&weights).skip_enum_variants(true);
     let mut store = store.clear_metadata().metadata("producer", "burn");
     let saved = model.save_into(&mut store);
@@ -110,7 +114,7 @@ fn save_as(model: &impl ModuleSnapshot, config: StoredModel, folder: &Path) -> R
     let own = hex(Sha256::new_with_prefix(pretty(&stored)));
     stored.sha256.insert(CONFIG.into(), own);
     fs::write(&text, pretty(&stored)).map_err(fail(&text))?;
-    // The weights come as their owner's alone.
+    // Burn lets only the owner read the weights.
     fs::metadata(&text).and_then(|file| fs::set_permissions(&weights, file.permissions())).map_err(fail(&weights))?;
     for (from, name) in [(&weights, WEIGHTS), (&text, CONFIG)] {
         File::open(from).and_then(|file| file.sync_all()).map_err(fail(from))?;
@@ -125,10 +129,10 @@ fn save_as(model: &impl ModuleSnapshot, config: StoredModel, folder: &Path) -> R
 }
 
 impl TextEncoder {
-    /// Saves it as [`save`] does a decoder.
+    /// Saves it into a folder, as [`save`] saves a decoder.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// If a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         save_as(self, StoredModel::Encoder(self.config().clone()), folder)
     }
@@ -159,7 +163,7 @@ pub enum Saved {
     Encoder,
 }
 
-/// Whether a folder is one that this crate wrote, of whatever version, and what is in it.
+/// What this crate saved in a folder, in whatever version; `None` if nothing.
 pub fn saved(folder: &Path) -> Option<Saved> {
     #[derive(Deserialize)]
     struct Kind {
@@ -175,7 +179,8 @@ pub fn saved(folder: &Path) -> Option<Saved> {
 /// Loads a decoder from the folder that [`save`] wrote.
 ///
 /// # Errors
-/// For a missing or malformed file, another version, or weights that do not fit; never a half-loaded model.
+/// For a missing or malformed file, another version, or weights that do not fit; never a
+/// half-loaded model.
 pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
     let path = folder.join(CONFIG);
     let reject = |reason: String| ModelError::Config { path: path.clone(), reason };
@@ -188,7 +193,7 @@ pub fn load(folder: &Path, device: &Device) -> Result<Decoder, ModelError> {
     }
 }
 
-/// The configuration, once every file is known to be as it was saved.
+/// Reads the configuration after checking that every file is as it was saved.
 fn stored_config(folder: &Path) -> Result<StoredModel, ModelError> {
     let path = folder.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(|cause| ModelError::File { path: path.clone(), cause })?;

@@ -1,5 +1,5 @@
-//! An encoder of texts over any attention: BERT's (arXiv 1810.04805), whose steps are pooled to a text's embedding
-//! (Sentence-BERT, arXiv 1908.10084).
+//! An encoder of texts over any attention: BERT's (arXiv 1810.04805), whose steps are pooled to a
+//! text's embedding (Sentence-BERT, arXiv 1908.10084).
 
 use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
@@ -34,7 +34,8 @@ pub struct TextEncoderConfig {
     /// What surrounds the attention.
     #[config(default = "BlockConfig::new().with_layer_norm(true).with_norm_first(false)")]
     pub block: BlockConfig,
-    /// How the steps become a text's embedding; `None`, as in older files, is the mean brought to length 1.
+    /// How the steps become a text's embedding; `None`, as in older files, is the mean brought to
+    /// length 1.
     #[config(default = "None")]
     pub pooling: Option<Pooling>,
 }
@@ -57,10 +58,10 @@ pub struct TextEncoder {
 }
 
 impl TextEncoderConfig {
-    /// Refuses what makes no sense.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// [`AttentionError::Config`] with the field and what would do.
+    /// [`AttentionError::Config`], which names the field and what it may be.
     pub fn validate(&self) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Config(text));
         let Self { vocabulary, d_model, layers, d_hidden, positions, token_types, .. } = *self;
@@ -87,7 +88,7 @@ impl TextEncoderConfig {
     /// Makes the model.
     ///
     /// # Panics
-    /// Where [`validate`](Self::validate) refuses the configuration.
+    /// If [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> TextEncoder {
         self.validate().unwrap_or_else(|fault| panic!("{fault}"));
         let normal = Initializer::Normal { mean: 0.0, std: INITIAL_STD };
@@ -114,7 +115,7 @@ impl TextEncoder {
         &self.config
     }
 
-    /// Swaps the attention of a block, its projections kept.
+    /// Swaps the attention of a block and keeps its projections.
     ///
     /// # Errors
     /// As [`Attention::swap`](astrocytic_attention::Attention::swap).
@@ -167,7 +168,8 @@ impl TextEncoder {
         self.config.pooling.unwrap_or_default()
     }
 
-    /// The embedding of each text: its steps pooled. The first step of a text is the row's first: padding follows.
+    /// The embedding of each text: its steps pooled. The first step of a text is the row's first:
+    /// padding follows.
     ///
     /// # Shapes
     /// - as [`forward`](Self::forward); returns `[batch, d_model]`
@@ -175,7 +177,8 @@ impl TextEncoder {
         self.pool(self.forward(tokens, padded), padded)
     }
 
-    /// The embeddings of texts from what their steps became: `[batch, steps, d_model]` to `[batch, d_model]`.
+    /// The embeddings of texts from what their steps became: `[batch, steps, d_model]` to `[batch,
+    /// d_model]`.
     pub fn pool(&self, x: Tensor<3>, padded: &Tensor<2, Bool>) -> Tensor<2> {
         let Pooling { steps, normalized } = self.pooling();
         let pooled = match steps {

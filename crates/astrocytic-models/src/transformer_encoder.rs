@@ -189,10 +189,10 @@ impl TransformerEncoderConfig {
         self
     }
 
-    /// Refuses what makes no sense.
+    /// Checks the configuration.
     ///
     /// # Errors
-    /// [`AttentionError::Config`] with the field and what would do.
+    /// [`AttentionError::Config`], which names the field and what it may be.
     pub fn validate(&self) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Config(text));
         if self.d_ff == 0 {
@@ -219,7 +219,7 @@ impl TransformerEncoderConfig {
     /// Makes the encoder.
     ///
     /// # Panics
-    /// Where [`validate`](Self::validate) refuses the configuration.
+    /// If [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> TransformerEncoder {
         self.validate().unwrap_or_else(|fault| panic!("{fault}"));
         let attention = |i: usize| self.attention.as_ref().and_then(|list| list.get(i)?.as_ref());

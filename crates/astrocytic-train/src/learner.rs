@@ -2,13 +2,13 @@
 //! gradients.
 
 use anyhow::{Result, anyhow};
+use astrocytic_models::gradients::clip;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
 
 use crate::config::TrainingConfig;
-use crate::gradients::clip;
 use crate::objective::Objective;
 use crate::optimizer::{optimizer, schedule};
 

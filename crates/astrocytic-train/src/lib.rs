@@ -6,7 +6,6 @@ pub mod config;
 pub mod device;
 pub mod document_loss;
 pub mod evaluate;
-pub mod gradients;
 pub mod learner;
 pub mod minimal_pairs;
 pub mod number;

@@ -4,11 +4,11 @@
 //! only CUDA devices have.
 
 use astrocytic_data::Batch;
+use astrocytic_models::gradients::Scale;
 use burn::module::{ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
-use crate::gradients::Scale;
 use crate::seed::derive_seed;
 use crate::trainable::Trainable;
 

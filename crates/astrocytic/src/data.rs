@@ -56,11 +56,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         Command::List { json: false } => {
             say(format_args!("{:<22} the built-in language, nothing to fetch", "generated"))?;
-            for info in datasets::list() {
-                say(format_args!("{:<22} {}", info.name, info.title))?;
-            }
-            for info in models::list() {
-                say(format_args!("{:<22} {}", info.name, info.title))?;
+            let corpora = datasets::list().into_iter().map(|info| (info.name, info.title, info.source));
+            let models = models::list().into_iter().map(|info| (info.name, info.title, info.source));
+            for (name, title, source) in corpora.chain(models) {
+                say(format_args!("{name:<22} {title}; needs {}", source.needs()))?;
             }
         }
         Command::Fetch { name, from, json } => {

@@ -5,7 +5,9 @@ mod compare;
 mod data;
 mod evaluate;
 mod execution;
+mod fetch_progress;
 mod generate;
+mod memory;
 mod progress;
 mod report;
 mod run;
@@ -83,6 +85,7 @@ fn keep_pages() {
 fn main() -> ExitCode {
     keep_pages();
     let command = Cli::parse().command;
+    tracing::subscriber::set_global_default(fetch_progress::FetchProgress::new()).expect("nothing else sets one");
     // A pool that this thread belongs to: handing every small product to threads beside it would cost a wake-up each.
     if let Err(error) = rayon::ThreadPoolBuilder::new().use_current_thread().build_global() {
         eprintln!("error: cannot start threads: {error}");

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::session::{Session, SessionConfig, SessionResult};
+use astrocytic_lab::session::{RememberedResult, Session, SessionConfig, SessionResult};
+use astrocytic_models::memory::MemoryConfig;
 use clap::Args;
 
+use crate::memory::MemoryName;
 use crate::progress::Progress;
 use crate::say::say;
 
@@ -63,6 +65,10 @@ pub(crate) struct Arguments {
     /// Seed of the weights, the order of batches, and dropout.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Also measure the model with a memory that goes on learning from the text it reads, and store the memory's best rate for
+    /// `generate --memory`.
+    #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "ngram")]
+    memory: Option<MemoryName>,
     /// Folder for the model, its tokenizer, and the evaluations.
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
@@ -97,15 +103,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
     };
     let devices = astrocytic_train::device::parse_all(&arguments.device)?;
-    let result = Session::run(&config, &arguments.out, &devices, &Progress::default())?;
+    let memory = arguments.memory.map(Into::into);
+    let result = Session::run(&config, &arguments.out, &devices, memory, &Progress::default())?;
     if arguments.json {
         return say(serde_json::to_string(&result)?);
     }
-    let SessionResult { parameters, steps, best_step, test_loss, bits_per_byte, entropy, .. } = result;
+    let SessionResult { parameters, steps, best_step, test_loss, bits_per_byte, entropy, memory, .. } = result;
     let floor = entropy.map_or(String::new(), |entropy| format!("; the source's entropy is {entropy:.4}"));
     let out = arguments.out.display();
+    let (remembered, flag) = memory.map_or_else(Default::default, |memory| {
+        let RememberedResult { config: MemoryConfig { rate, .. }, test_loss, bits_per_byte, .. } = memory;
+        let line = format!(
+            "\nwith a memory of what it reads, at rate {rate}: test loss {test_loss:.4} nats per token \
+             ({bits_per_byte:.4} bits per byte)"
+        );
+        (line, " --memory")
+    });
     say(format_args!(
         "{parameters} parameters, {steps} steps, best at {best_step}: test loss {test_loss:.4} nats per token \
-         ({bits_per_byte:.4} bits per byte{floor})\nmodel in {out}; try: astrocytic generate --model {out}"
+         ({bits_per_byte:.4} bits per byte{floor}){remembered}\nmodel in {out}; try: astrocytic generate --model {out}{flag}"
     ))
 }

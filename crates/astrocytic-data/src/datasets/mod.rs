@@ -39,7 +39,8 @@ pub struct Dataset {
     /// Where it is published.
     #[serde(flatten)]
     pub source: Source,
-    /// Text files inside, with one `*` for all of a folder. Where neither they nor a command are named, all files at the top.
+    /// Text files inside, with one `*` for all of a folder. Where neither they nor a command are
+    /// named, all files at the top.
     pub files: Option<String>,
     /// Or a program inside that prints the text, and its arguments.
     pub command: Option<Vec<String>>,
@@ -111,24 +112,38 @@ pub fn show(name: &str) -> Result<Dataset, DataError> {
     Ok(Dataset { name: name.into(), ..dataset })
 }
 
+/// The description in a TOML of the user's own. Its name is the file's, and part of its sha256:
+/// another description is another corpus in the cache.
+///
+/// # Errors
+/// For a file that cannot be read or is no description.
+pub fn read(path: &Path) -> Result<Dataset, DataError> {
+    let (shown, sha256) = (path.display().to_string(), sha256(path)?);
+    let Text { text, .. } = read_text(path)?;
+    let fault = |e: toml::de::Error| DataError::text(&shown, format!("is no description of a corpus: {}", e.message()));
+    let dataset: Dataset = toml::from_str(&text).map_err(fault)?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(Dataset { name: format!("{stem}-{}", &sha256[..8]), ..dataset })
+}
+
 /// The documents of a corpus, from the cache or fetched into it.
 ///
 /// # Errors
 /// As [`fetch`].
 pub(crate) fn documents(dataset: &Dataset, cache: &Cache) -> Result<Vec<String>, DataError> {
-    let (path, _) = fetch(&dataset.name, cache, None)?;
+    let (path, _) = fetch_described(dataset, cache, None)?;
     let text = std::fs::read_to_string(&path).map_err(|e| {
         DataError::fetch(&dataset.name, format!("{}: {e}; remove the file, and it is fetched anew", path.display()))
     })?;
     Ok(text.split(SEPARATOR).map(str::to_string).collect())
 }
 
-/// Fetches a corpus into the cache, unless it is there. Returns the path of its text, and notes on how what was fetched was
-/// read. `from` is a package archive or a text that the user has already.
+/// Fetches a corpus into the cache, unless it is there. Returns the path of its text, and notes on
+/// how it was read. `from` is a file that the user has already: the published one, or a text.
 ///
 /// # Errors
-/// For a missing client, a failed download, a wrong checksum or a text that cannot be used, each with what to do. The
-/// cache is left as it was.
+/// For a missing client, a failed download, a wrong checksum or a text that cannot be used, each
+/// with what to do. The cache is left as it was.
 pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<(PathBuf, Vec<String>), DataError> {
     fetch_described(&show(name)?, cache, from)
 }
@@ -288,6 +303,25 @@ mod tests {
     }
 
     #[test]
+    fn a_description_of_the_users_own_is_a_corpus() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("cache"));
+        let text = folder.path().join("book.txt");
+        std::fs::write(&text, (1..40).map(|i| format!("CHAPTER {i}\nWords.\n")).collect::<String>()).unwrap();
+        let described = folder.path().join("book.toml");
+        let common = "title = \"\"\ndescription = \"\"\nlicence = \"\"\nsplit = \"contiguous\"";
+        let source = format!("url = \"file://{}\"\nsha256 = \"{}\"", text.display(), sha256(&text).unwrap());
+        std::fs::write(&described, format!("{common}\n{source}\ndocuments = {{ heading = \"CHAPTER \" }}")).unwrap();
+        let corpus = crate::Corpus::load(described.to_str().unwrap(), &cache).unwrap();
+        assert_eq!([corpus.train.len(), corpus.tuning.len(), corpus.test.len()], [35, 2, 2]);
+        assert!(corpus.train[0].text.starts_with("CHAPTER 1\n"));
+
+        std::fs::write(&described, "title = 1").unwrap();
+        let error = crate::Corpus::load(described.to_str().unwrap(), &cache).unwrap_err().to_string();
+        assert!(error.contains("book.toml") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
     fn a_description_names_packages_or_a_url() {
         let common = "title = \"\"\ndescription = \"\"\nlicence = \"\"\ndocuments = \"files\"\nsplit = \"random\"\n";
         let sha256 = format!("sha256 = \"{}\"\n", "0".repeat(64));
@@ -322,7 +356,8 @@ mod tests {
             ["CHAPTER 1\nCall me.\n", "CHAPTER 2\nThe end.\n", "CHAPTER 3\nMore.\n"]
         );
 
-        // Without the corpus's marks it is cut to blocks, and what cannot be split is refused before it is kept.
+        // Without the corpus's marks it is cut to blocks, and what cannot be split is refused
+        // before it is kept.
         std::fs::write(&file, "Words without headings.\n\n".repeat(1_000)).unwrap();
         for name in ["moby-dick", "state-of-the-union", "king-james-bible"] {
             fetch(name, &cache, Some(&file)).unwrap();

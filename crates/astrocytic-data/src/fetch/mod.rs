@@ -1,4 +1,5 @@
-//! Brings a corpus or a model from where it is published, checks it against its sha256 and unpacks it.
+//! Brings a corpus or a model from where it is published, checks it against its sha256 and unpacks
+//! it.
 
 mod archive;
 mod packages;
@@ -8,6 +9,7 @@ mod url;
 mod wanted;
 
 pub use packages::{Client, Package};
+pub use progress::FETCH_EVENTS;
 pub use source::Source;
 
 pub(crate) use source::{Fields, bring, sha256};

@@ -90,7 +90,8 @@ pub(super) fn download(wanted: Wanted, client: Client, package: &Package, folder
     archive.ok_or_else(|| wanted.fault(format!("{program} left no file")))
 }
 
-/// Runs a client to its end, telling what it has brought so far; `needs` is what a machine that lacks it must have.
+/// Runs a client to its end, telling what it has brought so far; `needs` is what a machine that
+/// lacks it must have.
 fn run(wanted: Wanted, mut command: Command, label: &str, watched: &Path, needs: &str) -> Result<(), DataError> {
     let otherwise = wanted.otherwise;
     let program = command.get_program().to_string_lossy().into_owned();
@@ -129,7 +130,8 @@ fn run(wanted: Wanted, mut command: Command, label: &str, watched: &Path, needs:
     Err(wanted.fault(format!("{program} failed ({why}); {update}check the network, or {otherwise}")))
 }
 
-/// The line of a failed client that says why: the last one, but of npm, whose last names a log, the first sentence.
+/// The line of a failed client that says why: the last one, but of npm, whose last names a log, the
+/// first sentence.
 fn telling_line(said: &str) -> &str {
     let sentence = |line: &&str| {
         ["npm error", "npm ERR!"].iter().any(|mark| line.starts_with(mark)) && line.split_whitespace().count() > 5

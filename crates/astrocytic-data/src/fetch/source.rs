@@ -21,7 +21,8 @@ pub enum Source {
         /// The packages that hold it.
         packages: Vec<Package>,
     },
-    /// In a file on a server: the text or model itself, or an archive of it (.tar.gz, .tgz, .tar, .zip, .gz).
+    /// In a file on a server: the text or model itself, or an archive of it (.tar.gz, .tgz, .tar,
+    /// .zip, .gz).
     Url {
         /// `https://`, `http://` or `file://`.
         url: String,
@@ -82,7 +83,8 @@ impl Source {
     }
 }
 
-/// Fetches all there is, or takes the file that is there already, checks it and unpacks it into `folder`/unpacked.
+/// Fetches all there is, or takes the file that is there already, checks it and unpacks it into
+/// `folder`/unpacked.
 ///
 /// # Errors
 /// For a missing client, a failed download, a wrong checksum or a broken archive.

@@ -24,8 +24,8 @@ pub(super) fn file_name(url: &str) -> &str {
     if name.is_empty() || name == ".." || name == "." { "file" } else { name }
 }
 
-/// Fetches a file into a folder; a `file://` is taken where it lies. Proxies are those of the environment, trusted certificates
-/// those of the system.
+/// Fetches a file into a folder; a `file://` is taken where it lies. Proxies are those of the
+/// environment, trusted certificates those of the system.
 ///
 /// # Errors
 /// For a server that cannot be reached or that refuses, and a file that cannot be written.

@@ -24,7 +24,7 @@ impl Choices for Draws {
     fn choose(&mut self, weights: &[f64]) -> usize {
         let all: f64 = weights.iter().sum();
         let mut left = self.random.random::<f64>() * all;
-        // Rounding may leave a little at the end: then the last that can be.
+        // Rounding may leave a little at the end: then the last possible one is chosen.
         let mut chosen = weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
         for (i, weight) in weights.iter().enumerate() {
             left -= weight;

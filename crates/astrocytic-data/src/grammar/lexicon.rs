@@ -1,4 +1,5 @@
-//! The words of the built-in language. Classes share no form, so that a word shows the choice that made it.
+//! The words of the built-in language. Classes share no form, so that a word shows the choice that
+//! made it.
 
 /// Numbers in words, from zero.
 pub(super) const NUMBERS: &[&str] =
@@ -81,8 +82,8 @@ impl Lexicon {
         }
     }
 
-    /// Weights of nouns in a place: the same Zipf weights, dealt in another order in each, so that a place has things of
-    /// its own.
+    /// Weights of the nouns in a place: Zipf weights in another order for each place, so that a
+    /// place has things of its own.
     pub(super) fn noun_weights(&self, place: usize) -> Vec<f64> {
         let count = self.nouns.len();
         let shared = zipf(count);

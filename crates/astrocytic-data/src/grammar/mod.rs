@@ -1,16 +1,20 @@
-//! The built-in language: a seeded probabilistic grammar of short English-like stories whose entropy is known.
+//! The built-in language: a seeded probabilistic grammar of short English-like stories whose
+//! entropy is known.
 //!
-//! A story names a place (which decides what things are likely in it), two people and what each owns, and goes on with
-//! sentences that need what was said before: agreement over nested clauses, pronouns, numbers that are given away and
-//! must add up, and the look of things recalled. Words follow Zipf's law.
+//! A story names a place (which decides what things are likely in it), two people and what each
+//! owns, and goes on with sentences that need what was said before: agreement over nested clauses,
+//! pronouns, numbers that are given away and must add up, and the look of things recalled. Words
+//! follow Zipf's law.
 //!
-//! **Its entropy is exact.** A text is made by choices, each drawn with a probability that the text before it decides,
-//! and each visible in the very next words: classes of words share no form, a kind of sentence shows in its first words
-//! or its reserved verb, a modifier belongs to the noun just before it, and every noun has at most one. So a text has
-//! one derivation, and −ln p(text), its end included, is the sum of −ln p over its choices, which is kept with every
-//! document. (The tests enumerate all sentences, and all stories of up to two of them, of a small lexicon: no two
-//! derivations give one text, and their probabilities add up to 1. A full stop ends nothing but a sentence, and what a
-//! story remembers follows from its text, so that longer stories are unique as these are.)
+//! **Its entropy is exact.** A text is made by choices, each drawn with a probability that the text
+//! before it decides, and each visible in the very next words: classes of words share no form, a
+//! kind of sentence shows in its first words or its reserved verb, a modifier belongs to the noun
+//! just before it, and every noun has at most one. So a text has one derivation. The sum of −ln p
+//! over its choices is −ln p(text), its end included, and is kept with every document. (The tests
+//! enumerate all sentences, and all stories of up to two of them, of a small lexicon: no two
+//! derivations give one text, and their probabilities add up to 1. A full stop ends nothing but a
+//! sentence, and what a story remembers follows from its text, so that longer stories are unique as
+//! these are.)
 
 mod choices;
 mod lexicon;
@@ -33,7 +37,8 @@ pub struct GeneratedDocument {
     pub nats: f64,
 }
 
-/// Stories of about `words` words in all. A story depends on the seed, the stream and its place alone.
+/// Stories of about `words` words in all. A story depends on the seed, the stream and its place
+/// alone.
 pub fn generate(seed: u64, stream: u64, words: usize) -> Vec<GeneratedDocument> {
     let lexicon = Lexicon::english();
     let mut documents = Vec::new();

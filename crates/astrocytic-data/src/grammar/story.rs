@@ -7,11 +7,11 @@ use super::lexicon::{Lexicon, NUMBERS, zipf};
 pub(super) struct Shape {
     /// Most things that a person can own at the beginning.
     pub(super) most: usize,
-    /// Sentences after the introduction: at least these,
+    /// Fewest sentences after the introduction.
     pub(super) fewest: usize,
-    /// at most these,
+    /// Most sentences after the introduction.
     pub(super) longest: usize,
-    /// and one more with this probability.
+    /// Probability that another sentence follows.
     pub(super) goes_on: f64,
     /// Clauses inside clauses at most.
     pub(super) depth: usize,
@@ -27,7 +27,7 @@ struct Person {
     woman: bool,
     noun: usize,
     adjective: usize,
-    /// How many of their own kind of thing, and of the other person's.
+    /// How many they have of their own kind of thing, and of the other person's.
     own: usize,
     others: usize,
 }
@@ -94,7 +94,7 @@ pub(super) fn story(lexicon: &Lexicon, shape: &Shape, choices: &mut impl Choices
             2 => format!("{name} says : {} .", statement(lexicon, place, shape.depth.min(1), choices)),
             3 => give(lexicon, &mut people, who, name, choices),
             _ => {
-                // Everything here was said before but the kind of sentence and whom it is about.
+                // All of it was said before, except the kind of sentence and its person.
                 let (look, be) = (lexicon.adjectives[person.adjective], if person.own == 1 { "is" } else { "are" });
                 let count = NUMBERS[person.own];
                 let noun = things(lexicon, person.noun, person.own);
@@ -133,7 +133,8 @@ fn things(lexicon: &Lexicon, noun: usize, count: usize) -> String {
     Lexicon::noun(lexicon.nouns[noun], count != 1)
 }
 
-/// "the old dogs that the cat near the river sees sleep often": subject and verb agree over what stands between.
+/// "the old dogs that the cat near the river sees sleep often": subject and verb agree over what
+/// stands between.
 pub(super) fn statement(lexicon: &Lexicon, place: usize, depth: usize, choices: &mut impl Choices) -> String {
     let nouns = lexicon.noun_weights(place);
     let (subject, plural) = noun_phrase(lexicon, &nouns, depth, choices);

@@ -1,4 +1,5 @@
-//! The language as a whole: derivations are unique, probabilities add up, and stories hold what they say.
+//! The language as a whole: derivations are unique, probabilities add up, and stories hold what
+//! they say.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -36,8 +37,8 @@ impl Choices for Every {
 }
 
 impl Every {
-    /// Runs `make` once for each sequence; returns the probability of each text (by its hash) after it held that
-    /// they all differ and that their probabilities add up to 1.
+    /// Runs `make` once for each sequence; returns the probability of each text (by its hash) after
+    /// it held that they all differ and that their probabilities add up to 1.
     fn distinct(first: &[usize], make: impl Fn(&mut Self) -> String) -> HashMap<u64, f64> {
         let mut every = Self { first: first.to_vec(), path: Vec::new(), at: 0, probability: 1.0 };
         let mut texts = HashMap::new();
@@ -88,7 +89,8 @@ fn no_two_derivations_give_one_story_and_probabilities_add_up() {
     }
     let error = ((squares / count - (sum / count).powi(2)) / count).sqrt();
     assert!((sum / count - entropy).abs() < 4.0 * error, "{} ± {error} against {entropy}", sum / count);
-    // One or two sentences after one introduction: place, two of (sex, name, role), two of (number, look, noun).
+    // One or two sentences after one introduction: place, two of (sex, name, role), two of (number,
+    // look, noun).
     let shape = Shape { longest: 2, ..shape };
     for first in [[0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1], [0, 1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0]] {
         let texts = Every::distinct(&first, |choices| story::story(&lexicon, &shape, choices));

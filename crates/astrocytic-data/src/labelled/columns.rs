@@ -8,7 +8,7 @@ use crate::text;
 /// What stands between columns, the commonest first.
 const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
 
-/// Where a table has what.
+/// Which columns of a table hold what.
 struct Columns {
     delimiter: char,
     /// Line of the titles.
@@ -19,7 +19,7 @@ struct Columns {
     label: usize,
 }
 
-/// The rows, and how often the first line comes again: tables that were joined end to end bring it.
+/// The rows, and how often the first line comes again, as in tables that were joined end to end.
 pub(super) fn rows(text: &str) -> (Rows, usize) {
     let mut headers = 0;
     let rows = match Columns::of(text) {

@@ -9,22 +9,23 @@ use super::{columns, lines, objects};
 use crate::error::DataError;
 use crate::text::{Text, read_text};
 
-/// What a file holds.
+/// A file of labelled texts, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledFile {
     /// In the file's order.
     pub texts: Vec<LabelledText>,
-    /// What was taken for the labels.
+    /// Where the labels were found, for messages.
     pub labels_from: &'static str,
-    /// What its reader has to know about how it was read.
+    /// What the user should know about how it was read.
     pub notes: Vec<String>,
 }
 
-/// Reads a file in the form that its name tells, in capitals or not: a table with columns `text` and `label` (.csv, .tsv),
-/// objects with such members, one a line (.jsonl, .ndjson, .json), or else lines "label text". Blank rows are left out.
+/// Reads a file. The end of its name tells its form, in capitals or not: a table with columns
+/// `text` and `label` (.csv, .tsv), objects with such members, one a line (.jsonl, .ndjson, .json),
+/// or else lines "label text". Blank rows are left out.
 ///
 /// # Errors
-/// For a file that cannot be read, or is not of that form, with the line.
+/// For a file that cannot be read or is not of that form; the error names the line.
 pub fn read(path: &Path) -> Result<LabelledFile, DataError> {
     let name = path.display().to_string();
     let Text { text, mut notes } = read_text(path)?;

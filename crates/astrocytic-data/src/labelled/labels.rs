@@ -7,44 +7,65 @@ use super::row::LabelledText;
 use super::shown::{FORMS, shown};
 use crate::error::DataError;
 
-/// More labels are asked about: mostly they are a column, or words, taken by mistake.
+/// More labels than this are asked about: mostly they are another column, or words.
 const MOST_LABELS: usize = 50;
 /// Labels that an error shows.
 const SHOWN: usize = 3;
 
-/// The labels of texts, in the order of the alphabet.
-///
-/// # Errors
-/// For fewer than two, and for labels that look like something else, unless the user has said how many there are.
-pub fn labels<'a>(
-    path: &LabelledPath,
-    from: &str,
-    texts: impl IntoIterator<Item = &'a LabelledText>,
-) -> Result<Vec<&'a str>, DataError> {
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for one in texts {
-        *counts.entry(&one.label).or_default() += 1;
+/// The labels of a set of texts, in alphabetical order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels(Vec<String>);
+
+impl Labels {
+    /// Collects the labels of texts; `from` says where they were found, for messages.
+    ///
+    /// # Errors
+    /// For fewer than two, and for labels that look like something else, unless the user has said
+    /// how many there are.
+    pub fn of<'a>(
+        path: &LabelledPath,
+        from: &str,
+        texts: impl IntoIterator<Item = &'a LabelledText>,
+    ) -> Result<Self, DataError> {
+        let mut counts = BTreeMap::<&str, usize>::new();
+        for one in texts {
+            *counts.entry(&one.label).or_default() += 1;
+        }
+        let (count, texts) = (counts.len(), counts.values().sum::<usize>());
+        let once: Vec<&str> = counts.iter().filter(|(_, count)| **count == 1).map(|(label, _)| *label).collect();
+        let labels: Vec<&str> = counts.into_keys().collect();
+        let fault = |some: &[&str], then: String| {
+            let some: Vec<String> = some.iter().take(SHOWN).map(|label| shown(label)).collect();
+            let some = if some.is_empty() { String::new() } else { format!(" ({})", some.join(", ")) };
+            let seen = if once.is_empty() { String::new() } else { format!(", {} seen only once", once.len()) };
+            let plural = if count == 1 { "" } else { "s" };
+            let reason = format!("{count} label{plural} in {texts} texts{seen}{some}, taken from {from}; {then}");
+            Err(DataError::text(&path.path.display().to_string(), reason))
+        };
+        let known = Self(labels.iter().map(ToString::to_string).collect());
+        match path.labels {
+            _ if count < 2 => fault(&labels, format!("at least 2 are needed; {FORMS}")),
+            Some(told) if told == count => Ok(known),
+            Some(told) => fault(&labels, format!("\":{told}\" behind the path says that there are {told}")),
+            None if count > MOST_LABELS || !once.is_empty() => fault(
+                if once.is_empty() { &labels } else { &once },
+                format!("if they are meant, write \":{count}\" behind the path; if not: {FORMS}"),
+            ),
+            None => Ok(known),
+        }
     }
-    let (count, texts) = (counts.len(), counts.values().sum::<usize>());
-    let once: Vec<&str> = counts.iter().filter(|(_, count)| **count == 1).map(|(label, _)| *label).collect();
-    let labels: Vec<&str> = counts.into_keys().collect();
-    let fault = |some: &[&str], then: String| {
-        let some: Vec<String> = some.iter().take(SHOWN).map(|label| shown(label)).collect();
-        let some = if some.is_empty() { String::new() } else { format!(" ({})", some.join(", ")) };
-        let seen = if once.is_empty() { String::new() } else { format!(", {} seen only once", once.len()) };
-        let plural = if count == 1 { "" } else { "s" };
-        let reason = format!("{count} label{plural} in {texts} texts{seen}{some}, taken from {from}; {then}");
-        Err(DataError::text(&path.path.display().to_string(), reason))
-    };
-    match path.labels {
-        _ if count < 2 => fault(&labels, format!("at least 2 are needed; {FORMS}")),
-        Some(told) if told == count => Ok(labels),
-        Some(told) => fault(&labels, format!("\":{told}\" behind the path says that there are {told}")),
-        None if count > MOST_LABELS || !once.is_empty() => fault(
-            if once.is_empty() { &labels } else { &once },
-            format!("if they are meant, write \":{count}\" behind the path; if not: {FORMS}"),
-        ),
-        None => Ok(labels),
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The class of a text: the place of its label.
+    ///
+    /// # Panics
+    /// For a text of another set.
+    pub fn class_of(&self, text: &LabelledText) -> usize {
+        self.0.binary_search(&text.label).expect("collected from all texts")
     }
 }
 
@@ -60,7 +81,7 @@ mod tests {
         };
         let twice = |count: usize| (0..2 * count).map(|i| i % count).collect::<Vec<_>>();
         let labels = |path: &str, texts: &[LabelledText]| {
-            let found = labels(&path.into(), "each line's first word", texts).map(|labels| labels.len());
+            let found = Labels::of(&path.into(), "each line's first word", texts).map(|labels| labels.count());
             found.map_err(|error| error.to_string())
         };
         for count in [2, 3, 6, MOST_LABELS] {

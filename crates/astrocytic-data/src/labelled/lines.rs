@@ -3,10 +3,10 @@
 use super::row::{LabelledText, Rows};
 use crate::text;
 
-/// The rows, and what was taken for the labels.
+/// The rows, and where their labels were found.
 pub(super) fn rows(text: &str) -> (&'static str, Rows) {
     let full = || text::lines(text).filter(|(_, line)| !line.trim().is_empty());
-    // Where every line has a tab it is no blank of a text, and labels may have blanks.
+    // If every line has a tab, the tab separates, and labels may have blanks.
     let tabs = full().all(|(_, line)| line.contains('\t'));
     let separates = |c: char| if tabs { c == '\t' } else { c.is_whitespace() };
     let row = |(number, line): (usize, &str)| {

@@ -1,4 +1,5 @@
-//! Labelled texts of the user's own, in the forms that people have them in. What a file does not tell is asked, not guessed.
+//! Labelled texts of the user's own: tables, objects of JSON, or lines "label text". What a file
+//! does not tell is asked, not guessed.
 
 mod columns;
 mod file;
@@ -15,6 +16,6 @@ mod tests;
 pub(crate) use form::Form;
 
 pub use file::{LabelledFile, read};
-pub use labels::labels;
+pub use labels::Labels;
 pub use path::LabelledPath;
 pub use row::LabelledText;

@@ -11,7 +11,7 @@ pub struct LabelledText {
     pub text: String,
 }
 
-/// The rows of a file; `None` is a blank one. An error is what is wrong, with the line.
+/// The rows of a file; `None` is a blank one. The error says what is wrong in which line.
 pub(super) type Rows = Result<Vec<Option<LabelledText>>, String>;
 
 impl LabelledText {

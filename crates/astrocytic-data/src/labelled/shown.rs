@@ -6,7 +6,7 @@ pub(super) const FORMS: &str =
 /// Characters that are shown.
 const SHOWN: usize = 60;
 
-/// In quotes, its beginning where it is long.
+/// A text in quotes; its beginning if it is long.
 pub(super) fn shown(text: &str) -> String {
     let beginning: String = text.chars().take(SHOWN).collect();
     let more = if beginning.len() < text.len() { "…" } else { "" };

@@ -10,8 +10,8 @@ use super::splits::Splits;
 use super::wanted::Wanted;
 use crate::examples::Example;
 
-/// Examples that a generator makes, told whether they are to learn from; no two of them alike, each split from a stream of random
-/// numbers of its own.
+/// Examples that a generator makes, told whether they are to learn from; no two of them alike, each
+/// split from a stream of random numbers of its own.
 pub(super) fn generate(wanted: &Wanted, example: impl Fn(bool, &mut ChaCha8Rng) -> Example) -> Splits<Example> {
     const TRAINING: u64 = 0;
     let mut seen = HashSet::new();

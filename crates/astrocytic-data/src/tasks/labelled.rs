@@ -7,13 +7,14 @@ use super::splits::{Examples, Splits, deal};
 use super::wanted::Wanted;
 use crate::error::DataError;
 use crate::examples::Example;
-use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText};
+use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText, Labels};
 use crate::tokenizer::Tokenizer;
 
-/// Share of the training texts that stands in for a split which has no file.
+/// Share of the training texts that is held out for a split without a file.
 const HELD_OUT: f64 = 0.1;
 
-/// Texts, cut to the context (their beginning), and their labels as further tokens, in the order of the alphabet.
+/// Texts as examples. A text longer than the context is cut to its beginning. Labels are further
+/// tokens, in alphabetical order.
 pub(super) fn examples(
     path: &LabelledPath,
     wanted: &Wanted,
@@ -27,13 +28,12 @@ pub(super) fn examples(
     let known = tokenizer.vocabulary_size();
     let (count, mut cut) = (splits.train.len() + splits.tuning.len() + splits.test.len(), 0);
     let mut example = |one: &LabelledText| {
-        let label = labels.binary_search(&one.label).expect("collected from all of them");
         let mut tokens = tokenizer.encode(&one.text)?;
         let most = wanted.context.saturating_sub(1);
         cut += usize::from(tokens.len() > most);
         tokens.truncate(most);
         tokens.push(tokenizer.end_id()?);
-        let answers = vec![(tokens.len() - 1, (known + label) as u32)];
+        let answers = vec![(tokens.len() - 1, (known + labels.class_of(one)) as u32)];
         Ok(Example { tokens, answers })
     };
     let mut encode =
@@ -46,15 +46,16 @@ pub(super) fn examples(
             "{name}: {cut} of {count} texts are longer than the context of {context} tokens and cut to it"
         ));
     }
-    let vocabulary = known + labels.len();
+    let vocabulary = known + labels.count();
     Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, notes })
 }
 
 /// The texts of a file or folder.
 struct Loaded {
     splits: Splits<LabelledText>,
-    /// In the order of the alphabet; those that only a test has too, though no model can give them.
-    labels: Vec<String>,
+    /// In alphabetical order. Labels that only the test has are among them, though no model can
+    /// give them.
+    labels: Labels,
     notes: Vec<String>,
 }
 
@@ -72,11 +73,12 @@ fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
     };
     let (tuning, test) = (held_out(tuning)?, held_out(test)?);
     let all = train.iter().chain(tuning.iter().flatten()).chain(test.iter().flatten());
-    let labels = labelled::labels(labelled_path, labels_from, all)?.into_iter().map(String::from).collect();
+    let labels = Labels::of(labelled_path, labels_from, all)?;
 
     let mut train = deal(train);
     if test.is_none() || tuning.is_none() {
-        // No text on both sides, and of each label one to learn from: what is held out is taken from the end.
+        // No text is on both sides, and each label has a text to learn from: what is held out is
+        // taken from the end.
         let (mut seen, mut again, mut otherwise) = (HashMap::new(), 0, 0);
         train.retain(|one| match seen.get(&one.text) {
             None => seen.insert(one.text.clone(), one.label.clone()).is_none(),
@@ -92,7 +94,7 @@ fn load(labelled_path: &LabelledPath) -> Result<Loaded, DataError> {
         let mut labels = HashSet::new();
         train.sort_by_cached_key(|one| !labels.insert(one.label.clone()));
     }
-    // Splits that have files keep their order, shuffled so that a part of one is like the whole.
+    // Splits that have files are shuffled, so that a part of one is like the whole.
     let mut split = |given: Option<Vec<LabelledText>>| match given {
         Some(texts) => deal(texts),
         None => train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize),

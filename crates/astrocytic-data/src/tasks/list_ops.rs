@@ -1,5 +1,5 @@
-//! ListOps (Nangia and Bowman, arXiv 1804.06028), with the operations, depth and arguments of Long Range Arena (arXiv
-//! 2011.04006, section 2.2.1) and expressions as short as wanted.
+//! ListOps (Nangia and Bowman, arXiv 1804.06028), with the operations, depth and arguments of Long
+//! Range Arena (arXiv 2011.04006, section 2.2.1) and expressions as short as wanted.
 
 use std::ops::RangeInclusive;
 
@@ -40,7 +40,8 @@ pub(super) fn examples(length: usize, wanted: &Wanted) -> Splits<Example> {
     })
 }
 
-/// Writes an operation and returns its value; one that grows beyond `length` is cut short and will be thrown away.
+/// Writes an operation and returns its value; one that grows beyond `length` is cut short and will
+/// be thrown away.
 fn operation(depth: usize, length: usize, tokens: &mut Vec<u32>, random: &mut ChaCha8Rng) -> u32 {
     let operator = random.random_range(0..4);
     tokens.push(OPENINGS + operator);
@@ -61,7 +62,8 @@ fn operation(depth: usize, length: usize, tokens: &mut Vec<u32>, random: &mut Ch
     value(operator, values)
 }
 
-/// Least, greatest, median (of an even number the mean of the middle two, rounded down), sum modulo 10.
+/// Least, greatest, median (of an even number the mean of the middle two, rounded down), sum modulo
+/// 10.
 fn value(operator: u32, mut values: Vec<u32>) -> u32 {
     values.sort_unstable();
     let (Some(&least), Some(&greatest)) = (values.first(), values.last()) else { return 0 };

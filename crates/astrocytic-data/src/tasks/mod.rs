@@ -24,15 +24,17 @@ pub use wanted::Wanted;
 /// A task of examples; written KIND:VARIANT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// "labelled:PATH", classification of texts: a file that [`labelled::read`](crate::labelled::read) takes, or a folder of
-    /// such files with train, dev (or valid) and test in their names. With ":N" behind it the user says that there are N
+    /// "labelled:PATH", classification of texts: a file that
+    /// [`labelled::read`](crate::labelled::read) takes, or a folder of such files with train, dev
+    /// (or valid) and test in their names. With ":N" behind it the user says that there are N
     /// labels, which else are asked about where they are many or occur once.
     Labelled(LabelledPath),
     /// "scan:simple", "scan:length" or "scan:add-jump": commands to actions (arXiv 1711.00350).
     Scan(ScanSplit),
-    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927); with ":blocks" behind it some training
-    /// sequences ask for some pairs before they give the next (mixtures of settings are trained on in the code of
-    /// arXiv 2402.18668 too); tuning and test are the same as without.
+    /// "mqar:LENGTHxPAIRS", associative recall of many queries (arXiv 2312.04927); with ":blocks"
+    /// behind it some training sequences ask for some pairs before they give the next (mixtures of
+    /// settings are trained on in the code of arXiv 2402.18668 too); tuning and test are the same
+    /// as without.
     Mqar {
         /// Tokens of a sequence.
         length: usize,

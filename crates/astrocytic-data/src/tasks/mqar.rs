@@ -1,5 +1,5 @@
-//! MQAR, associative recall of many queries (Zoology, arXiv 2312.04927, appendix A): keys with their values, then the same
-//! keys once more each, where the value is to be recalled.
+//! MQAR, associative recall of many queries (Zoology, arXiv 2312.04927, appendix A): keys with
+//! their values, then each key once more, after which its value is to be recalled.
 
 use rand::RngExt;
 use rand::seq::index::{sample, sample_weighted};
@@ -15,27 +15,31 @@ use crate::examples::Example;
 pub const MQAR_VOCABULARY: usize = 8_192;
 const HALF: usize = MQAR_VOCABULARY / 2;
 
-/// The token between queries, no key: as for figure 2 of the paper, whose code can put random tokens there too.
+/// The token between queries, which is no key. (So it is for figure 2 of the paper; its code can
+/// also put random tokens there.)
 const NOTHING: u32 = 0;
 
-/// A query's distance from the pairs has a density of this power less one: most come soon.
+/// The density of a query's distance from the pairs is that distance to this power less one: most
+/// queries come soon.
 const POWER: f64 = 0.01;
 
 /// Pairs of the smallest blocks: Zoology's easiest setting.
 const FEWEST: usize = 4;
 
-/// Queries stand at every other place behind the pairs, so each pair takes four tokens.
+/// Whether so many pairs fit. Queries stand at every other place behind the pairs, so each pair
+/// takes four tokens.
 pub(super) fn fits(length: usize, pairs: usize) -> bool {
     (1..=HALF / 2).contains(&pairs) && (4 * pairs..=1 << 16).contains(&length)
 }
 
-/// Whether so many pairs can be dealt in more blocks than one.
+/// Whether so many pairs can be dealt to more than one block.
 pub(super) fn has_blocks(pairs: usize) -> bool {
     pairs >= 2 * FEWEST && pairs.is_multiple_of(2)
 }
 
-/// In `blocks` half of those to learn from deal their pairs in blocks, of all of them (as the rest do), a half, and so on down to
-/// [`FEWEST`]: of 64 pairs two fifths are in more blocks than one.
+/// With `blocks`, half of the training sequences deal their pairs to blocks: of all pairs (as the
+/// other half does), of a half, and so on down to [`FEWEST`]. With 64 pairs two fifths of the
+/// sequences have more than one block.
 pub(super) fn examples(length: usize, pairs: usize, blocks: bool, wanted: &Wanted) -> Splits<Example> {
     let dealt = (0..=pairs.ilog2()).map(|power| 1 << power);
     let dealt: Vec<usize> =
@@ -67,7 +71,7 @@ fn block(length: usize, keys: &[usize], values: &[usize], random: &mut ChaCha8Rn
     let slots = (length - 2 * pairs) / 2;
     let weight = |slot: usize| ((slot + 1) as f64).powf(POWER - 1.0);
     let chosen = sample_weighted(random, slots, weight, pairs).expect("a place for each pair, of positive weight");
-    // In an order of their own: where a query stands must not tell which pair it is of.
+    // Queries have an order of their own: a query's place must not tell its pair.
     let mut chosen = chosen.into_vec();
     chosen.shuffle(random);
     let mut answers = Vec::with_capacity(pairs);

@@ -1,5 +1,5 @@
-//! SCAN (Lake and Baroni, arXiv 1711.00350, section 2 and appendix): commands of a small grammar, to be carried out. All
-//! 20,910 of them are made here; the splits are those of the paper.
+//! SCAN (Lake and Baroni, arXiv 1711.00350, section 2 and appendix): commands of a small grammar,
+//! to be carried out. All 20,910 of them are made here; the splits are those of the paper.
 
 use std::fmt;
 use std::str::FromStr;

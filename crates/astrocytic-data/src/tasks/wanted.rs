@@ -9,7 +9,7 @@ pub struct Wanted {
     pub tokenizer: TokenizerKind,
     /// Tokens of the longest example.
     pub context: usize,
-    /// Training examples of a generated task; of others all that there are.
+    /// Training examples of a generated task; other tasks give all that they have.
     pub train: usize,
     /// Tuning examples at most.
     pub tuning: usize,

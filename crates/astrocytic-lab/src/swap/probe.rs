@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use astrocytic_attention::ops::cross_entropy;
-use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
+use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, Labels};
 use astrocytic_train::config::Length;
 use astrocytic_train::learner::Learner;
 use astrocytic_train::objective::Loss;
@@ -46,9 +46,9 @@ pub(super) fn labelled(path: &Path, notes: &mut Vec<String>, observer: &dyn Obse
     if train == texts.len() {
         bail!("{}: {} labelled texts are too few", path.path.display(), texts.len());
     }
-    let labels = labelled::labels(&path, labels_from, &texts)?;
-    let class = |one: &LabelledText| labels.binary_search(&&*one.label).expect("collected from all of them") as i32;
-    let (classes, count) = (texts.iter().map(class).collect(), labels.len());
+    let labels = Labels::of(&path, labels_from, &texts)?;
+    let classes = texts.iter().map(|one| labels.class_of(one) as i32).collect();
+    let count = labels.count();
     let name = path.path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let name = format!("{folder}/{name}");

@@ -1,5 +1,5 @@
-//! Swaps the attention of a trained model: which layers, by which astrocytic attention, and what goes into and comes
-//! out of the layers that are to be matched.
+//! Swaps the attention of a trained model: which layers, by which astrocytic attention, and what
+//! goes into and comes out of the layers that are to be matched.
 
 mod error;
 mod layers;

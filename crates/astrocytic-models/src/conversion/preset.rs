@@ -52,7 +52,7 @@ pub const PRESETS: &[Preset] = &[
     },
 ];
 
-/// Gates and a short convolution, which start as if they were not there.
+/// Adds gates and a short convolution, which start as if they were not there.
 fn gated(config: AstrocyticAttentionConfig) -> AstrocyticAttentionConfig {
     config.with_decay(DecayConfig::Gated).with_write_gate(true).with_convolution(4)
 }
@@ -60,13 +60,14 @@ fn gated(config: AstrocyticAttentionConfig) -> AstrocyticAttentionConfig {
 /// Largest head whose d² second-order features are few enough.
 const SMALL_HEAD: usize = 16;
 
-/// The preset for a layer where none is named: `taylor`, nearest to softmax, where heads are small, else `hedgehog`.
+/// The preset for a layer if none is named: for small heads `taylor`, which is nearest to softmax,
+/// else `hedgehog`.
 pub fn default_preset(layer: &AstrocyticAttentionConfig) -> &'static str {
     if layer.head_size() <= SMALL_HEAD { "taylor" } else { "hedgehog" }
 }
 
-/// The named preset for a layer, by its plain configuration: with its sizes, its heads, its positions, and the convolution,
-/// gate and decay that it has; with a window where asked for.
+/// The named preset for a layer with this plain configuration. It keeps the layer's sizes, heads,
+/// positions, convolution and decay; `window` is the softmax window, 0 for the layer's own.
 ///
 /// # Errors
 /// For an unknown name, or a layer or window that the preset cannot have.

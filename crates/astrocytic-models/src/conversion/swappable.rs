@@ -1,4 +1,4 @@
-//! What is alike in the models whose attention is swapped: blocks over embedded tokens.
+//! Models whose attention can be swapped: blocks over embedded tokens.
 
 use astrocytic_attention::{AttentionConfig, AttentionError, AttentionInput};
 use burn::module::Module;
@@ -9,7 +9,7 @@ use crate::block::Block;
 use crate::decoder::Decoder;
 use crate::text_encoder::TextEncoder;
 
-/// Tokens of some rows.
+/// A batch of tokens.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// `[rows, steps]`
@@ -34,10 +34,10 @@ pub trait Swappable: Module + ModuleSnapshot {
     /// Its blocks, first to last.
     fn blocks(&self) -> &[Block];
 
-    /// What goes into the first of them.
+    /// What goes into the first block, `[rows, steps, d_model]`.
     fn start(&self, tokens: Tensor<2, Int>) -> Tensor<3>;
 
-    /// Swaps the attention of a block, its projections kept.
+    /// Swaps the attention of a block and keeps its projections.
     ///
     /// # Errors
     /// For an attention that does not fit.
@@ -72,7 +72,7 @@ impl Swappable for TextEncoder {
     }
 }
 
-/// What goes into and comes out of the attention of each block.
+/// What goes into and comes out of the attention of each block, each `[rows, steps, d_model]`.
 pub fn seen_by_attention(model: &impl Swappable, inputs: &Inputs) -> Vec<[Tensor<3>; 2]> {
     let mut seen = Vec::new();
     model.blocks().iter().fold(model.start(inputs.tokens.clone()), |x, block| {

@@ -53,3 +53,28 @@ impl MemoryConfig {
         Ok(Some(config))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nonsense_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(MemoryConfig::load(folder.path()).unwrap(), None);
+        let config = MemoryConfig { kind: MemoryKind::ReadOut, rate: 0.2 };
+        config.save(folder.path()).unwrap();
+        assert_eq!(MemoryConfig::load(folder.path()).unwrap(), Some(config));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        for (text, part) in [
+            ("", "memory.json"),
+            (r#"{"kind": "ngram"}"#, "rate"),
+            (r#"{"kind": "other", "rate": 1}"#, "other"),
+            (r#"{"kind": "ngram", "rate": -1}"#, "above 0"),
+        ] {
+            fs::write(folder.path().join(FILE), text).unwrap();
+            let error = MemoryConfig::load(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

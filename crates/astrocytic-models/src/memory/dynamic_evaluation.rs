@@ -5,14 +5,15 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::clip::clip;
 use crate::decoder::Decoder;
+use crate::gradients::clip;
 
 /// Largest norm of a gradient, as in training.
 const CLIP: f64 = 1.0;
 
-/// A decoder whose weights all go on learning, by a step of gradient descent after each window: dynamic evaluation in its plain
-/// form (Krause et al., arXiv 1709.07432; their scaling by squared gradients and decay to the trained weights are left out).
+/// A decoder whose weights all go on learning, by a step of gradient descent after each window:
+/// dynamic evaluation in its plain form (Krause et al., arXiv 1709.07432; their scaling by squared
+/// gradients and decay to the trained weights are left out).
 pub struct DynamicEvaluation {
     trained: Decoder,
     /// `None` before the first step.
@@ -42,8 +43,8 @@ impl DynamicEvaluation {
     /// Predicts the targets, then takes a step on them; returns their mean −ln p before it.
     ///
     /// # Shapes
-    /// - tokens of a window: `[steps]`; places in it, each below `steps`: `[targets]`; targets, the tokens that follow these
-    ///   places: `[targets]`
+    /// - tokens of a window: `[steps]`; places in it, each below `steps`: `[targets]`; targets, the
+    ///   tokens that follow these places: `[targets]`
     ///
     /// # Panics
     /// For a token that is not in the vocabulary, or a place that is not there.

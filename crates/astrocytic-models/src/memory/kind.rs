@@ -30,7 +30,8 @@ impl MemoryKind {
         self.rates()[2]
     }
 
-    /// Bytes of what is learned, at most, in f32: the weights beside the trained ones, and the rows of a memory that is full.
+    /// Bytes of what is learned, at most, in f32: the weights beside the trained ones, and the rows
+    /// of a memory that is full.
     pub fn state_bytes(self, vocabulary: usize, d_model: usize, parameters: u64) -> u64 {
         let read_out = (vocabulary * d_model) as u64;
         4 * match self {

@@ -1,19 +1,21 @@
 //! What followed the last tokens: the fast part of the memory of what is read.
 
-/// Rates of the memories of the last one, two and three tokens, as multiples of the read-out's: what is seen seldom is learned
-/// at once.
+/// Rates of the memories of the last one, two and three tokens, as multiples of the read-out's:
+/// what is seen seldom is learned at once.
 const FACTORS: [f32; 3] = [1.25, 2.5, 3.75];
 /// Rows for each number of tokens; keys that share one interfere.
 const ROWS: usize = 1 << 15;
 
-/// Logits by the last one, two and three tokens, each set learned by the delta rule: an n-gram cache (Kuhn and De Mori,
-/// IEEE TPAMI 12(6), 1990) whose entries learn from what the model got wrong instead of counting.
+/// Logits by the last one, two and three tokens, each set learned by the delta rule: an n-gram
+/// cache (Kuhn and De Mori, IEEE TPAMI 12(6), 1990) whose entries learn from what the model got
+/// wrong instead of counting.
 ///
-/// Keys hardly overlap, as in pattern separation. A token takes at most three rows of `4 · vocabulary` bytes; there are at most
-/// 3 · 2¹⁵ rows.
+/// Keys hardly overlap, as in pattern separation. A token takes at most three rows of `4 ·
+/// vocabulary` bytes; there are at most 3 · 2¹⁵ rows.
 #[derive(Debug, Clone)]
 pub struct NGramMemory {
-    /// For each number of tokens its rows of logits, `[vocabulary]`, made when they are first learned.
+    /// For each number of tokens its rows of logits, `[vocabulary]`, made when they are first
+    /// learned.
     rows: Vec<Vec<Option<Box<[f32]>>>>,
     /// The tokens before the next one, the last of them last.
     last: Vec<usize>,
@@ -45,7 +47,8 @@ impl NGramMemory {
         }
     }
 
-    /// Takes a step on the errors of a prediction, `onehot(token) − p`, `[vocabulary]`, and reads the token.
+    /// Takes a step on the errors of a prediction, `onehot(token) − p`, `[vocabulary]`, and reads
+    /// the token.
     pub fn learn(&mut self, errors: &[f32], token: usize) {
         let keys: Vec<usize> = self.keys().collect();
         for ((rows, row), factor) in self.rows.iter_mut().zip(keys).zip(FACTORS) {

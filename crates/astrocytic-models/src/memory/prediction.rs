@@ -30,7 +30,8 @@ impl Prediction {
         -f64::from(self.logits[token] - self.largest - self.sum.ln())
     }
 
-    /// `onehot(target) − p`: the negative gradient of the target's −ln p by the logits, `[vocabulary]`.
+    /// `onehot(target) − p`: the negative gradient of the target's −ln p by the logits,
+    /// `[vocabulary]`.
     pub(super) fn errors(&self, target: usize) -> Vec<f32> {
         let error =
             |(class, z): (usize, &f32)| f32::from(u8::from(class == target)) - (z - self.largest).exp() / self.sum;

@@ -5,9 +5,11 @@ use super::ngram::NGramMemory;
 use super::prediction::Prediction;
 use super::read_out::PlasticReadOut;
 
-/// What was learned from the text read so far: a plastic read-out, with a memory of what followed the last tokens or without.
+/// What was learned from the text read so far: a plastic read-out, with a memory of what followed
+/// the last tokens or without.
 ///
-/// Predict, then learn: [`learn`](Self::learn) takes the prediction that was made before the token was known.
+/// Predict, then learn: [`learn`](Self::learn) takes the prediction that was made before the token
+/// was known.
 #[derive(Debug, Clone)]
 pub struct ReadMemory {
     read_out: PlasticReadOut,
@@ -15,7 +17,8 @@ pub struct ReadMemory {
 }
 
 impl ReadMemory {
-    /// One that has learned nothing; `None` for [`MemoryKind::Dynamic`], which changes the model itself.
+    /// One that has learned nothing; `None` for [`MemoryKind::Dynamic`], which changes the model
+    /// itself.
     pub fn new(kind: MemoryKind, vocabulary: usize, d_model: usize, rate: f32) -> Option<Self> {
         let ngram = match kind {
             MemoryKind::ReadOut => None,

@@ -1,10 +1,11 @@
 //! A read-out that goes on learning: the slow part of the memory of what is read.
 
-/// What a read-out has learned beside its trained weights. After each token its weights take a step of the delta rule,
-/// `+ rate · (onehot − p) · h / |h|²`: the gradient of the token's loss by these weights alone (dynamic evaluation, Krause et
-/// al., arXiv 1709.07432, of one layer).
+/// What a read-out has learned beside its trained weights. After each token its weights take a step
+/// of the delta rule, `+ rate · (onehot − p) · h / |h|²`: the gradient of the token's loss by these
+/// weights alone (dynamic evaluation, Krause et al., arXiv 1709.07432, of one layer).
 ///
-/// The rule needs only what a synapse has at hand: its input and the prediction error that gates it.
+/// The rule needs only what a synapse has at hand: its input and the prediction error that gates
+/// it.
 #[derive(Debug, Clone)]
 pub struct PlasticReadOut {
     /// Added to the read-out's weights, `[vocabulary, d_model]`.
@@ -27,7 +28,8 @@ impl PlasticReadOut {
         logits.iter_mut().zip(rows).for_each(|(z, w)| *z += dot(w, features));
     }
 
-    /// Takes a step on the errors of a prediction from these features, `onehot − p`, `[vocabulary]`.
+    /// Takes a step on the errors of a prediction from these features, `onehot − p`,
+    /// `[vocabulary]`.
     pub fn learn(&mut self, features: &[f32], errors: &[f32]) {
         // Divided by the features' size, so that one rate serves every model.
         let step = self.rate / dot(features, features).max(f32::MIN_POSITIVE);

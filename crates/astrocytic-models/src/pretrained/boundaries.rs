@@ -1,11 +1,12 @@
-//! Where a pretrained model's texts begin and end: what its files say, else what its tokenizer's tokens are called.
+//! Where a pretrained model's texts begin and end: what its files say, else what its tokenizer's
+//! tokens are called.
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::File;
 use super::fields::Fields;
 use super::panics::caught;
+use super::tensors::File;
 use crate::boundaries::Boundaries;
 
 /// Usual names of a token that begins a text.
@@ -19,13 +20,14 @@ const ENDS: [&str; 8] =
 pub(super) struct Said {
     pub begin: Option<u32>,
     pub end: Vec<u32>,
-    /// Whether a text that is encoded gets the token that begins it; `None` leaves it to the tokenizer.
+    /// Whether a text that is encoded gets the token that begins it; `None` leaves it to the
+    /// tokenizer.
     pub adds_begin: Option<bool>,
 }
 
 impl Said {
-    /// By Hugging Face's config.json, and by the files beside it, which go before. Nothing is computed with them: one that
-    /// cannot be read is left out with a note.
+    /// By Hugging Face's config.json, and by the files beside it, which go before. Nothing is
+    /// computed with them: one that cannot be read is left out with a note.
     pub(super) fn hugging_face<'a>(
         config: &Fields,
         others: &'a [File],
@@ -83,7 +85,8 @@ impl Said {
     }
 }
 
-/// Usual names of tokens that end what one side of a talk says. Files of before 2024 do not number them.
+/// Usual names of tokens that end what one side of a talk says. Files of before 2024 do not number
+/// them.
 const TURN_ENDS: [&str; 6] = ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>"];
 
 /// The special tokens that end a turn by their name.

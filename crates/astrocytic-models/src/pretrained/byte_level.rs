@@ -62,7 +62,8 @@ pub(super) fn text_of(bytes: &[u8], _: usize) -> String {
     bytes.iter().map(character).collect()
 }
 
-/// The tokenizer of `pieces` and of `merges`, each two tokens with a space between; without them by the pieces' scores.
+/// The tokenizer of `pieces` and of `merges`, each two tokens with a space between; without them by
+/// the pieces' scores.
 pub(super) fn tokenizer(
     pieces: &[Piece],
     merges: Option<&[&str]>,

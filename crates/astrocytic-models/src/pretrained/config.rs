@@ -1,4 +1,5 @@
-//! What a pretrained model is: its family and sizes, in the same terms whichever format they come from.
+//! What a pretrained model is: its family and sizes, in the same terms whichever format they come
+//! from.
 
 use std::fmt::Display;
 
@@ -9,7 +10,8 @@ use super::pooling::Pooling;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PretrainedConfig {
-    /// A decoder as Llama's: RMS norm before, rotary positions, gated feed-forward layers, no biases.
+    /// A decoder as Llama's: RMS norm before, rotary positions, gated feed-forward layers, no
+    /// biases.
     Llama(LlamaConfig),
     /// A decoder as GPT-2: layer norm before, learned positions.
     Gpt2(Gpt2Config),
@@ -100,9 +102,11 @@ impl PretrainedConfig {
         }
     }
 
-    /// Names and shapes of all its tensors, under Hugging Face's names without the prefix `transformer.` or `bert.`.
+    /// Names and shapes of all its tensors, under Hugging Face's names without the prefix
+    /// `transformer.` or `bert.`.
     ///
-    /// Matrices are `[out, in]`, but those of GPT-2's blocks, which Hugging Face stores as `[in, out]`.
+    /// Matrices are `[out, in]`, but those of GPT-2's blocks, which Hugging Face stores as `[in,
+    /// out]`.
     pub fn shapes(&self) -> Box<dyn Iterator<Item = (String, Vec<usize>)>> {
         match self {
             Self::Llama(config) => Box::new(config.shapes()),
@@ -118,7 +122,8 @@ fn named(prefix: impl Display, shapes: &[(&str, &[usize])]) -> Shapes {
     shapes.iter().map(|(name, shape)| (format!("{prefix}{name}"), shape.to_vec())).collect()
 }
 
-/// Weights of these shapes, and a bias as wide as each one's output: its last dimension where `transposed`.
+/// Weights of these shapes, and a bias as wide as each one's output: its last dimension where
+/// `transposed`.
 fn biased(prefix: impl Display, transposed: bool, shapes: &[(&str, &[usize])]) -> Shapes {
     let pair = |(name, shape): &(&str, &[usize])| {
         let width = if transposed { shape.last() } else { shape.first() };
@@ -210,7 +215,8 @@ impl BertConfig {
     }
 }
 
-/// What is wrong with these numbers of heads, if anything is. Rotary positions need heads of an even width.
+/// What is wrong with these numbers of heads, if anything is. Rotary positions need heads of an
+/// even width.
 pub(super) fn heads_fault(d_model: usize, heads: usize, key_heads: usize, rotary: bool) -> Option<String> {
     let unit = if rotary { 2 } else { 1 };
     if heads == 0 || key_heads == 0 || !d_model.is_multiple_of(unit * heads) || !heads.is_multiple_of(key_heads) {

@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-/// How numbers are stored. The quantised types are GGUF's: blocks of 32 numbers with a scale, or of 256 in groups whose
-/// scales are quantised too (K).
+/// How numbers are stored. The quantised types are GGUF's: blocks of 32 numbers with a scale, or of
+/// 256 in groups whose scales are quantised too (K).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(non_camel_case_types)]
 pub(super) enum Dtype {
@@ -46,8 +46,8 @@ impl Dtype {
         }
     }
 
-    /// Bytes of a tensor of `shape`; `None` where that is no whole number of blocks or too large to say. A block may go
-    /// on from one row to the next.
+    /// Bytes of a tensor of `shape`; `None` where that is no whole number of blocks or too large to
+    /// say. A block may go on from one row to the next.
     pub(super) fn bytes(self, shape: &[usize]) -> Option<usize> {
         let (numbers, bytes) = self.block();
         let count = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
@@ -293,7 +293,8 @@ mod tests {
         }
     }
 
-    /// By hand: of 256 numbers each group has its own scale; here the first group, the last and a number between.
+    /// By hand: of 256 numbers each group has its own scale; here the first group, the last and a
+    /// number between.
     #[test]
     fn groups_by_hand() {
         // Q6_K: d = 0.5, scales 2 and −1; numbers are 6 bits less 32.

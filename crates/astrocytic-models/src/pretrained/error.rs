@@ -1,4 +1,5 @@
-//! Why a pretrained model could not be read: one line that names the file, the place in it and what to do.
+//! Why a pretrained model could not be read: one line that names the file, the place in it and what
+//! to do.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub enum PretrainedError {
         /// What is wrong.
         reason: String,
     },
-    /// A field of the configuration that is missing, makes no sense, or asks for what is not supported.
+    /// A field of the configuration that is missing, makes no sense, or asks for what is not
+    /// supported.
     #[error("{path}: {reason}")]
     Config {
         /// The file.

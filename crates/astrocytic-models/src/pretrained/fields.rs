@@ -1,4 +1,5 @@
-//! Fields of a configuration that anybody may have written, each refused by name where it makes no sense.
+//! Fields of a configuration that anybody may have written, each refused by name where it makes no
+//! sense.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -123,8 +124,9 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Ok(default), |value| self.must_be(name, value.as_str(), "text"))
     }
 
-    /// Numbers of tokens, of one or of a list, that the model has. Nothing is computed with them, and libraries write
-    /// numbers of other models by default: one that the model does not have is none.
+    /// Numbers of tokens, of one or of a list, that the model has. Nothing is computed with them,
+    /// and libraries write numbers of other models by default: one that the model does not have is
+    /// none.
     pub(super) fn tokens(&self, name: &str, vocabulary: usize) -> Vec<u32> {
         let Some(value) = self.get(name) else { return Vec::new() };
         let known = |value: &Value| value.as_u64().filter(|&token| token < vocabulary as u64);
@@ -157,7 +159,8 @@ impl<'a> Fields<'a> {
         self.must_be(name, activation, "gelu, gelu_new, relu or silu; no other is supported")
     }
 
-    /// Refuses a field that changes the computation unless it is not there or has the one value that is supported.
+    /// Refuses a field that changes the computation unless it is not there or has the one value
+    /// that is supported.
     pub(super) fn only(&self, name: &str, supported: impl Into<Value>) -> Result<(), PretrainedError> {
         let supported = supported.into();
         match self.get(name) {

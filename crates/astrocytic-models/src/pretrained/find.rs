@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::error::PretrainedError;
 use super::fields::without_mark;
-use super::{File, Files, llama2c, pooling};
+use super::files::Files;
+use super::tensors::File;
+use super::{llama2c, pooling};
 
 /// The ending of the names of indices of safetensors files.
 const INDEX: &str = ".safetensors.index.json";
@@ -80,8 +82,8 @@ impl Format {
     }
 }
 
-/// The model of a folder: of safetensors files those of the usual name or an index, else the only model of the first
-/// format that there is.
+/// The model of a folder: of safetensors files those of the usual name or an index, else the only
+/// model of the first format that there is.
 fn folder(folder: &Path) -> Result<Files, PretrainedError> {
     let usual = ["model.safetensors", "model.safetensors.index.json"].map(|name| folder.join(name));
     if let Some(usual) = usual.iter().find(|path| path.exists()) {
@@ -143,7 +145,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, PretrainedError> {
     let fail = |e| PretrainedError::file(folder, e);
     let entries = std::fs::read_dir(folder).map_err(fail)?;
     let mut paths = entries.map(|entry| Ok(entry.map_err(fail)?.path())).collect::<Result<Vec<_>, _>>()?;
-    // Names with a dot before them are a system's own, such as what macOS keeps beside every file on other disks.
+    // Names with a dot before them are a system's own, such as what macOS keeps beside every file
+    // on other disks.
     paths.retain(|path| path.is_file() && !name(path).starts_with('.'));
     paths.sort();
     Ok(paths)

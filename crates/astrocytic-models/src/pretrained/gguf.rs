@@ -1,4 +1,5 @@
-//! GGUF files: metadata, descriptions of the tensors, then their numbers, quantised or not; in one file or several parts.
+//! GGUF files: metadata, descriptions of the tensors, then their numbers, quantised or not; in one
+//! file or several parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,8 +12,10 @@ use super::dtype::Dtype;
 use super::error::PretrainedError;
 use super::fields::Fields;
 use super::gguf_values::{ARRAY, Array, Arrays, scalar, string};
+use super::model::Pretrained;
 use super::reader::Reader;
-use super::{File, Pretrained, Tensors, gguf_config, gguf_tokenizer};
+use super::tensors::{File, Tensors};
+use super::{gguf_config, gguf_tokenizer};
 
 /// Most dimensions of a tensor; the format says so.
 const MOST_DIMENSIONS: u32 = 4;

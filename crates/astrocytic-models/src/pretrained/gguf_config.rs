@@ -53,7 +53,8 @@ pub(super) fn read<'a>(
     Ok(config)
 }
 
-/// Refuses what changes the computation; what is not known is noted, since the format's own loader does not read it.
+/// Refuses what changes the computation; what is not known is noted, since the format's own loader
+/// does not read it.
 fn refuse_what_computes_more(
     fields: &Fields,
     architecture: &str,
@@ -146,8 +147,8 @@ fn gpt2<'a>(fields: &Fields, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Res
     })
 }
 
-/// Whether a tensor changes nothing, with these bytes: a table that follows from the configuration, factors of 1, or zeros
-/// where a Llama has no bias.
+/// Whether a tensor changes nothing, with these bytes: a table that follows from the configuration,
+/// factors of 1, or zeros where a Llama has no bias.
 pub(super) fn computes_nothing(config: &PretrainedConfig, name: &str, bytes: Option<&[u8]>) -> bool {
     let ones = |bytes: &[u8]| bytes.chunks(4).all(|number| number == 1f32.to_le_bytes());
     match name {

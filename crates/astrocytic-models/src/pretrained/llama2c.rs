@@ -3,10 +3,11 @@
 use super::config::{LlamaConfig, PretrainedConfig, heads_fault};
 use super::dtype::Dtype;
 use super::error::PretrainedError;
+use super::model::Pretrained;
 use super::pieces::{Distinct, Ends, Kind, Piece, is_byte};
 use super::reader::Reader;
 use super::scored;
-use super::{File, Pretrained, Tensors};
+use super::tensors::{File, Tensors};
 use crate::boundaries::Boundaries;
 
 /// Token that begins a text; the format says so.
@@ -118,7 +119,8 @@ fn config(model: &File) -> Result<LlamaConfig, PretrainedError> {
     })
 }
 
-/// Pieces with scores: the length of the longest, then score, length and bytes of each. Gives notes too.
+/// Pieces with scores: the length of the longest, then score, length and bytes of each. Gives notes
+/// too.
 fn read_tokenizer(file: &File, vocabulary: usize) -> Result<(tokenizers::Tokenizer, Vec<String>), PretrainedError> {
     let fail = |reason: String| PretrainedError::tokenizer(&file.path, reason);
     let mut reader = Reader::new(&file.bytes);

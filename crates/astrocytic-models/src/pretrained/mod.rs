@@ -1,18 +1,20 @@
-//! Pretrained models from the files that others publish: Hugging Face folders, safetensors, GGUF and llama2.c.
+//! Pretrained models from the files that others publish: Hugging Face folders, safetensors, GGUF
+//! and llama2.c.
 //!
-//! Every format is read to one neutral form: a configuration, tensors under Hugging Face's names and layouts, and a
-//! tokenizer. Files are taken to be hostile: whatever is wrong with them is an error of one line, never a panic, and
-//! memory stays within the files' size times a small constant.
+//! Every format is read to one neutral form: a configuration, tensors under Hugging Face's names
+//! and layouts, and a tokenizer. Files are taken to be hostile: whatever is wrong with them is an
+//! error of one line, never a panic, and memory stays within the files' size times a small
+//! constant.
 //!
-//! - Families: Llama, GPT-2 and BERT; in GGUF Llama and GPT-2. A configuration that asks for a computation that is not
-//!   supported is refused; fields and tensors that compute nothing are not read, whatever they hold. What was guessed or
-//!   left out stands in [`Pretrained::notes`].
-//! - Names of fields in older and newer spelling; names of tensors with their family's prefix or without; of two tied
-//!   tensors either.
-//! - Numbers: F64, F32, F16 and BF16; in GGUF also Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS. All are
-//!   given as f32.
-//! - Rotary positions pair the first half of a head's rows of q and k with the second, as Hugging Face has them; rows
-//!   that GGUF and llama2.c store pair by pair are put in that order.
+//! - Families: Llama, GPT-2 and BERT; in GGUF Llama and GPT-2. A configuration that asks for a
+//!   computation that is not supported is refused; fields and tensors that compute nothing are not
+//!   read, whatever they hold. What was guessed or left out stands in [`Pretrained::notes`].
+//! - Names of fields in older and newer spelling; names of tensors with their family's prefix or
+//!   without; of two tied tensors either.
+//! - Numbers: F64, F32, F16 and BF16; in GGUF also Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K,
+//!   IQ4_NL and IQ4_XS. All are given as f32.
+//! - Rotary positions pair the first half of a head's rows of q and k with the second, as Hugging
+//!   Face has them; rows that GGUF and llama2.c store pair by pair are put in that order.
 //! - Matrices are `[out, in]`, but those of GPT-2's blocks are `[in, out]`, as they are stored.
 //!
 //! ```no_run
@@ -33,6 +35,7 @@ mod config;
 mod dtype;
 mod error;
 mod fields;
+mod files;
 mod find;
 mod gguf;
 mod gguf_config;
@@ -40,6 +43,7 @@ mod gguf_tokenizer;
 mod gguf_values;
 mod huggingface;
 mod llama2c;
+mod model;
 mod names;
 mod older_tokenizer;
 mod panics;
@@ -49,69 +53,24 @@ mod reader;
 mod scored;
 mod tensors;
 
-use std::path::{Path, PathBuf};
-
-use tokenizers::Tokenizer;
-
-use crate::boundaries::Boundaries;
+use std::path::Path;
 
 pub use activation::Activation;
 pub use config::{BertConfig, Gpt2Config, LlamaConfig, PretrainedConfig};
 pub use error::PretrainedError;
+pub use files::Files;
+pub use model::Pretrained;
 pub use pooling::{PooledSteps, Pooling};
 pub use tensors::{File, Tensors};
 
-/// What the files of a pretrained model hold.
-#[derive(Debug)]
-pub struct Pretrained {
-    /// Family and sizes.
-    pub config: PretrainedConfig,
-    /// Tensors under Hugging Face's names and layouts: just those of [`PretrainedConfig::shapes`].
-    pub tensors: Tensors,
-    /// The tokenizer, where there is one. A note says so where it has tokens beyond the vocabulary.
-    pub tokenizer: Option<Tokenizer>,
-    /// Where its texts begin and end.
-    pub boundaries: Boundaries,
-    /// Where it is from.
-    pub path: PathBuf,
-    /// What was guessed or left out in reading, a line each.
-    pub notes: Vec<String>,
-}
-
-/// The files of a model, in memory.
-#[derive(Debug, Clone)]
-pub enum Files {
-    /// config.json, one safetensors file or more, and tokenizer.json.
-    HuggingFace {
-        /// config.json.
-        config: File,
-        /// The safetensors files that share the tensors.
-        weights: Vec<File>,
-        /// tokenizer.json, or what stood in its place before there was one: vocab.txt, vocab.json or tokenizer.model.
-        tokenizer: Option<File>,
-        /// Sentence Transformers' modules.json and its pooling's config.json.
-        sentence: Vec<File>,
-        /// generation_config.json, tokenizer_config.json, special_tokens_map.json, sentence_bert_config.json and merges.txt:
-        /// how texts become tokens, and where they begin and end.
-        texts: Vec<File>,
-    },
-    /// A GGUF file, which holds everything, or all its parts in any order.
-    Gguf(Vec<File>),
-    /// llama2.c's weights, and its tokenizer.
-    Llama2c {
-        /// The weights.
-        model: File,
-        /// The tokenizer.
-        tokenizer: Option<File>,
-    },
-}
-
-/// Reads a model from a folder of Hugging Face's files (config.json, model.safetensors or its parts, tokenizer.json), a
-/// `.safetensors` file or an index with config.json beside it, a `.gguf` file, or llama2.c's `.bin` file with
-/// tokenizer.bin beside it. Of a model in several parts any one may be given.
+/// Reads a model from a folder of Hugging Face's files (config.json, model.safetensors or its
+/// parts, tokenizer.json), a `.safetensors` file or an index with config.json beside it, a `.gguf`
+/// file, or llama2.c's `.bin` file with tokenizer.bin beside it. Of a model in several parts any
+/// one may be given.
 ///
 /// # Errors
-/// For files that cannot be read, are malformed, do not fit each other, or hold what is not supported.
+/// For files that cannot be read, are malformed, do not fit each other, or hold what is not
+/// supported.
 pub fn open(path: &Path) -> Result<Pretrained, PretrainedError> {
     let read = read(find::find(path)?)?;
     Ok(Pretrained { path: path.into(), ..read })
@@ -140,8 +99,8 @@ pub fn read(files: Files) -> Result<Pretrained, PretrainedError> {
     Ok(read)
 }
 
-/// A token beyond the vocabulary has no embedding. Tokens that were added may be, with a note; with others it is another
-/// model's tokenizer.
+/// A token beyond the vocabulary has no embedding. Tokens that were added may be, with a note; with
+/// others it is another model's tokenizer.
 fn refuse_beyond(read: &mut Pretrained) -> Result<(), PretrainedError> {
     let (Some(tokenizer), vocabulary) = (&read.tokenizer, read.config.vocabulary()) else { return Ok(()) };
     let beyond = tokenizer.get_vocab(true).into_iter().filter(|&(_, token)| token as usize >= vocabulary);

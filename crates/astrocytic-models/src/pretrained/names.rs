@@ -5,7 +5,8 @@ use super::config::PretrainedConfig;
 /// What a stored tensor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A weight, under the name that it has here; one that the family does not have is refused by that name.
+    /// A weight, under the name that it has here; one that the family does not have is refused by
+    /// that name.
     Weight(String),
     /// What follows from the configuration, such as a mask, whatever it holds.
     Nothing,

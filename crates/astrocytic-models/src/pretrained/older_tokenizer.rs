@@ -12,14 +12,15 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::File;
 use super::error::PretrainedError;
 use super::fields::{Fields, without_mark};
+use super::tensors::File;
 
 /// BERT's special tokens.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// Reads `file`, by its name; `texts` are the files beside it. One that is not read is named in a note of `fields`.
+/// Reads `file`, by its name; `texts` are the files beside it. One that is not read is named in a
+/// note of `fields`.
 pub(super) fn read(file: &File, texts: &[File], fields: &Fields) -> Result<Option<Tokenizer>, PretrainedError> {
     let fail = |reason: String| PretrainedError::tokenizer(&file.path, reason);
     let beside = |name: &str| texts.iter().find(|text| text.path.ends_with(name));

@@ -1,4 +1,5 @@
-//! What tokenizers stored as lists of tokens share: the vocabulary, special tokens, and tokens put around a text.
+//! What tokenizers stored as lists of tokens share: the vocabulary, special tokens, and tokens put
+//! around a text.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -37,8 +38,8 @@ pub(super) struct Ends {
     pub end: Option<u32>,
 }
 
-/// Before the number of a token whose text is another's or not its own. No text has this character, which Unicode leaves
-/// unassigned for ever, so that no text becomes such a token.
+/// Before the number of a token whose text is another's or not its own. No text has this character,
+/// which Unicode leaves unassigned for ever, so that no text becomes such a token.
 pub(super) const MARK: char = '\u{10FFFE}';
 
 /// Texts of tokens, no two the same, as a vocabulary needs them.
@@ -49,8 +50,8 @@ pub(super) struct Distinct<'a> {
 }
 
 impl<'a> Distinct<'a> {
-    /// Of bytes that are not UTF-8 `text_of` gives the text, with the token's number. Of tokens with the same text the last
-    /// has it, as in llama.cpp; the others are marked.
+    /// Of bytes that are not UTF-8 `text_of` gives the text, with the token's number. Of tokens
+    /// with the same text the last has it, as in llama.cpp; the others are marked.
     pub(super) fn new(tokens: &[&'a [u8]], text_of: fn(&[u8], usize) -> String) -> Self {
         let (mut not_text, mut repeated) = (Vec::new(), Vec::new());
         let mut texts: Vec<Cow<str>> = Vec::with_capacity(tokens.len());

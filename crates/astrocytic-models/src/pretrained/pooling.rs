@@ -1,5 +1,5 @@
-//! How the steps of a text become its embedding, in the files of Sentence Transformers: modules.json, which names the
-//! steps of the computation, and its pooling's config.json.
+//! How the steps of a text become its embedding, in the files of Sentence Transformers:
+//! modules.json, which names the steps of the computation, and its pooling's config.json.
 
 use std::fmt::{Display, Formatter};
 use std::path::{Component, Path};
@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::File;
 use super::error::PretrainedError;
 use super::fields::{Fields, without_mark};
+use super::tensors::File;
 
 /// How the steps of a text become its embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! SentencePiece's byte-pair encoding: of all neighbours whose union is a token, those of the best score merge first;
-//! characters without a token become the tokens of their bytes.
+//! SentencePiece's byte-pair encoding: of all neighbours whose union is a token, those of the best
+//! score merge first; characters without a token become the tokens of their bytes.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,14 @@ use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
 
 use super::pieces::{Ends, Kind, MARK, Piece, add_special, numbers, owned, unmark};
 
-/// Longer tokens are refused: a token's merges are found in time that grows with the square of its length.
+/// Longer tokens are refused: a token's merges are found in time that grows with the square of its
+/// length.
 const MOST_BYTES: usize = 256;
 /// More ways to merge, for each token, are refused. Llama's tokens have two each.
 const MOST_MERGES: usize = 16;
 
-/// The tokenizer of `pieces`, in which spaces are written as `space`; `prefix` puts one before a text.
+/// The tokenizer of `pieces`, in which spaces are written as `space`; `prefix` puts one before a
+/// text.
 pub(super) fn tokenizer(pieces: &[Piece], space: &str, prefix: bool, ends: Ends) -> Result<Tokenizer, String> {
     let numbers = numbers(pieces)?;
     let mut model =
@@ -46,7 +48,8 @@ pub(super) fn tokenizer(pieces: &[Piece], space: &str, prefix: bool, ends: Ends)
     Ok(tokenizer)
 }
 
-/// The text of a token that is not UTF-8, which no text becomes: a byte, or what bytes are shown as.
+/// The text of a token that is not UTF-8, which no text becomes: a byte, or what bytes are shown
+/// as.
 pub(super) fn text_of(bytes: &[u8], number: usize) -> String {
     match bytes {
         [byte] => format!("<0x{byte:02X}>{MARK}{number}"),
@@ -54,8 +57,8 @@ pub(super) fn text_of(bytes: &[u8], number: usize) -> String {
     }
 }
 
-/// Every way to make a token of two others, best score first. Among equals the longer left part is first, which is
-/// mostly the pair further left.
+/// Every way to make a token of two others, best score first. Among equals the longer left part is
+/// first, which is mostly the pair further left.
 pub(super) fn merges(pieces: &[Piece], numbers: &HashMap<&str, u32>) -> Result<Vec<(String, String)>, String> {
     let merged = |kind| matches!(kind, Kind::Normal | Kind::UserDefined);
     let is_part = |text: &str| numbers.get(text).is_some_and(|&number| merged(pieces[number as usize].kind));
@@ -82,7 +85,8 @@ mod tests {
 
     use super::*;
 
-    /// The definition: merge the best pair of neighbours, leftmost among equals, until there is none.
+    /// The definition: merge the best pair of neighbours, leftmost among equals, until there is
+    /// none.
     fn reference(pieces: &[Piece], text: &str) -> Vec<u32> {
         let number = |text: &str| pieces.iter().position(|piece| piece.text == text);
         let mut parts: Vec<String> = format!(" {text}").chars().map(String::from).collect();

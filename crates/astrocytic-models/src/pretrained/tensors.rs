@@ -80,16 +80,17 @@ impl Tensors {
         Ok(())
     }
 
-    /// Says that the rows of `name` are stored for rotary pairs side by side (0 with 1, 2 with 3, …) in each of `heads`.
-    /// [`take`](Self::take) gives them with the first half of a head's rows paired with the second, as Hugging Face
-    /// has them.
+    /// Says that the rows of `name` are stored for rotary pairs side by side (0 with 1, 2 with 3,
+    /// …) in each of `heads`. [`take`](Self::take) gives them with the first half of a head's rows
+    /// paired with the second, as Hugging Face has them.
     pub(super) fn set_interleaved(&mut self, name: &str, heads: usize) {
         if let Some(stored) = self.stored.get_mut(name) {
             stored.order = Order::Interleaved(heads);
         }
     }
 
-    /// Says that the matrix `name` is stored column by column: [`take`](Self::take) gives it transposed.
+    /// Says that the matrix `name` is stored column by column: [`take`](Self::take) gives it
+    /// transposed.
     pub(super) fn set_transposed(&mut self, name: &str) {
         if let Some(stored) = self.stored.get_mut(name).filter(|stored| stored.shape.len() == 2) {
             stored.order = Order::Transposed;
@@ -97,7 +98,8 @@ impl Tensors {
         }
     }
 
-    /// Removes `name` where it is stored and the same, to the bit, as `other`; gives whether it was.
+    /// Removes `name` where it is stored and the same, to the bit, as `other`; gives whether it
+    /// was.
     pub(super) fn remove_copy(&mut self, name: &str, other: &str) -> bool {
         let (Some(a), Some(b)) = (self.stored.get(name), self.stored.get(other)) else { return false };
         let same = a.dtype == b.dtype && a.shape == b.shape && self.bytes(a) == self.bytes(b);
@@ -108,8 +110,8 @@ impl Tensors {
         self.stored.contains_key(name)
     }
 
-    /// An error where a tensor is missing, of another shape, or not among `expected`. However many are expected, this
-    /// ends with the first that is missing.
+    /// An error where a tensor is missing, of another shape, or not among `expected`. However many
+    /// are expected, this ends with the first that is missing.
     pub(super) fn check(&self, expected: impl Iterator<Item = (String, Vec<usize>)>) -> Result<(), PretrainedError> {
         let mut known = BTreeSet::new();
         for (name, shape) in expected {
@@ -199,8 +201,8 @@ impl Tensors {
     }
 }
 
-/// Which interleaved row is `row` of the layout by halves, for heads of `size` rows: the first half of a head takes the
-/// first of each pair, the second half the second.
+/// Which interleaved row is `row` of the layout by halves, for heads of `size` rows: the first half
+/// of a head takes the first of each pair, the second half the second.
 fn interleaved_row(row: usize, size: usize) -> usize {
     let (head, within) = (row / size, row % size);
     let (second, pair) = (within / (size / 2), within % (size / 2));

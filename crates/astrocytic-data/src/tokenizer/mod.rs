@@ -1,97 +1,37 @@
-//! Character and byte-pair tokenizers, by the `tokenizers` crate, saved as the tokenizer.json that others read.
+//! Character and byte-pair tokenizers, by the `tokenizers` crate, saved as the tokenizer.json that
+//! others read.
 
-use std::collections::BTreeSet;
-use std::fmt;
+mod kind;
+mod training;
+
 use std::path::Path;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
-use tokenizers::decoders::fuse::Fuse;
-use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
-use tokenizers::models::wordlevel::WordLevel;
-use tokenizers::models::{ModelWrapper, TrainerWrapper};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::fixed_length::FixedLength;
-use tokenizers::{AddedToken, TruncationParams};
+use tokenizers::TruncationParams;
+use tokenizers::models::ModelWrapper;
 
 use crate::corpus::Document;
 use crate::decode_stream::DecodeStream;
 use crate::documents::TokenizedDocument;
 use crate::error::DataError;
 use crate::files::write_atomically;
+use training::{END, byte_pairs, characters};
 
-/// The token that ends a document, and that a document's first token is predicted from.
-const END: &str = "<|end|>";
-/// The same in tokenizers of others, Llama's and GPT-2's.
+pub use kind::TokenizerKind;
+
+/// What ends a document, here and in tokenizers of others, Llama's and GPT-2's.
 const DELIMITERS: [&str; 3] = [END, "<s>", "<|endoftext|>"];
-/// What a character tokenizer makes of a character that it does not know.
-const UNKNOWN: &str = "<unk>";
-/// Bytes and the end token.
-const SMALLEST_BYTE_PAIR: usize = 257;
-
-/// How text becomes tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum TokenizerKind {
-    /// Each Unicode scalar value that the training text has; "char".
-    Characters,
-    /// Byte pairs (arXiv 1508.07909) over bytes, so that any text comes back whole; "bpe:SIZE".
-    BytePair {
-        /// Number of tokens, at least 257.
-        vocabulary: usize,
-    },
-}
-
-impl fmt::Display for TokenizerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Characters => f.write_str("char"),
-            Self::BytePair { vocabulary } => write!(f, "bpe:{vocabulary}"),
-        }
-    }
-}
-
-impl FromStr for TokenizerKind {
-    type Err = DataError;
-
-    fn from_str(text: &str) -> Result<Self, DataError> {
-        let size = text.strip_prefix("bpe:").and_then(|size| size.parse().ok());
-        match (text, size) {
-            ("char", _) => Ok(Self::Characters),
-            (_, Some(vocabulary)) if vocabulary >= SMALLEST_BYTE_PAIR => Ok(Self::BytePair { vocabulary }),
-            _ => Err(DataError::Tokenizer(format!(
-                "unknown tokenizer \"{text}\"; use \"char\" or \"bpe:SIZE\" with a size of at least {SMALLEST_BYTE_PAIR}"
-            ))),
-        }
-    }
-}
-
-impl TryFrom<String> for TokenizerKind {
-    type Error = DataError;
-
-    fn try_from(text: String) -> Result<Self, DataError> {
-        text.parse()
-    }
-}
-
-impl From<TokenizerKind> for String {
-    fn from(kind: TokenizerKind) -> Self {
-        kind.to_string()
-    }
-}
 
 /// How texts become tokens, and tokens texts.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     end: Option<u32>,
-    /// Tokens of the model that it is for; a text with a token beyond is refused.
+    /// Number of tokens of its model; a text with a token beyond is refused.
     vocabulary: usize,
 }
 
-/// Any tokenizer of the library. Texts are encoded whole, alone and always alike: truncation, padding and the dropout of merges
-/// that came with it are dropped.
+/// Any tokenizer of the library. Texts are encoded whole, alone and always alike: its truncation,
+/// padding and dropout of merges are switched off.
 impl From<tokenizers::Tokenizer> for Tokenizer {
     fn from(mut inner: tokenizers::Tokenizer) -> Self {
         // (Only truncation to nothing but special tokens can fail.)
@@ -103,8 +43,8 @@ impl From<tokenizers::Tokenizer> for Tokenizer {
             model.dropout = None;
             inner.with_model(model);
         }
-        // A text that happens to spell the end token is text: here it is the first token. In others' tokenizers special
-        // tokens are written by name.
+        // A text that spells the end token is text. (Ours has it as its first token; in others'
+        // tokenizers special tokens are written by name.)
         let is_ours = inner.token_to_id(END) == Some(0);
         inner.set_encode_special_tokens(is_ours);
         let end = DELIMITERS.iter().find_map(|token| inner.token_to_id(token));
@@ -130,10 +70,11 @@ impl Tokenizer {
         Ok(inner.into())
     }
 
-    /// For a model of so many tokens. Tokens that were added to it may be beyond; texts that have one are refused.
+    /// Takes it for a model of so many tokens. Tokens that were added to the tokenizer may lie
+    /// beyond them; a text that has one is refused.
     ///
     /// # Errors
-    /// Where others are beyond: it is another model's.
+    /// If other tokens lie beyond: it is another model's tokenizer.
     pub fn for_model(self, vocabulary: usize) -> Result<Self, DataError> {
         let added = self.inner.get_added_tokens_decoder();
         let mut beyond = self.inner.get_vocab(true).into_iter().filter(|(_, id)| *id as usize >= vocabulary);
@@ -169,15 +110,15 @@ impl Tokenizer {
     /// What a tokenizer.json holds.
     ///
     /// # Errors
-    /// Where the library refuses.
+    /// If the library refuses.
     pub fn to_json(&self) -> Result<String, DataError> {
         self.inner.to_string(true).map_err(DataError::tokenizer)
     }
 
-    /// Writes a tokenizer.json, beside and renamed.
+    /// Writes a tokenizer.json; a kill leaves the old one.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), DataError> {
         write_atomically(path, self.to_json()?.as_bytes()).map_err(|e| DataError::file(path, e))
     }
@@ -195,7 +136,7 @@ impl Tokenizer {
     /// The token that ends a document.
     ///
     /// # Errors
-    /// Where it is another's that has none.
+    /// For another's tokenizer that has none.
     pub fn end_id(&self) -> Result<u32, DataError> {
         self.end.ok_or_else(|| DataError::Tokenizer("it has no token that ends a text".into()))
     }
@@ -231,7 +172,7 @@ impl Tokenizer {
     /// Tokens of documents, each with its end.
     ///
     /// # Errors
-    /// Where the library refuses.
+    /// If the library refuses.
     pub fn encode_documents(&self, documents: &[Document]) -> Result<Vec<TokenizedDocument>, DataError> {
         let end = self.end_id()?;
         let encode = |document: &Document| {
@@ -245,7 +186,7 @@ impl Tokenizer {
     /// The text of tokens; special tokens are left out.
     ///
     /// # Errors
-    /// Where the library refuses.
+    /// If the library refuses.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
         let mut stream = self.decode_stream();
         let mut text = String::new();
@@ -261,42 +202,12 @@ impl Tokenizer {
     }
 }
 
-fn characters(texts: &[&str]) -> Result<tokenizers::Tokenizer, DataError> {
-    let known: BTreeSet<char> = texts.iter().flat_map(|text| text.chars()).collect();
-    let words = [END.to_string(), UNKNOWN.to_string()].into_iter().chain(known.into_iter().map(String::from));
-    let vocabulary = words.zip(0..).collect();
-    let model =
-        WordLevel::builder().vocab(vocabulary).unk_token(UNKNOWN.into()).build().map_err(DataError::tokenizer)?;
-    let mut inner = tokenizers::Tokenizer::new(model);
-    inner.with_pre_tokenizer(Some(FixedLength { length: 1 }));
-    inner.with_decoder(Some(Fuse::new()));
-    inner.add_special_tokens([special(END), special(UNKNOWN)]).map_err(DataError::tokenizer)?;
-    Ok(inner)
-}
-
-fn byte_pairs(vocabulary: usize, texts: &[&str]) -> Result<tokenizers::Tokenizer, DataError> {
-    let mut inner = tokenizers::Tokenizer::new(BPE::default());
-    inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
-    inner.with_decoder(Some(ByteLevelDecoder::new(false, true, true)));
-    let trainer = BpeTrainerBuilder::new()
-        .vocab_size(vocabulary)
-        .show_progress(false)
-        .special_tokens(vec![special(END)])
-        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .build();
-    let mut trainer = TrainerWrapper::from(trainer);
-    inner.train(&mut trainer, texts.iter()).map_err(DataError::tokenizer)?;
-    Ok(inner)
-}
-
-fn special(token: &str) -> AddedToken {
-    AddedToken::from(token, true)
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use tokenizers::AddedToken;
+    use tokenizers::models::wordlevel::WordLevel;
 
     use super::*;
 
@@ -332,7 +243,8 @@ mod tests {
             };
             for _ in 0..200 {
                 let length = random.random_range(0..40);
-                // Letters of the training text, whose tokens straddle characters, or anything at all.
+                // Letters of the training text, whose tokens straddle characters, or anything at
+                // all.
                 let known: Vec<char> = training.chars().take(60).collect();
                 let text: String = (0..length)
                     .map(|_| match random.random_range(0..3) {
@@ -367,15 +279,6 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_read_as_they_are_written() {
-        for kind in [TokenizerKind::Characters, TokenizerKind::BytePair { vocabulary: 512 }] {
-            assert_eq!(kind.to_string().parse::<TokenizerKind>().unwrap(), kind);
-        }
-        assert!("bpe:100".parse::<TokenizerKind>().unwrap_err().to_string().contains("257"));
-        assert!("words".parse::<TokenizerKind>().is_err());
-    }
-
-    #[test]
     fn what_comes_with_a_tokenizer_touches_no_text() {
         let plain = Tokenizer::train(TokenizerKind::BytePair { vocabulary: 300 }, &[TEXT]).unwrap();
         let mut inner = plain.inner().clone();
@@ -396,7 +299,7 @@ mod tests {
         let vocabulary = [("a".to_string(), 0), (END.to_string(), 1)].into_iter().collect();
         inner.with_model(WordLevel::builder().vocab(vocabulary).unk_token("a".into()).build().unwrap());
         let mut inner = tokenizers::Tokenizer::new(inner.get_model().clone());
-        inner.add_special_tokens([special(END)]).unwrap();
+        inner.add_special_tokens([AddedToken::from(END, true)]).unwrap();
         assert_eq!(Tokenizer::from(inner).encode("<|end|>").unwrap(), [1]);
     }
 

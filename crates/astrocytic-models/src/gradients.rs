@@ -36,9 +36,11 @@ impl ModuleVisitor for Squares<'_> {
 }
 
 /// Multiplies all gradients.
-pub(crate) struct Scale<'a> {
-    pub(crate) grads: &'a mut GradientsParams,
-    pub(crate) by: f64,
+pub struct Scale<'a> {
+    /// The gradients.
+    pub grads: &'a mut GradientsParams,
+    /// The factor.
+    pub by: f64,
 }
 
 impl ModuleVisitor for Scale<'_> {
