@@ -18,6 +18,7 @@ pub mod models;
 mod table;
 pub mod tasks;
 mod text;
+mod tokenized_corpus;
 mod tokenizer;
 
 pub use batches::{Batch, Batches};
@@ -30,4 +31,5 @@ pub use evaluation_windows::{EvaluationBatch, EvaluationWindows};
 pub use fetch::{Client, FETCH_EVENTS, Package, Source};
 pub use files::{Scratch, sha256_of, write_atomically};
 pub use text::{Text, read_text};
+pub use tokenized_corpus::TokenizedCorpus;
 pub use tokenizer::{Tokenizer, TokenizerKind};

@@ -1,18 +1,18 @@
 //! Fair comparisons of data efficiency, statistics and reports.
 //!
-//! An [`experiment`] is expanded into cells, each one training run; [`experiment::compare`] has workers run them and store
-//! every line; a [`report`] is made from the stored lines alone.
+//! An [`experiment`] is expanded into cells, each one training run; [`experiment::compare`] has
+//! workers run them and store every line; a [`report`] is made from the stored lines alone.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod arms;
 pub mod bench;
 pub mod experiment;
 pub mod learning;
-pub mod minimal_pairs;
 mod provenance;
 pub mod report;
 pub mod results;
 pub mod session;
 pub mod simulate;
-pub mod source;
 pub mod statistics;
 pub mod swap;

@@ -1,4 +1,4 @@
-//! What is done to all gradients of a model together.
+//! Operations on all gradients of a model together.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

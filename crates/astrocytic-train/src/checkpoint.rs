@@ -1,5 +1,5 @@
-//! A run's whole state on disk: replaced as one, so that a kill at any moment leaves the old or the new, and with checksums, so
-//! that nothing damaged is gone on with.
+//! A run's whole state on disk. It is replaced as one, so that a kill at any moment leaves the old
+//! state or the new one. Checksums find damage, so that no run continues from a damaged state.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,7 +22,8 @@ const FILES: [&str; 4] = [MODEL, BEST, OPTIMIZER, STANDING];
 /// The checksums of the others, as `sha256sum --check` reads them.
 const SUMS: &str = "SHA256SUMS";
 
-/// A folder that holds the last checkpoint of a run. Whoever has one keeps every other process from that run.
+/// A folder that holds the last checkpoint of a run. The caller must keep other processes away from
+/// the run.
 pub struct Checkpoint {
     folder: PathBuf,
 }
@@ -65,7 +66,8 @@ impl Checkpoint {
         let next = self.new_one();
         remove(&next)?;
         fs::create_dir_all(&next)?;
-        // Burn's own format, because it keeps the identities by which the optimizer finds its moments again.
+        // Burn's own format, because it keeps the identities by which the optimizer finds its
+        // moments again.
         for (name, model) in [(MODEL, model), (BEST, best)] {
             let mut store = BurnpackStore::from_file(next.join(name));
             model.save_into(&mut store).map_err(|e| anyhow!("{name}: {e}"))?;
@@ -88,8 +90,8 @@ impl Checkpoint {
         remove(&self.old())
     }
 
-    /// The stored state, if there is one; `like` gives the architecture. Where it is damaged, an older one that a kill left is
-    /// taken. What else a kill left is removed.
+    /// The stored state, if there is one; `like` gives the architecture. If it is damaged and a
+    /// kill left an older one, that one is loaded. Whatever else a kill left is removed.
     ///
     /// # Errors
     /// For a checkpoint that is damaged where no older one is whole.

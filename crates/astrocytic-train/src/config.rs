@@ -24,8 +24,9 @@ pub struct TrainingConfig {
     pub patience: u64,
     /// Seed of initial weights, batch order and dropout.
     pub seed: u64,
-    /// What the model remembers goes on from window to window until the next evaluation (so that a run can go on from there)
-    /// or epoch, of keys and values those of so many tokens; `None`: each window begins anew.
+    /// What the model remembers goes on from window to window until the next evaluation (so that a
+    /// run can go on from there) or epoch, of keys and values those of so many tokens; `None`: each
+    /// window begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carry: Option<usize>,
 }

@@ -11,7 +11,8 @@ pub const NAMES: &[&str] = if cfg!(feature = "wgpu") { &["flex", "ndarray", "wgp
 /// The devices of those names.
 ///
 /// # Errors
-/// As [`parse`], and for a device that is there twice, or might be: "wgpu" is one of those that have numbers.
+/// As [`parse`], and for a device that is there twice, or might be: "wgpu" is one of those that
+/// have numbers.
 pub fn parse_all(names: &[String]) -> Result<Vec<Device>> {
     let devices: Vec<Device> = names.iter().map(|name| parse(name)).collect::<Result<_>>()?;
     if let Some(twice) = (0..devices.len()).find(|&place| devices[..place].contains(&devices[place])) {

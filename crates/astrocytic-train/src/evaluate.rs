@@ -8,13 +8,14 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use crate::document_loss::DocumentLoss;
 use crate::trainable::Trainable;
 
-/// −ln p summed over each document or example. `model` is to be on a device without autodiff.
+/// −ln p summed over each document or example. `model` must be on a device without autodiff.
 pub fn documents<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) -> Vec<DocumentLoss> {
     tally(model, windows, device).0
 }
 
-/// The same, and the share of answers that are the likeliest token: of all answers, or, scored `whole`, of the examples
-/// whose every answer is. (Whole, that is what greedy decoding would get right: up to the first error it reads the same.)
+/// The same, and the accuracy: the share of answers that are the likeliest token, or, scored
+/// `whole`, the share of examples with no other answer. (Greedy decoding gets the same examples
+/// right: up to its first error it reads the same tokens.)
 pub fn examples<M: Trainable>(
     model: &M,
     windows: &EvaluationWindows,
@@ -50,7 +51,8 @@ fn tally<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) 
     (losses, right)
 }
 
-/// Gives each batch with its inputs, `[rows, steps]`, and with what is remembered of those before.
+/// Calls `read` with each batch, its inputs, `[rows, steps]`, and the cache of the batches before
+/// it.
 pub fn for_each_batch<M: Trainable>(
     model: &M,
     windows: &EvaluationWindows,

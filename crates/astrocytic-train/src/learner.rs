@@ -1,4 +1,5 @@
-//! A model with what changes it: an optimizer, a schedule of its rate, and a bound on its gradients.
+//! A model with what changes it: an optimizer, a schedule of its rate, and a bound on its
+//! gradients.
 
 use anyhow::{Result, anyhow};
 use astrocytic_models::gradients::clip;
@@ -66,8 +67,8 @@ impl<M: Module> Learner<M> {
         self.optimizer.into_bytes().map_err(|e| anyhow!("checkpoint: {e}"))
     }
 
-    /// One step, and the loss before it; `None` and no step where loss or gradient are not finite. The model is moved, so that
-    /// its parameters are nobody else's and change in place.
+    /// One step, and the loss before it; `None` and no step where loss or gradient are not finite.
+    /// The model is moved, so that its parameters are nobody else's and change in place.
     pub fn step(mut self, objective: &mut impl Objective<M>) -> (Self, Option<f64>) {
         let (loss, mut gradients) = objective.gradients(&self.model, self.step);
         let norm = self.clip.map_or(0.0, |largest| clip(&self.model, &mut gradients, largest));

@@ -1,5 +1,6 @@
-//! Figures in JSON: twelve digits, because `serde_json` reads back the last of seventeen only nearly right, and a report
-//! made from memory must equal one made from the file; null for NaN and infinity, which a run that diverged may have.
+//! Figures in JSON: twelve digits, because `serde_json` reads back the last of seventeen only
+//! nearly right, and a report made from memory must equal one made from the file; null for NaN and
+//! infinity, which a run that diverged may have.
 
 use serde::{Deserialize, Deserializer, Serializer};
 

@@ -1,6 +1,8 @@
-//! What long work tells whoever waits for it. Libraries print nothing: a program shows this as it likes.
+//! What long work tells whoever waits for it. Libraries print nothing: a program shows this as it
+//! likes.
 
-/// Told what long work has to say. Every method ignores it unless implemented, so that `&()` is a silent observer.
+/// Told what long work has to say. Every method ignores it unless implemented, so that `&()` is a
+/// silent observer.
 pub trait Observer {
     /// A line of text: what is done now, or a result on the way.
     fn say(&self, _line: &str) {}

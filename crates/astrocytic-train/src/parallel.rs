@@ -1,6 +1,7 @@
-//! Data parallelism: each of several devices works out the gradients of its share of a batch, and the first takes the step by
-//! their mean. It is what Burn's `ExecutionStrategy::multi` does, which belongs to its `Learner` (see [`train`](crate::train));
-//! its `ddp` adds gradients up by NCCL, which CUDA devices alone have.
+//! Data parallelism: each of several devices computes the gradients of its share of a batch, and
+//! the first device takes the step with their mean. Burn's `ExecutionStrategy::multi` does the same
+//! inside its `Learner` (see [`train`](crate::train)); its `ddp` sums gradients with NCCL, which
+//! only CUDA devices have.
 
 use astrocytic_data::Batch;
 use astrocytic_models::gradients::Scale;
@@ -11,7 +12,8 @@ use burn::tensor::{Device, Tensor};
 use crate::seed::derive_seed;
 use crate::trainable::Trainable;
 
-/// Mean −ln p of the targets and its gradients, on the model's device, which takes a share itself.
+/// Mean −ln p of the targets and its gradients, on the model's device, which computes a share
+/// itself.
 ///
 /// # Panics
 /// Where a device does.

@@ -1,7 +1,9 @@
-//! Gradients of a model that reads segments, with the graph of one segment in memory at a time: astrocytic memory replay
-//! backpropagation (RMAAT, arXiv 2601.00426, section 3). Forward, only the memory between segments is kept; backward, each
-//! segment is read again from the memory before it. The gradients are those of backpropagation through time, for one more
-//! forward pass.
+//! Gradients of a model that reads segments, with the graph of one segment in memory at a time:
+//! astrocytic memory replay backpropagation (RMAAT, arXiv 2601.00426, section 3).
+//!
+//! The forward pass saves only the memory between segments. The backward pass reads each segment
+//! again from the memory before it. The gradients equal those of backpropagation through time and
+//! cost one more forward pass.
 
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::{Encoder, Segment};
@@ -11,7 +13,8 @@ use burn::tensor::{Bool, Int, Tensor};
 
 use crate::seed::derive_seed;
 
-/// Mean −ln p of the targets and its gradients, dropout drawn from the seed. A model that reads the whole has but one segment.
+/// Mean −ln p of the targets and its gradients; dropout is drawn from the seed. For a model that
+/// reads the whole text at once this is plain backpropagation.
 ///
 /// # Shapes
 /// - tokens, padded: as [`Encoder::forward`]; targets: one for each row
@@ -37,8 +40,9 @@ pub fn gradients(
         model.read(memory, segment)
     };
     let last = segments.len() - 1;
-    // Autodiff keeps what stands between parameters and what nobody holds any more, as long as there are the parameters; and
-    // of what is not tracked something, until the next backward pass, of whatever.
+    // Autodiff keeps the graph between parameters and tensors that nobody holds any more as long as
+    // the parameters live: hence an untracked copy. What is untracked leaves entries too, which the
+    // next backward pass of any tensor frees: hence a small one after each segment.
     let untracked = model.clone().no_grad();
     let mut memories = vec![initial.clone().detach()];
     for segment in &segments[..last] {
@@ -66,8 +70,8 @@ pub fn gradients(
     (value, sum.grads())
 }
 
-/// The same by backpropagation through time: the graph of all segments is in memory at once. Shapes and panics as those of
-/// [`gradients`].
+/// The same by backpropagation through time: the graph of all segments is in memory at once. Shapes
+/// and panics as those of [`gradients`].
 pub fn through_time(
     model: &Encoder,
     tokens: Tensor<2, Int>,

@@ -1,4 +1,5 @@
-//! The objective of language models and classifiers: the next tokens, or the answers, of batches of tokens.
+//! The objective of language models and classifiers: the next tokens, or the answers, of batches of
+//! tokens.
 
 use astrocytic_data::{Batches, EvaluationWindows};
 use astrocytic_models::DecoderCache;
@@ -25,7 +26,8 @@ pub struct TokenObjective<'a> {
 }
 
 impl<'a> TokenObjective<'a> {
-    /// Learns from `batches`; dropout is drawn from the configuration's seed, and its `carry` goes on from batch to batch.
+    /// Learns from `batches`; dropout is drawn from the configuration's seed, and its `carry` goes
+    /// on from batch to batch.
     pub fn new(batches: &'a Batches, config: &TrainingConfig) -> Self {
         let TrainingConfig { seed, carry, .. } = *config;
         Self { batches, held_out: None, others: Vec::new(), seed, carry, cache: None }
@@ -36,8 +38,8 @@ impl<'a> TokenObjective<'a> {
         Self { held_out: Some(windows), ..self }
     }
 
-    /// These devices (with autodiff) take their shares of each batch beside the model's; a model that carries something from
-    /// batch to batch stays on one. Default: none.
+    /// These devices (with autodiff) take their shares of each batch beside the model's; a model
+    /// that carries something from batch to batch stays on one. Default: none.
     pub fn with_devices(self, others: Vec<Device>) -> Self {
         Self { others, ..self }
     }

@@ -1,8 +1,9 @@
 //! The training loop: steps, evaluations, early stopping, checkpoints, exact resumption.
 //!
-//! It is not burn-train's `Learner`: a comparison needs the same batches in the same order for every arm, an evaluation
-//! that counts every token once, and a run that resumes to the same bits, all of which its data loaders (re-seeded when
-//! they are built, their order not in the checkpoint) leave open. Optimizer and schedule are Burn's.
+//! Why not burn-train's `Learner`: a comparison needs the same batches in the same order for every
+//! arm, an evaluation that counts every token once, and runs that resume to the same bits. Burn's
+//! data loaders are seeded anew when they are built, and a checkpoint does not store their order.
+//! Optimizer and schedule are Burn's.
 
 use std::time::Instant;
 
@@ -51,7 +52,8 @@ pub enum Event {
 
 /// How a run ended.
 pub struct Outcome<M> {
-    /// The weights with the lowest held-out loss, or the last where nothing is held out; without autodiff.
+    /// The weights with the lowest held-out loss, or the last where nothing is held out; without
+    /// autodiff.
     pub model: M,
     /// Where it stood at the end.
     pub standing: Standing,
@@ -61,10 +63,12 @@ pub struct Outcome<M> {
 
 /// Trains `model` (on an autodiff device) as the configuration says.
 ///
-/// With a `checkpoint`, the run's state is stored there at every evaluation, and a run that finds one goes on from it.
+/// With a `checkpoint`, the run's state is stored there at every evaluation, and a run that finds
+/// one goes on from it.
 ///
 /// # Errors
-/// For rates that cannot be, a checkpoint that cannot be read or written, and those of `observe`, which end the run.
+/// For rates that cannot be, a checkpoint that cannot be read or written, and those of `observe`,
+/// which end the run.
 pub fn train<M: Module + ModuleSnapshot>(
     model: M,
     config: &TrainingConfig,
@@ -108,7 +112,8 @@ impl<M: Module + ModuleSnapshot> Run<M> {
         Ok(Self { learner, best, standing, diverged: false, losses: Vec::new() })
     }
 
-    /// Takes all steps, or stops early. A checkpoint, where there is one, is replaced at every evaluation.
+    /// Takes all steps, or stops early. A checkpoint, where there is one, is replaced at every
+    /// evaluation.
     ///
     /// # Errors
     /// For a checkpoint that cannot be written, and those of `observe`, which end the run.
@@ -134,7 +139,8 @@ impl<M: Module + ModuleSnapshot> Run<M> {
             observe(Event::Step { step: self.standing.step, loss, seconds: self.standing.seconds })?;
             if length.is_evaluated_at(self.standing.step) {
                 self.evaluate(objective, observe)?;
-                // A run that diverged stores nothing: should it be started again, it must find so again.
+                // A run that diverged stores nothing: should it be started again, it must find so
+                // again.
                 if let Some(checkpoint) = checkpoint.filter(|_| !self.diverged) {
                     self.save(checkpoint).context("saving the checkpoint")?;
                 }

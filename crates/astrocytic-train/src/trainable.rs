@@ -1,5 +1,5 @@
-//! Models that the training loop trains: decoders, which expect an answer after any token, and encoders, which give one for a
-//! whole example.
+//! Models that learn from batches of tokens: decoders, which predict after any token, and encoders,
+//! which give a whole example one answer.
 
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::Batch;
@@ -19,16 +19,17 @@ pub trait Trainable: Module + ModuleSnapshot {
     /// Itself, where it is a decoder.
     fn as_decoder(&self) -> Option<&Decoder>;
 
-    /// Something to remember windows by that has seen none; `None` where the model remembers nothing.
+    /// An empty cache for windows that are read one after another; `None` for a model that carries
+    /// nothing from window to window.
     fn empty_cache(&self, rows: usize) -> Option<DecoderCache>;
 
-    /// Logits of the answers expected after the tokens at those places.
+    /// Logits of the answers that are expected after the tokens at `places`.
     ///
     /// # Shapes
     /// - inputs: `[rows, steps]`; places as those of a [`Batch`]; returns `[places, vocabulary]`
     fn answers(&self, inputs: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2>;
 
-    /// Mean −ln p of the targets and its gradients; what is random depends on the seed.
+    /// Mean −ln p of the targets, in nats, and its gradients. What is random depends on the seed.
     fn gradients(&self, batch: &Batch, cache: Option<&mut DecoderCache>, seed: u64) -> (f64, GradientsParams);
 }
 
@@ -69,7 +70,8 @@ impl Trainable for Decoder {
     }
 }
 
-/// An example ends with the token after which its answer is expected; what stands behind is filling.
+/// An example ends with the token after which its answer is expected; the rest of its row is
+/// padding.
 impl Trainable for Encoder {
     fn device(&self) -> Device {
         self.device()

@@ -1,4 +1,5 @@
-//! Replay gives the gradients of backpropagation through time, and its memory does not grow with them.
+//! Replay gives the gradients of backpropagation through time, and its memory does not grow with
+//! them.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -74,8 +75,8 @@ fn what_was_dropped_is_dropped_again() {
     let (one, other) = (at(1), at(2));
     assert!(one.0 == at(1).0 && one.0 != other.0);
     assert_eq!(numbers(&model, &one.1), numbers(&model, &at(1).1));
-    // A small step down the slope, dropping the same, lowers the loss by as much as the slope says: were others dropped
-    // in the replay, the slope would be another's.
+    // A small step down the slope, dropping the same, lowers the loss by as much as the slope says:
+    // were others dropped in the replay, the slope would be another's.
     let mut optimizer = burn::optim::SgdConfig::new().init();
     let square: f64 = numbers(&model, &one.1).iter().flatten().map(|x| x * x).sum();
     let rate = 1e-3 / square;
@@ -98,7 +99,8 @@ fn memory_does_not_grow_with_the_segments_but_for_their_memories() {
     let device = Device::flex().autodiff();
     let of = |segments: usize| {
         let config = SegmentsConfig::new(32, 2, vec![0.5; segments]);
-        // New, as after a step of training: autodiff treats parameters that were in a backward pass otherwise.
+        // New, as after a step of training: autodiff treats parameters that were in a backward pass
+        // otherwise.
         let model = EncoderConfig::rmaat(11, 2, 32, 2, 64, 2, config).init_seeded(5, &device).unwrap();
         let steps = 32 * segments;
         let tokens: Vec<i32> = (0..4 * steps as i32).map(|i| i % 11).collect();

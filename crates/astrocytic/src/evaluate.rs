@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use astrocytic_lab::{minimal_pairs, source};
+use astrocytic_train::{minimal_pairs, source};
 use clap::Args;
 
+use crate::progress::Progress;
 use crate::say::say;
 
 #[derive(Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let device = astrocytic_train::device::parse(&arguments.device)?;
-    let model = source::language_model(&arguments.model, &device)?;
+    let model = source::language_model(&arguments.model, &device, &Progress::default())?;
     let found = minimal_pairs::evaluate(&model, &arguments.blimp, &device, &mut |name, accuracy| {
         eprintln!("{:5.1} %  {name}", 100.0 * accuracy);
     })?;

@@ -15,9 +15,11 @@ pub(crate) struct ExecutionArguments {
     /// Worker processes on this machine [default: one for each core]. Results do not depend on it.
     #[arg(long)]
     jobs: Option<usize>,
-    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm cluster that `sbatch` finds.
+    /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm
+    /// cluster that `sbatch` finds.
     ///
-    /// All machines of a server or cluster need this program, the results folder and the corpora at the same paths.
+    /// All machines of a server or cluster need this program, the results folder and the corpora at
+    /// the same paths.
     #[arg(long, value_enum, default_value = "local")]
     executor: ExecutorName,
 }

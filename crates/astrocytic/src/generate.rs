@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use astrocytic_lab::source::{self, LanguageModel};
 use astrocytic_models::memory::{MemoryConfig, MemoryKind, ReadMemory};
 use astrocytic_models::{Decoder, Generator, Sampling};
+use astrocytic_train::source::{self, LanguageModel};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::memory::MemoryName;
+use crate::progress::Progress;
 
 #[derive(Args)]
 #[command(
@@ -68,7 +69,8 @@ enum FormName {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let sampling = arguments.sampling()?;
     let device = astrocytic_train::device::parse(&arguments.device)?;
-    let LanguageModel { model, tokenizer, boundaries, .. } = source::language_model(&arguments.model, &device)?;
+    let LanguageModel { model, tokenizer, boundaries, .. } =
+        source::language_model(&arguments.model, &device, &Progress::default())?;
 
     let text = match &tokenizer {
         Some(tokenizer) => tokenizer.encode(&arguments.prompt)?,

@@ -14,7 +14,8 @@ pub(crate) struct Arguments {
     job: PathBuf,
     /// The results folder.
     folder: PathBuf,
-    /// Environment variable that holds the number of this worker's part, from 0 [default: all cells].
+    /// Environment variable that holds the number of this worker's part, from 0 [default: all
+    /// cells].
     #[arg(long, requires = "parts")]
     part_from: Option<String>,
     /// End when standard input ends.

@@ -1,5 +1,5 @@
-//! Arms that see a whole example, or a whole segment of it, in both directions, and give it one answer: the astromorphic line
-//! (arXiv 2312.10925, 2601.00426) and its controls.
+//! Arms that see a whole example, or a whole segment of it, in both directions, and give it one
+//! answer: the astromorphic line (arXiv 2312.10925, 2601.00426) and its controls.
 
 use anyhow::Result;
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, PositionConfig, SoftmaxAttentionConfig};

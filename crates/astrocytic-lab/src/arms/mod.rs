@@ -1,4 +1,5 @@
-//! The arms of a comparison: models of equal parameters that differ in their attention, and in what they read at once.
+//! The arms of a comparison: models of equal parameters that differ in their attention, and in what
+//! they read at once.
 
 mod decoders;
 mod encoders;
@@ -25,8 +26,8 @@ const OTHER_SEEDS: u64 = 1_000_000;
 pub enum Beyond {
     /// Nothing.
     Nothing,
-    /// What its attention remembers, memory or keys and values, goes on from window to window, in training and through each
-    /// document of a test.
+    /// What its attention remembers, memory or keys and values, goes on from window to window, in
+    /// training and through each document of a test.
     Carried,
     /// What it learns from the text that it is tested on.
     Learned(Learning),
@@ -80,7 +81,8 @@ const ENDINGS: [(&str, Beyond, &str); 6] = [
     ),
 ];
 
-/// The arm of that name: a model's, or a decoder's with an ending that says what it knows beyond its window.
+/// The arm of that name: a model's, or a decoder's with an ending that says what it knows beyond
+/// its window.
 ///
 /// # Errors
 /// For a name that is none; says which there are.
@@ -120,8 +122,8 @@ impl Arm {
         matches!(self.reader, Reader::Encoder(_))
     }
 
-    /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the cell but for the arms that
-    /// test the measurement itself.
+    /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the
+    /// cell but for the arms that test the measurement itself.
     pub fn given(&self, size: u64, seed: u64) -> (u64, u64) {
         // Of the model: what it knows beyond its window changes nothing of this.
         let name = match self.reader {
@@ -135,8 +137,8 @@ impl Arm {
         }
     }
 
-    /// The arm's model, its feed-forward width chosen so that its parameters are those of the vanilla arm; without
-    /// feed-forward layers they are what they are.
+    /// The arm's model, its feed-forward width chosen so that its parameters are those of the
+    /// vanilla arm; without feed-forward layers they are what they are.
     ///
     /// # Errors
     /// For sizes that no model can have, or where parameters cannot be matched within 1 %.
@@ -207,7 +209,8 @@ mod tests {
             assert_eq!(arm.decoder(sizes).is_err(), arm.is_encoder());
             seen.push(own);
         }
-        // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody trains them.
+        // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody
+        // trains them.
         let random = arm("kozachkov2023").unwrap().decoder(sizes).unwrap();
         let all = random.init(&Device::flex()).num_params() as u64;
         assert_eq!(all - parameters(&ModelConfig::Decoder(random)).unwrap(), 2 * 2 * 2 * 128 * 32);

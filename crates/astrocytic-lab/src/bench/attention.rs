@@ -63,7 +63,8 @@ pub(super) fn measure(
         let mask = generate_autoregressive_mask(batch, steps, &on);
         (layer, mask)
     });
-    // Operations of the matrix products for one step of one head; triangles count as the half that they are.
+    // Operations of the matrix products for one step of one head; triangles count as the half that
+    // they are.
     let (op, forward, both) = match variant {
         "linear" | "gated" => ("astrocytic", 2.0 * c * m + 4.0 * m * m, 7.0 * c * m + 14.0 * m * m),
         "delta" | "tripartite" => ("astrocytic", 4.0 * c * m + 6.0 * m * m, 16.0 * c * m + 20.0 * m * m),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 /// Milliseconds above which a call is slow.
 const SLOW: f64 = 2000.0;
 
-/// Milliseconds of each of at least five calls after two to warm up, for so many seconds; of slow calls three after one.
+/// Milliseconds of each of at least five calls after two to warm up, for so many seconds; of slow
+/// calls three after one.
 pub(super) fn time(seconds: f64, mut call: impl FnMut()) -> Vec<f64> {
     let mut once = || {
         let started = Instant::now();

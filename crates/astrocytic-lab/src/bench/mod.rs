@@ -1,8 +1,9 @@
-//! Speed and memory: the attention op by length and direction, whole training steps, generation by position, gradients through
-//! segments by their number.
+//! Speed and memory: the attention op by length and direction, whole training steps, generation by
+//! position, gradients through segments by their number.
 //!
-//! Every measurement runs in a process of its own, so that none finds the memory or the threads of another. Peers in
-//! another language speak the same JSON lines (see benches/pytorch/) and are measured in turn with ours.
+//! Every measurement runs in a process of its own, so that none finds the memory or the threads of
+//! another. Peers in another language speak the same JSON lines (see benches/pytorch/) and are
+//! measured in turn with ours.
 
 mod attention;
 mod clock;

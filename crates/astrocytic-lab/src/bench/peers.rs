@@ -44,7 +44,8 @@ impl Peer {
     pub fn start(python: &str, script: &Path) -> Result<Self> {
         let mut child = Command::new(python)
             .arg(script)
-            // The same threads, and the same courtesy: our allocator keeps freed pages, glibc's then does as well.
+            // The same threads, and the same courtesy: our allocator keeps freed pages, glibc's
+            // then does as well.
             .env("PEER_THREADS", rayon::current_num_threads().to_string())
             .env("MALLOC_MMAP_THRESHOLD_", KEEP)
             .env("MALLOC_TRIM_THRESHOLD_", KEEP)

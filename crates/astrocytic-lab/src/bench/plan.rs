@@ -107,7 +107,8 @@ impl Plan {
     /// Measures everything, ours and the peer's in turn, and tells of each row as it is there.
     ///
     /// # Errors
-    /// Where a process cannot be started or answers nothing that can be read. What a peer cannot do is left out, and the observer is told why.
+    /// Where a process cannot be started or answers nothing that can be read. What a peer cannot do
+    /// is left out, and the observer is told why.
     pub fn run(
         &self,
         mut peer: Option<&mut Peer>,

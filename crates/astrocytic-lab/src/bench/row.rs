@@ -48,7 +48,8 @@ pub struct AttentionRow {
     pub ms_median: f64,
     /// Least milliseconds of a call.
     pub ms_min: f64,
-    /// Billions of operations per second in the op's matrix products, at the median; a peer does not say.
+    /// Billions of operations per second in the op's matrix products, at the median; a peer does
+    /// not say.
     #[serde(default)]
     pub gflops: Option<f64>,
     /// How far the process's peak memory rose above what it held before, inputs included.

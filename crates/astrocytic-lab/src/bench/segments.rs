@@ -1,4 +1,5 @@
-//! Gradients of a model that reads segments: time and memory by their number, by replay and by backpropagation through time.
+//! Gradients of a model that reads segments: time and memory by their number, by replay and by
+//! backpropagation through time.
 
 use anyhow::Result;
 use astrocytic_dynamics::retention::LongTermPlasticity;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::request::Direction;
 use super::row::{AttentionRow, MachineRow, Row};
 
-/// The op by variant and length, training steps, generation, segments; with the ratios to peers where there are.
+/// The op by variant and length, training steps, generation, segments; with the ratios to peers
+/// where there are.
 pub fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {

@@ -13,7 +13,8 @@ pub enum Budget {
     Quick,
     /// About an hour: three sizes, four controls, schedules tuned as well.
     Standard,
-    /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two cores.
+    /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two
+    /// cores.
     Full,
 }
 

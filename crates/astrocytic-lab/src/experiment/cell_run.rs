@@ -1,4 +1,5 @@
-//! What a worker does for cells: trains, chooses on the tuning split what is left to choose, and tests.
+//! What a worker does for cells: trains, chooses on the tuning split what is left to choose, and
+//! tests.
 
 use anyhow::Result;
 use astrocytic_train::checkpoint::Checkpoint;
@@ -20,8 +21,9 @@ use crate::experiment::reading::{Reading, test_losses};
 use crate::learning::{self, Learning};
 use crate::results::{Cell, Line, Phase, Status, TestLoss};
 
-/// Trains for cells that train alike, or goes on from a checkpoint, keeps the best weights, and tests them as each cell's arm
-/// does; the test split is read for final cells only, once. Returns the evaluations and the result of each.
+/// Trains for cells that train alike, or goes on from a checkpoint, keeps the best weights, and
+/// tests them as each cell's arm does; the test split is read for final cells only, once. Returns
+/// the evaluations and the result of each.
 ///
 /// # Errors
 /// For a configuration that does not hold, or a checkpoint that cannot be read or written.
@@ -104,7 +106,8 @@ impl CellRun<'_> {
         Ok(Trained { outcome, tokens_per_second, evaluations })
     }
 
-    /// How each cell's arm reads a test, and its tuning loss; where a rate is to be chosen, the best on the tuning split.
+    /// How each cell's arm reads a test, and its tuning loss; where a rate is to be chosen, the
+    /// best on the tuning split.
     fn readings<M: Trainable>(
         &self,
         beyond: &[Beyond],

@@ -1,7 +1,8 @@
 //! The cells of a results folder, shared by every process that works there, on whatever machine.
 //!
-//! `lines.jsonl` alone says what is done. While cells are trained for, the folder `cells/NAME` of their training holds a lock,
-//! the lines so far and a checkpoint; they go when the cells' lines are appended. The locks are the system's: they fall with the process that held them.
+//! `lines.jsonl` alone says what is done. While cells are trained for, the folder `cells/NAME` of
+//! their training holds a lock, the lines so far and a checkpoint; they go when the cells' lines
+//! are appended. The locks are the system's: they fall with the process that held them.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -151,8 +152,8 @@ impl Cells {
         let _ = std::fs::remove_dir_all(self.folder.join("cells"));
     }
 
-    /// Appends the lines of finished cells, their results last, all at once, but for cells that are done already; the folder
-    /// goes.
+    /// Appends the lines of finished cells, their results last, all at once, but for cells that are
+    /// done already; the folder goes.
     ///
     /// # Errors
     /// For a file that cannot be written or locked.
@@ -203,7 +204,8 @@ fn json_lines(lines: &[Line]) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Removes a done training's folder. That it fails does no harm: whoever takes it up again finds its cells done.
+/// Removes a done training's folder. That it fails does no harm: whoever takes it up again finds
+/// its cells done.
 fn remove(claim: Claim) {
     let Claim { folder, lock } = claim;
     // A file that is open stays behind on some file systems.

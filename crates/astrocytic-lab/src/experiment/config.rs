@@ -1,4 +1,5 @@
-//! An experiment: what is compared on what, expanded into cells that can be run anywhere in any order.
+//! An experiment: what is compared on what, expanded into cells that can be run anywhere in any
+//! order.
 
 use anyhow::Result;
 use astrocytic_data::TokenizerKind;
@@ -18,13 +19,15 @@ const TUNING_SEED: u64 = MOST_SEEDS;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
-    /// Name of a corpus, "generated", path of a text file, or a [`Task`](astrocytic_data::tasks::Task): then sizes count examples.
+    /// Name of a corpus, "generated", path of a text file, or a
+    /// [`Task`](astrocytic_data::tasks::Task): then sizes count examples.
     pub corpus: String,
     /// Tokenizer of texts, trained on the training split.
     pub tokenizer: TokenizerKind,
     /// Names of the arms; "vanilla" must be the first.
     pub arms: Vec<String>,
-    /// Unique training tokens (examples) of each data size, ascending; a size beyond the corpus is the whole of it.
+    /// Unique training tokens (examples) of each data size, ascending; a size beyond the corpus is
+    /// the whole of it.
     pub sizes: Vec<u64>,
     /// Number of seeds of the final runs.
     pub seeds: u64,
@@ -59,13 +62,15 @@ pub struct ExperimentConfig {
     pub warmup: f64,
     /// Largest norm of the gradient.
     pub clip: f64,
-    /// Tokens of the tuning split that an evaluation reads at most, from all of its documents; or examples.
+    /// Tokens of the tuning split that an evaluation reads at most, from all of its documents; or
+    /// examples.
     pub tuning_tokens: u64,
     /// Tokens of the test split that are read at most, from all of its documents; or examples.
     pub test_tokens: u64,
     /// Seed of the generated language's text, and of generated examples.
     pub corpus_seed: u64,
-    /// A search among ideas: the test split stays untouched, and every second document of the tuning split stands in for it.
+    /// A search among ideas: the test split stays untouched, and every second document of the
+    /// tuning split stands in for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub search: bool,
 }
@@ -93,8 +98,8 @@ impl ExperimentConfig {
         trials
     }
 
-    /// Tokens whose keys and values an arm that carries them sees beside its window: a state that is many times the size of
-    /// a memory's.
+    /// Tokens whose keys and values an arm that carries them sees beside its window: a state that
+    /// is many times the size of a memory's.
     pub(crate) fn carried_tokens(&self) -> usize {
         4 * self.context
     }
@@ -133,7 +138,8 @@ impl ExperimentConfig {
         Ok(cell)
     }
 
-    /// A name for what a cell trains: cells that differ only in what is done with the trained model have the same.
+    /// A name for what a cell trains: cells that differ only in what is done with the trained model
+    /// have the same.
     pub(crate) fn training_name(&self, cell: &Cell, model: &ModelConfig) -> Result<String> {
         let arm = arm(&cell.arm)?;
         let given = arm.given(cell.size, cell.seed);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
-use astrocytic_data::{Batches, Cache, Corpus, EvaluationWindows, TokenizedDocument, Tokenizer, subset};
+use astrocytic_data::{
+    Batches, Cache, Corpus, EvaluationWindows, TokenizedCorpus, TokenizedDocument, Tokenizer, subset,
+};
 use sha2::{Digest, Sha256};
 
 use crate::arms::{Sizes, arm};
@@ -16,22 +18,13 @@ pub struct Data(Kind);
 
 /// What kind of data it is.
 pub(super) enum Kind {
-    Text {
-        tokenizer: Tokenizer,
-        train: Vec<TokenizedDocument>,
-        tuning: Vec<TokenizedDocument>,
-        test: Vec<TokenizedDocument>,
-        notes: Vec<String>,
-    },
-    Examples {
-        task: Task,
-        examples: Examples,
-    },
+    Text(TokenizedCorpus),
+    Examples { task: Task, examples: Examples },
 }
 
 impl Data {
-    /// Loads the corpus or makes the task's examples; the tokenizer is read from the folder of a run that has begun, or
-    /// trained.
+    /// Loads the corpus or makes the task's examples; the tokenizer is read from the folder of a
+    /// run that has begun, or trained.
     ///
     /// # Errors
     /// For a corpus or task that cannot be had, or one too small for the experiment.
@@ -65,21 +58,8 @@ impl Data {
             if config.search {
                 (corpus.tuning, corpus.test) = halves(corpus.tuning);
             }
-            let tokenizer = match stored {
-                Some(tokenizer) => tokenizer,
-                None => {
-                    let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-                    Tokenizer::train(config.tokenizer, &texts)?
-                }
-            };
-            let encode = |documents: &[astrocytic_data::Document]| tokenizer.encode_documents(documents);
-            Self(Kind::Text {
-                train: encode(&corpus.train)?,
-                tuning: first_tokens(encode(&corpus.tuning)?, config.tuning_tokens),
-                test: first_tokens(encode(&corpus.test)?, config.test_tokens),
-                tokenizer,
-                notes: corpus.notes,
-            })
+            let corpus = TokenizedCorpus::new(corpus, config.tokenizer, stored)?;
+            Self(Kind::Text(corpus.with_held_out_tokens(config.tuning_tokens, config.test_tokens)))
         };
         let available = data.available();
         if data.is_without_test() {
@@ -99,24 +79,24 @@ impl Data {
 
     fn is_without_test(&self) -> bool {
         match &self.0 {
-            Kind::Text { test, .. } => test.is_empty(),
+            Kind::Text(corpus) => corpus.test.is_empty(),
             Kind::Examples { examples, .. } => examples.splits.test.is_empty(),
         }
     }
 
     /// Whether it is a text, not examples.
     pub(crate) fn is_text(&self) -> bool {
-        matches!(self.0, Kind::Text { .. })
+        matches!(self.0, Kind::Text(_))
     }
 
-    /// Writes the tokenizer, if there is one, where [`prepare`](Self::prepare) reads it, once the folder is known to be this
-    /// run's.
+    /// Writes the tokenizer, if there is one, where [`prepare`](Self::prepare) reads it, once the
+    /// folder is known to be this run's.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn save_tokenizer(&self, folder: &Path) -> Result<()> {
         let tokenizer = match &self.0 {
-            Kind::Text { tokenizer, .. } => Some(tokenizer),
+            Kind::Text(corpus) => Some(&corpus.tokenizer),
             Kind::Examples { examples, .. } => examples.tokenizer.as_ref(),
         };
         Ok(tokenizer.map_or(Ok(()), |tokenizer| tokenizer.save(&folder.join("tokenizer.json")))?)
@@ -125,7 +105,7 @@ impl Data {
     /// What was guessed or left out in reading it; also in the [facts](Self::facts).
     pub fn notes(&self) -> &[String] {
         match &self.0 {
-            Kind::Text { notes, .. } => notes,
+            Kind::Text(corpus) => &corpus.notes,
             Kind::Examples { examples, .. } => &examples.notes,
         }
     }
@@ -133,7 +113,7 @@ impl Data {
     /// Tokens, or examples, in the training split.
     pub fn available(&self) -> u64 {
         match &self.0 {
-            Kind::Text { train, .. } => tokens(train),
+            Kind::Text(corpus) => tokens(&corpus.train),
             Kind::Examples { examples, .. } => examples.splits.train.len() as u64,
         }
     }
@@ -142,7 +122,7 @@ impl Data {
     pub fn sizes(&self, config: &ExperimentConfig) -> Sizes {
         let ExperimentConfig { d_model, layers, heads, dropout, context, .. } = *config;
         let (vocabulary, feed_forward) = match &self.0 {
-            Kind::Text { tokenizer, .. } => (tokenizer.vocabulary_size(), true),
+            Kind::Text(corpus) => (corpus.tokenizer.vocabulary_size(), true),
             // Zoology's models have none: it is attention that is asked to recall.
             Kind::Examples { task, examples } => (examples.vocabulary, !matches!(task, Task::Mqar { .. })),
         };
@@ -166,7 +146,7 @@ impl Data {
             notes: self.notes().to_vec(),
         };
         match &self.0 {
-            Kind::Text { tuning, test, .. } => {
+            Kind::Text(TokenizedCorpus { tuning, test, .. }) => {
                 let test_tokens = tokens(test);
                 let bytes: usize = test.iter().map(|d| d.bytes).sum();
                 let nats: Option<f64> = test.iter().map(|d| d.nats).sum();
@@ -189,48 +169,26 @@ impl Data {
         }
     }
 
-    /// Of the tokens, and answers, of all splits: another text, or another tokenizer, is another experiment.
+    /// Of the tokens, and answers, of all splits: another text, or another tokenizer, is another
+    /// experiment.
     pub fn sha256(&self) -> String {
-        let mut digest = Sha256::new();
         match &self.0 {
-            Kind::Text { train, tuning, test, .. } => {
-                for split in [train, tuning, test] {
-                    digest.update((split.len() as u64).to_le_bytes());
-                    for document in split {
-                        digest.update((document.ids.len() as u64).to_le_bytes());
-                        document.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
-                    }
-                }
-            }
-            Kind::Examples { examples: Examples { splits, .. }, .. } => {
-                for split in [&splits.train, &splits.tuning, &splits.test] {
-                    digest.update((split.len() as u64).to_le_bytes());
-                    for Example { tokens, answers } in split {
-                        digest.update(
-                            [(tokens.len() as u64).to_le_bytes(), (answers.len() as u64).to_le_bytes()].concat(),
-                        );
-                        tokens.iter().for_each(|id| digest.update(id.to_le_bytes()));
-                        for (place, answer) in answers {
-                            digest.update((*place as u64).to_le_bytes());
-                            digest.update(answer.to_le_bytes());
-                        }
-                    }
-                }
-            }
+            Kind::Text(corpus) => corpus.sha256(),
+            Kind::Examples { examples, .. } => sha256_of_examples(examples),
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents, or of as many examples;
-    /// of a text in its order where a model carries its memory from one to the next.
+    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents,
+    /// or of as many examples; of a text in its order where a model carries its memory from one to
+    /// the next.
     ///
     /// # Errors
     /// For fewer tokens than a context.
     pub fn batches(&self, config: &ExperimentConfig, size: u64, seed: u64, carried: bool) -> Result<Batches> {
         Ok(match &self.0 {
-            Kind::Text { train, .. } => {
+            Kind::Text(corpus) => {
                 let make = if carried { Batches::carried } else { Batches::new };
-                make(subset(train, seed, size as usize), config.context, config.batch, seed)?
+                make(subset(&corpus.train, seed, size as usize), config.context, config.batch, seed)?
             }
             Kind::Examples { examples, .. } => {
                 let chosen = subset_of_examples(&examples.splits.train, seed, size as usize);
@@ -250,7 +208,7 @@ impl Data {
     /// For an empty split, and for data that are no text.
     pub(super) fn test_windows(&self, config: &ExperimentConfig, carried: bool) -> Result<EvaluationWindows> {
         match &self.0 {
-            Kind::Text { test, tokenizer, .. } => windows(config, test, tokenizer, carried),
+            Kind::Text(corpus) => windows(config, &corpus.test, &corpus.tokenizer, carried),
             Kind::Examples { .. } => bail!("corpus {}: it is no text", config.corpus),
         }
     }
@@ -261,12 +219,29 @@ impl Data {
     /// For an empty split.
     pub fn tuning_windows(&self, config: &ExperimentConfig, carried: bool) -> Result<EvaluationWindows> {
         match &self.0 {
-            Kind::Text { tuning, tokenizer, .. } => windows(config, tuning, tokenizer, carried),
+            Kind::Text(corpus) => windows(config, &corpus.tuning, &corpus.tokenizer, carried),
             Kind::Examples { examples, .. } => {
                 Ok(EvaluationWindows::of_examples(&examples.splits.tuning, 2 * config.batch)?)
             }
         }
     }
+}
+
+/// SHA-256 of the tokens and answers of all splits.
+fn sha256_of_examples(Examples { splits, .. }: &Examples) -> String {
+    let mut digest = Sha256::new();
+    for split in [&splits.train, &splits.tuning, &splits.test] {
+        digest.update((split.len() as u64).to_le_bytes());
+        for Example { tokens, answers } in split {
+            digest.update([(tokens.len() as u64).to_le_bytes(), (answers.len() as u64).to_le_bytes()].concat());
+            tokens.iter().for_each(|id| digest.update(id.to_le_bytes()));
+            for (place, answer) in answers {
+                digest.update((*place as u64).to_le_bytes());
+                digest.update(answer.to_le_bytes());
+            }
+        }
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every second one, and the others.
@@ -290,40 +265,9 @@ fn windows(
     Ok(EvaluationWindows::new(documents, end, context, stride, rows)?)
 }
 
+/// Number of tokens.
 fn tokens(documents: &[TokenizedDocument]) -> u64 {
     documents.iter().map(|d| d.ids.len() as u64).sum()
-}
-
-/// At most about `wanted` tokens, of every document its beginning: a few whole ones would say little about the others.
-/// Where the entropy is known it is that of whole documents, and the first of them are taken.
-fn first_tokens(mut documents: Vec<TokenizedDocument>, wanted: u64) -> Vec<TokenizedDocument> {
-    if documents.iter().any(|document| document.nats.is_some()) {
-        let mut sum = 0;
-        let fits = |document: &TokenizedDocument| {
-            let more = sum < wanted;
-            sum += document.ids.len() as u64;
-            more
-        };
-        return documents.into_iter().take_while(fits).collect();
-    }
-    // Short documents leave their share to the longer ones.
-    let mut lengths: Vec<usize> = documents.iter().map(|document| document.ids.len()).collect();
-    lengths.sort_unstable();
-    let (mut left, mut most) = (wanted as usize, 0);
-    for (place, length) in lengths.iter().enumerate() {
-        most = (left / (lengths.len() - place)).max(1);
-        if *length > most {
-            break;
-        }
-        (left, most) = (left - length, usize::MAX);
-    }
-    for document in &mut documents {
-        // In proportion, because tokens are not cut back to text here.
-        let kept = document.ids.len().min(most);
-        document.bytes = document.bytes * kept / document.ids.len().max(1);
-        document.ids.truncate(kept);
-    }
-    documents
 }
 
 #[cfg(test)]
@@ -331,25 +275,13 @@ mod tests {
     use super::*;
     use crate::experiment::budget::Budget;
 
-    fn documents(lengths: &[usize], nats: Option<f64>) -> Vec<TokenizedDocument> {
-        lengths.iter().map(|&n| TokenizedDocument { ids: vec![1; n], nats, bytes: 2 * n }).collect()
-    }
-
-    #[test]
-    fn every_document_gives_its_beginning_and_short_ones_leave_their_share() {
-        let lengths = |documents: Vec<TokenizedDocument>| documents.iter().map(|d| d.ids.len()).collect::<Vec<_>>();
-        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], None), 27)), [5, 10, 2, 10]);
-        assert_eq!(lengths(first_tokens(documents(&[5, 50], None), 1_000)), [5, 50]);
-        assert_eq!(lengths(first_tokens(documents(&[9, 9], None), 1)), [1, 1]);
-        assert_eq!(lengths(first_tokens(documents(&[5, 50, 2, 40], Some(1.0)), 27)), [5, 50]);
-        assert_eq!(first_tokens(documents(&[50], None), 10)[0].bytes, 20);
-    }
-
     #[test]
     fn a_search_never_sees_the_test_split() {
         let config = ExperimentConfig { sizes: vec![2_000], ..Budget::Quick.config("generated").unwrap() };
         let digests = |config: &ExperimentConfig| {
-            let Kind::Text { tuning, test, .. } = Data::prepare(config, None).unwrap().0 else { panic!("a text") };
+            let Kind::Text(TokenizedCorpus { tuning, test, .. }) = Data::prepare(config, None).unwrap().0 else {
+                panic!("a text")
+            };
             let ids = |documents: Vec<TokenizedDocument>| documents.into_iter().map(|d| d.ids).collect::<Vec<_>>();
             (ids(tuning), ids(test))
         };

@@ -1,5 +1,6 @@
-//! Joules by the machine's own counters: processor and memory through the kernel's powercap interface (RAPL, on Intel and
-//! AMD), an NVIDIA device through NVML. They count the whole machine, whatever else runs on it.
+//! Joules by the machine's own counters: processor and memory through the kernel's powercap
+//! interface (RAPL, on Intel and AMD), an NVIDIA device through NVML. They count the whole machine,
+//! whatever else runs on it.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,8 @@ struct Zone {
 }
 
 impl Meter {
-    /// A meter of the processor and, with a device of wgpu, of the graphics processors; `None` where no counter that is
-    /// needed can be read.
+    /// A meter of the processor and, with a device of wgpu, of the graphics processors; `None`
+    /// where no counter that is needed can be read.
     pub(crate) fn new(device: &str) -> Option<Self> {
         let zones = zones(Path::new(POWERCAP));
         let graphics = device.starts_with("wgpu");
@@ -40,8 +41,8 @@ impl Meter {
         })
     }
 
-    /// Joules since it was made; to be asked at least once a minute, before a counter can come round twice. `None` where one
-    /// can no longer be read.
+    /// Joules since it was made; to be asked at least once a minute, before a counter can come
+    /// round twice. `None` where one can no longer be read.
     pub(crate) fn joules(&mut self) -> Option<f64> {
         let zones: Option<f64> = self.zones.iter_mut().map(Zone::joules).sum();
         #[cfg(feature = "wgpu")]

@@ -1,9 +1,12 @@
-//! Where cells are run: processes of this machine, or the tasks of a HyperQueue server or of a Slurm cluster.
+//! Where cells are run: processes of this machine, or the tasks of a HyperQueue server or of a
+//! Slurm cluster.
 //!
-//! All of them start the same worker on the same shared folder; the lock of each training keeps them out of each other's way.
+//! All of them start the same worker on the same shared folder; the lock of each training keeps
+//! them out of each other's way.
 //!
-//! Engines fill in words of their own in the names of files that they are given (`%a`, `%{TASK_ID}`), and a folder may be named
-//! like one: so it is a shell, not the engine, that sends a task's errors to their file.
+//! Engines fill in words of their own in the names of files that they are given (`%a`,
+//! `%{TASK_ID}`), and a folder may be named like one: so it is a shell, not the engine, that sends
+//! a task's errors to their file.
 
 use std::fs::File;
 use std::io::Read;
@@ -44,8 +47,9 @@ pub struct Execution {
     pub executor: Executor,
     /// Worker processes at a time on this machine.
     pub jobs: usize,
-    /// This program, which calls [`work`](crate::experiment::worker::work) for `worker JOB FOLDER`, with `--attached` to
-    /// end when its standard input does, or with `--part-from VARIABLE --parts N` for a part of the trainings.
+    /// This program, which calls [`work`](crate::experiment::worker::work) for `worker JOB FOLDER`,
+    /// with `--attached` to end when its standard input does, or with `--part-from VARIABLE --parts
+    /// N` for a part of the trainings.
     pub program: Program,
     /// Told of notes, of each run that ends, and of the studies of a file.
     pub observer: Box<dyn Observer>,
@@ -55,8 +59,9 @@ impl Execution {
     /// Has workers run the cells of a job in `folder`, and calls `look` while they do.
     ///
     /// # Errors
-    /// For an engine that cannot be started, a worker that failed (with what it said), and an error of `look`; the workers
-    /// of this machine are stopped then, an engine's tasks are not, and what they had finished stays.
+    /// For an engine that cannot be started, a worker that failed (with what it said), and an error
+    /// of `look`; the workers of this machine are stopped then, an engine's tasks are not, and what
+    /// they had finished stays.
     pub(crate) fn run(&self, job: &Job, folder: &Path, look: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let folder = std::path::absolute(folder)?;
         let cells = folder.join("cells");
@@ -114,7 +119,8 @@ impl Execution {
         Ok(([word(self.program.path()?)?, "worker", word(list)?, word(folder)?], word(said)?))
     }
 
-    /// A task a training, so that the server's own tools show how far it is and a lost task is run again by it.
+    /// A task a training, so that the server's own tools show how far it is and a lost task is run
+    /// again by it.
     fn hyperqueue(&self, list: &Path, folder: &Path, said: &Path, tasks: usize) -> Result<Command> {
         let (words, said) = self.words(list, folder, said)?;
         let mut command = Command::new("hq");
@@ -143,7 +149,8 @@ impl Execution {
     }
 }
 
-/// The line of a failed worker that says why: its own error, what a panic says after its place, or the last one.
+/// The line of a failed worker that says why: its own error, what a panic says after its place, or
+/// the last one.
 fn why(said: &Path) -> Result<Option<String>> {
     let mut last = None;
     for file in std::fs::read_dir(said)? {

@@ -1,4 +1,5 @@
-//! Experiments: what is compared on what, the cells that it is expanded into, and the workers that run them.
+//! Experiments: what is compared on what, the cells that it is expanded into, and the workers that
+//! run them.
 
 pub mod budget;
 mod cell_run;
@@ -6,12 +7,15 @@ pub mod cells;
 pub mod compare;
 pub mod config;
 pub mod data;
+mod describe;
 mod energy;
 pub mod executor;
+mod grid;
 mod job;
 pub mod plan;
 pub mod program;
 pub mod reading;
 mod step_cost;
+mod stored;
 mod validate;
 pub mod worker;

@@ -1,4 +1,5 @@
-//! Experiments as files: a question and the studies that answer it, each a comparison on one corpus at one model size.
+//! Experiments as files: a question and the studies that answer it, each a comparison on one corpus
+//! at one model size.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,11 +13,13 @@ use serde_json::{Map, Value};
 
 use crate::arms::{Beyond, arm};
 use crate::experiment::budget::Budget;
-use crate::experiment::compare::{Asked, cap_sizes, compare_as, stored_experiment};
+use crate::experiment::compare::compare_as;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::executor::Execution;
+use crate::experiment::grid::cap_sizes;
 use crate::experiment::step_cost::step_cost;
+use crate::experiment::stored::{Asked, stored_experiment};
 use crate::provenance::identity::{self, Options};
 use crate::report::{self, PlanSummary, StudySummary};
 
@@ -45,7 +48,8 @@ pub struct Study {
     pub config: ExperimentConfig,
 }
 
-/// The file itself: what a study does not say is as in `shared`, and what that does not say as in the standard budget.
+/// The file itself: what a study does not say is as in `shared`, and what that does not say as in
+/// the standard budget.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlanFile {
@@ -135,8 +139,8 @@ impl Plan {
         self.report(folder)
     }
 
-    /// Refuses a folder where another plan has begun. Studies may be added, and those that have not begun changed; what was
-    /// asked and expected stays as it was.
+    /// Refuses a folder where another plan has begun. Studies may be added, and those that have not
+    /// begun changed; what was asked and expected stays as it was.
     fn must_be_held(&self, folder: &Path, execution: &Execution) -> Result<()> {
         identity::refuse_others(folder, FILE)?;
         if !folder.join(FILE).exists() {
@@ -210,8 +214,8 @@ fn is_begun(folder: &Path, study: &str) -> bool {
 }
 
 impl Study {
-    /// Cells that the study has, and how long they take on this machine: each arm's steps are timed on one thread, as
-    /// workers take them.
+    /// Cells that the study has, and how long they take on this machine: each arm's steps are timed
+    /// on one thread, as workers take them.
     ///
     /// # Errors
     /// For a corpus that cannot be had, or a device that is none.
@@ -233,8 +237,8 @@ impl Study {
             // A forward pass is a third of a step, and windows overlap by half.
             let rows = if data.is_text() { 2.0 / config.context as f64 } else { 1.0 };
             let read = |count: u64| rows * count as f64 / 3.0 / config.batch as f64 * step;
-            // What goes on learning reads the tuning text once for each rate, and the test text once more; with all weights
-            // that is training.
+            // What goes on learning reads the tuning text once for each rate, and the test text
+            // once more; with all weights that is training.
             let passes = match arm.beyond {
                 Beyond::Learned(way) if way.learns == MemoryKind::Dynamic => 3.0 * way.learns.rates().len() as f64,
                 Beyond::Learned(way) => way.learns.rates().len() as f64,

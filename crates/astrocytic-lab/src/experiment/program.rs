@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use astrocytic_data::sha256_of;
 
-/// What Linux starts this process's program by: the file that it was started from, though it be replaced or removed.
+/// What Linux starts this process's program by: the file that it was started from, though it be
+/// replaced or removed.
 const RUNNING: &str = "/proc/self/exe";
 
 /// This process's program.

@@ -40,7 +40,7 @@ pub fn test_losses<M: Trainable>(
     device: &Device,
 ) -> Result<Vec<TestLoss>> {
     match data.kind() {
-        Kind::Text { .. } => {
+        Kind::Text(_) => {
             let model = model.as_decoder().ok_or_else(|| anyhow!("a text needs a decoder"))?;
             of_text(data, config, model, readings, device)
         }

@@ -23,7 +23,8 @@ pub(crate) struct StepCost {
     pub(crate) joules: Option<f64>,
 }
 
-/// Takes steps of an arm on one thread, as a worker does, for at least so long, and at least four after a first.
+/// Takes steps of an arm on one thread, as a worker does, for at least so long, and at least four
+/// after a first.
 ///
 /// # Errors
 /// For an arm or a device that is none, and data that are too few.

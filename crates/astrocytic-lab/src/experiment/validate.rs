@@ -18,6 +18,15 @@ impl ExperimentConfig {
     /// # Errors
     /// One line with the field, its value and what would do.
     pub fn validate(&self) -> Result<()> {
+        self.validate_arms()?;
+        self.validate_seeds()?;
+        self.validate_ranges()?;
+        self.validate_sizes()?;
+        self.validate_arms_for_data()?;
+        self.validate_grid()
+    }
+
+    fn validate_arms(&self) -> Result<()> {
         for name in &self.arms {
             arm(name)?;
         }
@@ -30,17 +39,22 @@ impl ExperimentConfig {
         if distinct.len() != self.arms.len() {
             bail!("arms: each only once, got {:?}", self.arms);
         }
-        if self.seeds == 0 || self.tuning_seeds == 0 {
+        Ok(())
+    }
+
+    fn validate_seeds(&self) -> Result<()> {
+        let Self { seeds, first_seed, tuning_seeds, .. } = *self;
+        if seeds == 0 || tuning_seeds == 0 {
             bail!("seeds: at least 1 is needed (3 for an ablation, 5 for a headline)");
         }
-        if self.first_seed.saturating_add(self.seeds) > MOST_SEEDS || self.tuning_seeds > MOST_SEEDS {
-            bail!(
-                "seeds: at most {MOST_SEEDS}, got {} from {} on and {} for tuning",
-                self.seeds,
-                self.first_seed,
-                self.tuning_seeds
-            );
+        if first_seed.saturating_add(seeds) > MOST_SEEDS || tuning_seeds > MOST_SEEDS {
+            bail!("seeds: at most {MOST_SEEDS}, got {seeds} from {first_seed} on and {tuning_seeds} for tuning");
         }
+        Ok(())
+    }
+
+    /// What is more than this machinery is for.
+    fn validate_ranges(&self) -> Result<()> {
         if let Some(size) = self.sizes.iter().find(|&&size| size > MOST_TOKENS) {
             bail!("sizes: at most {MOST_TOKENS} tokens, got {size}");
         }
@@ -63,17 +77,26 @@ impl ExperimentConfig {
         {
             bail!("tokenizer: at most {MOST_VOCABULARY} entries, got {vocabulary}");
         }
+        Ok(())
+    }
+
+    fn validate_sizes(&self) -> Result<()> {
         if self.sizes.is_empty() || self.sizes.windows(2).any(|w| w[0] >= w[1]) {
             bail!("sizes: must be ascending and at least one, got {:?}", self.sizes);
         }
-        let task = Task::of_corpus(&self.corpus)?;
-        let text = task.is_none();
+        let is_text = Task::of_corpus(&self.corpus)?.is_none();
         let examples =
             self.sizes[self.sizes.len() - 1].saturating_add(self.tuning_tokens).saturating_add(self.test_tokens);
-        if !text && examples.saturating_mul(self.context as u64) > MOST_TOKENS {
+        if !is_text && examples.saturating_mul(self.context as u64) > MOST_TOKENS {
             bail!("sizes: {examples} examples of up to {} tokens are more than {MOST_TOKENS} tokens", self.context);
         }
-        for name in self.arms.iter().filter(|_| !text) {
+        Ok(())
+    }
+
+    /// Whether a text, or the examples of a task, are what the arms can learn.
+    fn validate_arms_for_data(&self) -> Result<()> {
+        let task = Task::of_corpus(&self.corpus)?;
+        for name in self.arms.iter().filter(|_| task.is_some()) {
             if arm(name)?.beyond != Beyond::Nothing {
                 bail!("arms: {name} remembers what it read before, which examples of a task do not have");
             }
@@ -84,9 +107,13 @@ impl ExperimentConfig {
                 bail!("arms: {name} gives one answer for an example, which labelled texts and ListOps have");
             }
         }
-        if text && self.sizes[0] <= self.context as u64 {
+        if task.is_none() && self.sizes[0] <= self.context as u64 {
             bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
         }
+        Ok(())
+    }
+
+    fn validate_grid(&self) -> Result<()> {
         let rates = self.learning_rates.iter().all(|&r| r > 0.0 && r <= 1.0) && !self.learning_rates.is_empty();
         let decays = self.weight_decays.iter().all(|&w| (0.0..=100.0).contains(&w)) && !self.weight_decays.is_empty();
         if !rates || !decays {

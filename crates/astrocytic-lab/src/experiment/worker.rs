@@ -1,7 +1,7 @@
 //! A process that runs cells of a shared results folder.
 //!
-//! Cells run in processes of one thread each, because small tensors gain little from a second thread, and because
-//! Burn's random numbers belong to the process.
+//! Cells run in processes of one thread each, because small tensors gain little from a second
+//! thread, and because Burn's random numbers belong to the process.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,8 @@ use crate::experiment::program::Program;
 /// How long to wait before a cell that another holds is asked for again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Which of a job's trainings are a worker's: those whose place leaves `remainder` when divided by `parts`.
+/// Which of a job's trainings are a worker's: those whose place leaves `remainder` when divided by
+/// `parts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Counted from 0.
@@ -34,11 +35,13 @@ impl Share {
     pub const ALL: Self = Self { remainder: 0, parts: 1 };
 }
 
-/// Runs the job's cells that are not done and that nobody else runs, and waits for those that others hold: should one of
-/// them end before its cell does, this one takes it over from its last checkpoint.
+/// Runs the job's cells that are not done and that nobody else runs, and waits for those that
+/// others hold: should one of them end before its cell does, this one takes it over from its last
+/// checkpoint.
 ///
 /// # Errors
-/// For a file that is no job's, another text or program than the job's, or a cell that cannot be run.
+/// For a file that is no job's, another text or program than the job's, or a cell that cannot be
+/// run.
 pub fn work(job: &Path, folder: &Path, share: Share, observer: &dyn Observer) -> Result<()> {
     let text = std::fs::read(job).with_context(|| format!("cannot read {}", job.display()))?;
     let job: Job = serde_json::from_slice(&text).with_context(|| format!("{} is no job", job.display()))?;

@@ -29,7 +29,8 @@ pub(super) struct Conversion<'a> {
 }
 
 impl Conversion<'_> {
-    /// Claims the folder, once everything was read that can be refused; `text` is of the corpus's tokens.
+    /// Claims the folder, once everything was read that can be refused; `text` is of the corpus's
+    /// tokens.
     pub(super) fn begin(&self, config: &SwapConfig, text: Sha256) -> Result<File> {
         let mut inputs =
             vec![("--model", vec![Input { name: config.model.display().to_string(), sha256: self.of.clone() }])];
@@ -46,7 +47,8 @@ impl Conversion<'_> {
     }
 }
 
-/// SHA-256 of a model as it was read, whatever files it came in: its configuration, parameters and tokenizer.
+/// SHA-256 of a model as it was read, whatever files it came in: its configuration, parameters and
+/// tokenizer.
 pub(super) fn digest(model: &impl Module, config: &impl Serialize, tokenizer: Option<&Tokenizer>) -> Result<String> {
     let tokenizer = tokenizer.map(Tokenizer::to_json).transpose()?;
     let mut parameters = Parameters(Sha256::new_with_prefix(serde_json::to_vec(&(config, tokenizer))?));

@@ -9,6 +9,7 @@ use astrocytic_data::{Cache, Corpus, Document, Tokenizer, write_atomically};
 use astrocytic_models::{Decoder, save};
 use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::source::LanguageModel;
 use burn::module::Module;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
@@ -21,7 +22,6 @@ use super::rows::Rows;
 use super::stage::Stage;
 use super::{measure, page, recover, transfer};
 use crate::provenance::machine;
-use crate::source::LanguageModel;
 
 /// Positions at which generation is timed.
 const POSITIONS: [usize; 2] = [256, 4096];
@@ -159,7 +159,8 @@ impl Work<'_> {
         Ok((recovered, Staged { original_loss, converted: before, after_transfer, after_recovery }))
     }
 
-    /// The original without attention, and with the window alone; recovered with the same budget where asked for.
+    /// The original without attention, and with the window alone; recovered with the same budget
+    /// where asked for.
     fn controls(&self, recovered: &Decoder, window_only: Option<&AttentionConfig>) -> Result<Controls> {
         let trained = self.config.controls && self.config.recovery.steps > 0;
         let without = self.swap(&AttentionConfig::Off)?;
@@ -216,8 +217,8 @@ impl Work<'_> {
     }
 }
 
-/// Those at which generation is timed: a model with learned positions ends with them, and what there is of a short one is halved
-/// between what is read and what is timed.
+/// Those at which generation is timed: a model with learned positions ends with them, and what
+/// there is of a short one is halved between what is read and what is timed.
 fn positions(most: Option<usize>) -> Vec<usize> {
     let most = most.unwrap_or(usize::MAX);
     let fit: Vec<usize> = POSITIONS.into_iter().filter(|position| position + 64 <= most).collect();

@@ -9,6 +9,7 @@ use astrocytic_data::write_atomically;
 use astrocytic_models::TextEncoder;
 use astrocytic_models::conversion::Inputs;
 use astrocytic_train::observer::Observer;
+use astrocytic_train::source::EmbeddingModel;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use sha2::{Digest, Sha256};
@@ -23,7 +24,6 @@ use super::stage::Stage;
 use super::texts::{BATCH, Texts, sentences};
 use super::{measure, page, recover, transfer};
 use crate::provenance::machine;
-use crate::source::EmbeddingModel;
 
 /// Converts, trains, measures and reports.
 pub(super) fn run(
@@ -192,7 +192,8 @@ impl Work<'_> {
         })
     }
 
-    /// Attention weights of each swapped layer on the longest of some held-out texts, the original's and the model's.
+    /// Attention weights of each swapped layer on the longest of some held-out texts, the
+    /// original's and the model's.
     fn maps(&self, model: &TextEncoder) -> Vec<[Vec<f32>; 2]> {
         let longest = self.held_out.iter().take(BATCH).max_by_key(|row| row.len()).map(Vec::as_slice);
         let row = self.texts.inputs(longest.into_iter());

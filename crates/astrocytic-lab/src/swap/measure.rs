@@ -79,8 +79,8 @@ pub(super) fn layers<M: Swappable>(original: &M, model: &M, layers: &[usize], in
     layers.iter().map(measure).collect()
 }
 
-/// Attention weights of a layer, mean over heads, the original's and the model's with the original's input, of one row:
-/// `steps × steps` numbers each.
+/// Attention weights of a layer, mean over heads, the original's and the model's with the
+/// original's input, of one row: `steps × steps` numbers each.
 pub(super) fn maps<M: Swappable>(original: &M, model: &M, layer: usize, row: &Inputs) -> [Vec<f32>; 2] {
     let [x, _] = seen_by_attention(original, row)[layer].clone();
     [original, model].map(|model| {

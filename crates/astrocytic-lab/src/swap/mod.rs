@@ -18,6 +18,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use astrocytic_train::observer::Observer;
+use astrocytic_train::source::{self, Source};
 use burn::tensor::Device;
 
 pub use config::SwapConfig;
@@ -29,13 +30,14 @@ pub use transfer::Match;
 
 use self::conversion::{Conversion, digest};
 use crate::provenance::identity::Place;
-use crate::source::{self, Source};
 
-/// Converts, trains, measures and reports. The folder gets the converted model (a decoder's `model.safetensors` and
-/// `config.json`), `tokenizer.json`, `swap.json` and `report.html`; an interrupted run goes on where it was.
+/// Converts, trains, measures and reports. The folder gets the converted model (a decoder's
+/// `model.safetensors` and `config.json`), `tokenizer.json`, `swap.json` and `report.html`; an
+/// interrupted run goes on where it was.
 ///
 /// # Errors
-/// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot be written.
+/// One line for a model, a layer, a preset or a text that will not do, and for a folder that cannot
+/// be written.
 pub fn run(config: &SwapConfig, folder: &Path, device: &Device, observer: &dyn Observer) -> Result<Report> {
     for path in [&config.model, folder] {
         if path.to_str().is_none() {
@@ -44,7 +46,7 @@ pub fn run(config: &SwapConfig, folder: &Path, device: &Device, observer: &dyn O
     }
     [&config.transfer, &config.recovery].into_iter().try_for_each(StageConfig::validate)?;
     let place = Place::new(folder, "conversion.json", "conversion", config.options(device)?)?;
-    match source::open(&config.model, device)? {
+    match source::open(&config.model, device, observer)? {
         Source::Decoder(source) => {
             let of = digest(&source.model, &(source.model.config(), &source.boundaries), source.tokenizer.as_ref())?;
             let place = Conversion { place, of, observer };

@@ -55,7 +55,8 @@ pub(super) fn labelled(path: &Path, notes: &mut Vec<String>, observer: &dyn Obse
     Ok(Labelled { name, classes, count, train, texts: texts.into_iter().map(|one| one.text).collect() })
 }
 
-/// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little decay).
+/// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little
+/// decay).
 ///
 /// # Errors
 /// For a loss that is not finite.

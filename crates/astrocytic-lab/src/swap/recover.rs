@@ -1,5 +1,6 @@
-//! Stage 2, recovery: the whole model is trained towards the original's predictions, by low-rank adapters on the projections
-//! of the swapped layers (LoRA, arXiv 2106.09685; LoLCATs, arXiv 2410.10254, section 3.2) or in all its weights.
+//! Stage 2, recovery: the whole model is trained towards the original's predictions, by low-rank
+//! adapters on the projections of the swapped layers (LoRA, arXiv 2106.09685; LoLCATs, arXiv
+//! 2410.10254, section 3.2) or in all its weights.
 
 use anyhow::Result;
 use astrocytic_attention::Attention;
@@ -28,8 +29,8 @@ fn projections(attention: &Attention) -> Vec<ParamId> {
     linears.iter().map(|linear| linear.weight.id).collect()
 }
 
-/// Trains `model` by `loss`, which is given the model and the step; with a rank by adapters, which are merged in the end,
-/// else in all weights.
+/// Trains `model` by `loss`, which is given the model and the step; with a rank by adapters, which
+/// are merged in the end, else in all weights.
 pub(super) fn run<M: Swappable>(
     model: M,
     layers: &[usize],
@@ -54,8 +55,9 @@ pub(super) fn run<M: Swappable>(
     Ok(model.materialize())
 }
 
-/// What a decoder is to match: the original's prediction of each token, and of a text a little the token itself. What the
-/// original has drawn itself says nothing that its prediction does not say with less noise.
+/// What a decoder is to match: the original's prediction of each token, and of a text a little the
+/// token itself. What the original has drawn itself says nothing that its prediction does not say
+/// with less noise.
 pub(super) fn of_logits(original: &Decoder, model: &Decoder, rows: RowBatch, text: bool) -> Tensor<1> {
     let expected = original.forward(rows.inputs.clone());
     let found = model.forward(Tensor::from_inner(rows.inputs));
@@ -63,7 +65,8 @@ pub(super) fn of_logits(original: &Decoder, model: &Decoder, rows: RowBatch, tex
     let flat = |logits: Tensor<3>| logits.reshape([batch * steps, vocabulary]);
     let (expected, found) = (flat(expected), flat(found));
     let own = text.then(|| cross_entropy(found.clone(), &rows.targets));
-    // The cross-entropy with the original's prediction less that prediction's own entropy: 0 at the original.
+    // The cross-entropy with the original's prediction less that prediction's own entropy: 0 at the
+    // original.
     let log_p = log_softmax(expected, 1);
     let p = log_p.clone().exp();
     let entropy = (p.clone() * log_p).sum();
@@ -75,7 +78,8 @@ pub(super) fn of_logits(original: &Decoder, model: &Decoder, rows: RowBatch, tex
     }
 }
 
-/// What an encoder is to match: the original's embedding of each text, by direction, and what each of its steps became.
+/// What an encoder is to match: the original's embedding of each text, by direction, and what each
+/// of its steps became.
 pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs: &Inputs) -> Tensor<1> {
     let padded = inputs.padded.clone().expect("encoders are given their padding");
     let expected = original.forward(inputs.tokens.clone(), &padded);

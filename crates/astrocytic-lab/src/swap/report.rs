@@ -19,7 +19,8 @@ pub enum Report {
     Encoder(Box<EncoderReport>),
 }
 
-/// What came of a decoder's conversion. Losses are in nats per token, on rows that nothing was trained on.
+/// What came of a decoder's conversion. Losses are in nats per token, on rows that nothing was
+/// trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SwapReport {
     /// What was asked for.
@@ -40,10 +41,11 @@ pub struct SwapReport {
     pub after_transfer_loss: f64,
     /// After recovery.
     pub after_recovery_loss: f64,
-    /// The converted model as it came out, its memories switched off and its windows left: what the window alone does.
-    /// `None` without a window.
+    /// The converted model as it came out, its memories switched off and its windows left: what the
+    /// window alone does. `None` without a window.
     pub window_only_loss: Option<f64>,
-    /// The same conversion without memories from the start, transferred and recovered with the same budget.
+    /// The same conversion without memories from the start, transferred and recovered with the same
+    /// budget.
     pub window_only_recovered_loss: Option<f64>,
     /// The original without attention in the swapped layers.
     pub no_attention_loss: f64,
@@ -62,8 +64,8 @@ pub struct SwapReport {
     pub original_speed: Vec<Speed>,
     /// Generation with the converted model.
     pub speed: Vec<Speed>,
-    /// Tokens a second in generation at the first position, of the converted model; of one with fewer than three positions there
-    /// are none to measure.
+    /// Tokens a second in generation at the first position, of the converted model; of one with
+    /// fewer than three positions there are none to measure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_s: Option<f64>,
     /// The original's.
@@ -79,7 +81,8 @@ pub struct SwapReport {
     pub report: String,
 }
 
-/// What came of an encoder's conversion. Cosines are the mean over held-out texts with the original's embedding.
+/// What came of an encoder's conversion. Cosines are the mean over held-out texts with the
+/// original's embedding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EncoderReport {
     /// What was asked for.

@@ -98,13 +98,15 @@ impl Rows {
         Inputs { tokens: self.batch(rows, device).inputs, padded: None }
     }
 
-    /// The rows of a step: every row once in each pass, in an order that depends on seed and pass alone.
+    /// The rows of a step: every row once in each pass, in an order that depends on seed and pass
+    /// alone.
     pub fn of_step(&self, step: u64, size: usize, seed: u64) -> Vec<usize> {
         of_step(self.count(), step, size, seed)
     }
 }
 
-/// Of `count` things, those of a step: every one once in each pass, in an order that depends on seed and pass alone.
+/// Of `count` things, those of a step: every one once in each pass, in an order that depends on
+/// seed and pass alone.
 pub(super) fn of_step(count: usize, step: u64, size: usize, seed: u64) -> Vec<usize> {
     let size = size.min(count);
     let per_pass = (count / size) as u64;

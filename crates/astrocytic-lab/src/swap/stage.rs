@@ -1,5 +1,5 @@
-//! A stage of a conversion: some parameters trained against some loss, kept at every checkpoint, and gone on with after an
-//! interruption to the same bits.
+//! A stage of a conversion: some parameters trained against some loss, kept at every checkpoint,
+//! and gone on with after an interruption to the same bits.
 
 use std::path::Path;
 
@@ -61,8 +61,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) observer: &'a dyn Observer,
 }
 
-/// Trains the parameters of `model` (on an autodiff device, all others frozen) that `loss` depends on; `loss` is given the
-/// model and the step. Returns the trained model without autodiff.
+/// Trains the parameters of `model` (on an autodiff device, all others frozen) that `loss` depends
+/// on; `loss` is given the model and the step. Returns the trained model without autodiff.
 ///
 /// # Errors
 /// For a loss that is not finite, or a checkpoint that cannot be read or written.

@@ -1,5 +1,6 @@
-//! Stage 1, attention transfer: feature maps and gates are trained so that each swapped layer does what the original's layer
-//! does with the same input (Hedgehog, arXiv 2402.04347, section 4.2; LoLCATs, arXiv 2410.10254, section 3.1).
+//! Stage 1, attention transfer: feature maps and gates are trained so that each swapped layer does
+//! what the original's layer does with the same input (Hedgehog, arXiv 2402.04347, section 4.2;
+//! LoLCATs, arXiv 2410.10254, section 3.1).
 
 use anyhow::Result;
 use astrocytic_attention::Attention;

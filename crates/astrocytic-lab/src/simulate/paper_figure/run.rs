@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_train::observer::{Observer, Unit};
+use astrocytic_train::source::{self, EmbeddingModel, LanguageModel, Source};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::learned::learned;
 use super::page::page;
 use super::report::{PaperFigureConfig, PaperFigureReport};
 use super::study::{Study, run};
-use crate::source::{self, EmbeddingModel, LanguageModel, Source};
 use crate::swap::Rows;
 use astrocytic_models::conversion::{Inputs, Swappable};
 
@@ -51,7 +51,7 @@ pub fn paper_figure(
     }
     let started = Instant::now();
     let asked = Asked { config, folder, device, observer, started };
-    match source::open(&config.model, device)? {
+    match source::open(&config.model, device, observer)? {
         Source::Decoder(source) => asked.of_decoder(&source),
         Source::Encoder(source) => asked.of_encoder(&source),
     }

@@ -1,8 +1,8 @@
 //! Minimal pairs: does a language model give the acceptable sentence of two the higher probability?
 //!
-//! The format and the measure are BLiMP's (Warstadt et al., TACL 2020, arXiv 1912.00582): a folder of JSON-lines files, one a
-//! paradigm, each line with `sentence_good` and `sentence_bad`; a pair counts where −ln p of the whole good sentence is the
-//! smaller.
+//! The format and the measure are BLiMP's (Warstadt et al., TACL 2020, arXiv 1912.00582): a folder
+//! of JSON-lines files, one a paradigm, each line with `sentence_good` and `sentence_bad`; a pair
+//! counts where −ln p of the whole good sentence is the smaller.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::{EvaluationWindows, Text, TokenizedDocument, Tokenizer, read_text};
 use astrocytic_models::Decoder;
-use astrocytic_train::evaluate;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate;
 use crate::source::LanguageModel;
 
 /// Sentences in a batch.
@@ -49,8 +49,8 @@ pub struct Accuracy {
 /// Scores a model on every `.jsonl` file of a folder; `look` is told of each file's accuracy.
 ///
 /// # Errors
-/// For a model without a tokenizer or a token that texts begin with, a folder without such files, a line that is no pair
-/// (with its number), and a sentence beyond the model's positions.
+/// For a model without a tokenizer or a token that texts begin with, a folder without such files, a
+/// line that is no pair (with its number), and a sentence beyond the model's positions.
 pub fn evaluate(
     language_model: &LanguageModel,
     folder: &Path,
@@ -148,24 +148,15 @@ impl Display for Accuracy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arms::{Sizes, arm};
+    use crate::small_models::decoder;
     use astrocytic_data::TokenizerKind;
     use astrocytic_models::Boundaries;
 
     #[test]
     fn a_pair_counts_where_the_good_sentence_is_likelier() {
         let tokenizer = Tokenizer::train(TokenizerKind::Characters, &["the cats sleep. the cat sleeps."]).unwrap();
-        let sizes = Sizes {
-            vocabulary: tokenizer.vocabulary_size(),
-            d_model: 16,
-            layers: 1,
-            heads: 2,
-            dropout: 0.0,
-            context: 64,
-            feed_forward: true,
-        };
         let device = Device::flex();
-        let model = arm("vanilla").unwrap().decoder(sizes).unwrap().init_seeded(0, &device);
+        let model = decoder("softmax", tokenizer.vocabulary_size()).init_seeded(0, &device);
         let loss = |text: &str| {
             let ids = tokenizer.encode(text).unwrap();
             let document = TokenizedDocument { ids, nats: None, bytes: 0 };

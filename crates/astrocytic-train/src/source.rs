@@ -1,4 +1,5 @@
-//! Models as users have them: what `train` or `swap` wrote, a pretrained file or folder, or a name that is fetched.
+//! Models as users have them: a folder that `train` or `swap` wrote, a pretrained file or folder,
+//! or a name that is fetched.
 
 use std::path::Path;
 
@@ -7,6 +8,8 @@ use astrocytic_data::{Cache, Tokenizer, models};
 use astrocytic_models::pretrained::{self, PretrainedConfig};
 use astrocytic_models::{Boundaries, Decoder, Saved, TextEncoder, load, saved};
 use burn::tensor::Device;
+
+use crate::observer::Observer;
 
 /// A model of any kind.
 pub enum Source {
@@ -38,11 +41,12 @@ pub struct EmbeddingModel {
     pub notes: Vec<String>,
 }
 
-/// Opens a model: a file or folder, or the name of a model that is fetched. Notes are printed.
+/// Opens a model: a file or folder, or the name of a model that is fetched. The observer is told
+/// what was guessed or left out.
 ///
 /// # Errors
 /// For files that are missing, malformed or not supported, or do not belong together.
-pub fn open(path: &Path, device: &Device) -> Result<Source> {
+pub fn open(path: &Path, device: &Device, observer: &dyn Observer) -> Result<Source> {
     let fetched;
     let path = match path.to_str() {
         // What has only a name's letters and is no file is meant as a name.
@@ -69,7 +73,7 @@ pub fn open(path: &Path, device: &Device) -> Result<Source> {
             let tokenizer = tokenizer_of(path, model.config().vocabulary)?;
             Ok(Source::Encoder(Box::new(EmbeddingModel { model, tokenizer, notes: Vec::new() })))
         }
-        None => from_files(path, device),
+        None => from_files(path, device, observer),
     }
 }
 
@@ -77,8 +81,8 @@ pub fn open(path: &Path, device: &Device) -> Result<Source> {
 ///
 /// # Errors
 /// As [`open`], and for an encoder.
-pub fn language_model(path: &Path, device: &Device) -> Result<LanguageModel> {
-    match open(path, device)? {
+pub fn language_model(path: &Path, device: &Device, observer: &dyn Observer) -> Result<LanguageModel> {
+    match open(path, device, observer)? {
         Source::Decoder(model) => Ok(*model),
         Source::Encoder(_) => bail!("{}: an encoder, where a language model is needed", path.display()),
     }
@@ -95,10 +99,10 @@ fn tokenizer_of(folder: &Path, vocabulary: usize) -> Result<Option<Tokenizer>> {
 }
 
 /// Opens what others published.
-fn from_files(path: &Path, device: &Device) -> Result<Source> {
+fn from_files(path: &Path, device: &Device, observer: &dyn Observer) -> Result<Source> {
     let mut source = pretrained::open(path)?;
     let notes = source.notes.clone();
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    notes.iter().for_each(|note| observer.note(note));
     let (boundaries, vocabulary) = (source.boundaries.clone(), source.config.vocabulary());
     let tokenizer = source.tokenizer.take().map(|inner| Tokenizer::from(inner).for_model(vocabulary)).transpose()?;
     Ok(match &source.config {
