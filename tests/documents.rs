@@ -20,16 +20,19 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
 static REPORTS: LazyLock<PathBuf> = LazyLock::new(|| {
     let reports = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");
     let _ = std::fs::remove_dir_all(&reports);
-    for experiment in experiments() {
-        for (name, bytes) in program::files(&root().join("experiments/results").join(&experiment)) {
-            if ["experiment.toml", "experiment.json", "lines.jsonl"].iter().any(|source| name.ends_with(source)) {
-                let path = reports.join(&experiment).join(name);
-                std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-                std::fs::write(path, bytes).expect("a copy");
+    std::thread::scope(|threads| {
+        for experiment in experiments() {
+            let folder = reports.join(&experiment);
+            for (name, bytes) in program::files(&root().join("experiments/results").join(&experiment)) {
+                if ["experiment.toml", "experiment.json", "lines.jsonl"].iter().any(|source| name.ends_with(source)) {
+                    let path = folder.join(name);
+                    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+                    std::fs::write(path, bytes).expect("a copy");
+                }
             }
+            threads.spawn(move || succeed(astrocytic(&["report", text(&folder)])));
         }
-        succeed(astrocytic(&["report", text(&reports.join(experiment))]));
-    }
+    });
     reports
 });
 
@@ -196,19 +199,24 @@ fn losses_are_those_of_the_stored_results() {
     assert!(tables.len() >= 8 && checked >= 6 * tables.len(), "{checked} figures in {} tables", tables.len());
 }
 
-/// Rows are `| arm : baseline | one for each study … |`: at the middle of the losses, "beyond" where there is none.
+/// Rows are `| arm : baseline | one for each study … |`: with its interval at the middle of the losses that both reach. Tables
+/// of p-values name the loss, `| arm : baseline, lowest | … |`. "beyond" stands where there is no ratio.
 #[test]
 fn ratios_are_those_of_the_stored_results() {
     let mut checked = 0;
-    for Table { document, folder, rows } in tables("ratios") {
+    let corrected = tables("holm").into_iter().map(|table| (table, true));
+    for (Table { document, folder, rows }, corrected) in
+        tables("ratios").into_iter().map(|table| (table, false)).chain(corrected)
+    {
         let results = json(&remade(folder).join("results.json"));
         let studies = results["studies"].as_array().expect("studies");
         for row in &rows[2..] {
             let cells = cells(row);
-            let (arm, baseline) = cells[0].split_once(" : ").unwrap_or_else(|| panic!("{row}: no ratio"));
+            let (arm, rest) = cells[0].split_once(" : ").unwrap_or_else(|| panic!("{row}: no ratio"));
+            let (baseline, place) = rest.split_once(", ").unwrap_or((rest, "middle"));
             assert_eq!(cells.len(), 1 + studies.len(), "{row}");
             for (study, cell) in studies.iter().zip(&cells[1..]) {
-                let expected = ratio(study, arm, baseline);
+                let expected = ratio(study, [arm, baseline], place, corrected);
                 assert_eq!(Some(*cell), expected.as_deref(), "{}: {row}: {}", document.path, study["study"]);
                 checked += 1;
             }
@@ -218,7 +226,7 @@ fn ratios_are_those_of_the_stored_results() {
 }
 
 /// A study's ratio in words, where it has one or is beyond its range.
-fn ratio(study: &Value, arm: &str, baseline: &str) -> Option<String> {
+fn ratio(study: &Value, [arm, baseline]: [&str; 2], place: &str, corrected: bool) -> Option<String> {
     let mean = |name: &str, last: bool| {
         let arm = study["arms"].as_array().expect("arms").iter().find(|arm| arm["name"] == name);
         let sizes = arm.unwrap_or_else(|| panic!("no arm {name}"))["sizes"].as_array().expect("sizes");
@@ -226,14 +234,23 @@ fn ratio(study: &Value, arm: &str, baseline: &str) -> Option<String> {
     };
     let of = |row: &&Value| row["arm"] == arm && row["baseline"] == baseline;
     let rows: Vec<&Value> = study["ratios"].as_array().expect("ratios").iter().filter(of).collect();
+    let row = match place {
+        "lowest" => rows.first(),
+        "middle" => rows.get(rows.len() / 2),
+        "highest" => rows.last(),
+        _ => panic!("{arm} : {baseline}, {place}: name the lowest, middle or highest loss"),
+    };
     let number = |value: &Value| format!("{:.2}", value.as_f64().expect("a number"));
-    let middle = rows.get(rows.len() / 2).map(|row| {
-        let [low, high] = [0, 1].map(|end| number(&row["interval"][end]));
-        format!("{} ({low}–{high})", number(&row["estimate"]))
+    let words = row.map(|row| {
+        let doubt = match corrected {
+            true => format!("{:.3}", row["p_holm"].as_f64().expect("a p-value")),
+            false => [0, 1].map(|end| number(&row["interval"][end])).join("–"),
+        };
+        format!("{} ({doubt})", number(&row["estimate"]))
     });
     // With the least data at about the loss that the other has with the most.
     let beyond = mean(arm, false) < mean(baseline, true) + 0.02;
-    middle.or(beyond.then(|| "beyond".into()))
+    words.or(beyond.then(|| "beyond".into()))
 }
 
 /// Every row is one of those that the folder's rows give, and the machine and the commit stand beside it.
@@ -264,8 +281,14 @@ fn conversions_are_the_stored_ones() {
                 line.split_once("](").and_then(|(_, rest)| rest.split_once("/report.html)")).expect("a link").0;
             let here = root().join(&document.path);
             let report = json(&here.parent().expect("a folder").join(folder).join("swap.json"));
-            let losses =
-                ["converted", "after_transfer", "after_recovery", "window_only_recovered", "no_attention_recovered"];
+            let losses = [
+                "converted",
+                "after_transfer",
+                "after_recovery",
+                "window_only_recovered",
+                "no_attention",
+                "no_attention_recovered",
+            ];
             let expected = losses.map(|name| {
                 // Where nothing was recovered the model after it is the one before.
                 if name == "after_recovery" && report["config"]["recovery"]["steps"] == 0 {

@@ -136,6 +136,9 @@ impl<'ast> Visit<'ast> for Module {
         syn::visit::visit_path(self, path);
     }
 
+    /// `pub(super)` names a module and imports nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.read_tokens(call.tokens.clone());
     }

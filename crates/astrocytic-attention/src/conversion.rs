@@ -6,7 +6,7 @@ use burn::nn::attention::MultiHeadAttention;
 use burn::tensor::{DType, Tensor};
 
 use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig};
-use crate::decay::{DecayConfig, inverse_softplus};
+use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 use crate::ops::Plasticity;
 use crate::position::PositionConfig;
@@ -144,9 +144,12 @@ impl AstrocyticAttention {
             let bias = Tensor::full([weight.dims()[1]], value, (&weight.device(), weight.dtype()));
             gate.bias = Some(Param::from_tensor(bias));
         };
-        if let (Some(gate), Some(rate)) = (&mut self.decay.gate, &mut self.decay.rate) {
-            *rate = Param::from_tensor(rate.val().zeros_like());
-            constant(gate, inverse_softplus(OPEN_DECAY));
+        let open = self.config.decay.open(OPEN_DECAY);
+        if let (Some([open_rate, bias]), Some(gate)) = (open, &mut self.decay.gate) {
+            if let Some(rate) = &mut self.decay.rate {
+                *rate = Param::from_tensor(rate.val().full_like(open_rate));
+            }
+            constant(gate, bias);
         }
         let plasticity = self.config.plasticity;
         if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, plasticity) {
@@ -170,7 +173,7 @@ impl SoftmaxAttention {
             .with_position(old.rotary_theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta }))
             .with_convolution(old.convolution)
             .with_output_gate(old.output_gate)
-            .with_decay(self.decay.as_ref().map_or(DecayConfig::None, |_| DecayConfig::Gated))
+            .with_decay(old.decay)
     }
 }
 

@@ -17,11 +17,6 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.flops_per_token(steps),
             Self::Softmax(config) => config.flops_per_token(steps),
-            Self::Forgetting(config) => {
-                let gate = 2.0 * (config.d_model * config.key_heads()) as f64;
-                // A column more of scores and reads.
-                config.flops_per_token(steps) + gate + (4 * config.n_heads * steps) as f64
-            }
             Self::Off => 0.0,
         }
     }
@@ -31,7 +26,6 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.state_bytes(),
             Self::Softmax(config) => config.state_bytes(steps),
-            Self::Forgetting(config) => config.state_bytes(steps) + 2 * FLOAT * (steps * config.key_heads()) as u64,
             Self::Off => 0,
         }
     }
@@ -80,7 +74,7 @@ impl AstrocyticAttentionConfig {
         let gates = 2.0
             * self.d_model as f64
             * key_heads
-            * (f64::from(u8::from(self.write_gate)) + f64::from(u8::from(self.decay == DecayConfig::Gated)));
+            * (f64::from(u8::from(self.write_gate)) + f64::from(u8::from(self.decay.is_gated())));
         let memory = if self.memory { heads * read + key_heads * write + maps } else { 0.0 };
         // Each block of queries meets its own steps and a window before them.
         let block = self.window.min(steps) as f64;
@@ -106,12 +100,17 @@ impl SoftmaxAttentionConfig {
     pub fn flops_per_token(&self, steps: usize) -> f64 {
         let key_width = self.d_model / self.n_heads * self.key_heads();
         let mixing = 4.0 * self.d_model as f64 * steps as f64 + 5.0 * self.n_heads as f64 * steps as f64;
-        surroundings(self.d_model, key_width, self.convolution, self.output_gate) + mixing
+        let around = surroundings(self.d_model, key_width, self.convolution, self.output_gate);
+        let gate = if self.decay.is_gated() { 2.0 * (self.d_model * self.key_heads()) as f64 } else { 0.0 };
+        // A column more of scores and reads.
+        let fading = if self.decay == DecayConfig::None { 0.0 } else { (4 * self.n_heads * steps) as f64 };
+        around + mixing + gate + fading
     }
 
     /// See [`AttentionConfig::state_bytes`].
     pub fn state_bytes(&self, steps: usize) -> u64 {
         let key_width = self.d_model / self.n_heads * self.key_heads();
-        FLOAT * (2 * steps * key_width) as u64 + history_bytes(self.d_model, key_width, self.convolution)
+        let fading = if self.decay == DecayConfig::None { 0 } else { self.key_heads() };
+        FLOAT * (2 * steps * (key_width + fading)) as u64 + history_bytes(self.d_model, key_width, self.convolution)
     }
 }

@@ -1,26 +1,4 @@
-//! Astrocytic attention for [Burn](https://burn.dev): self-attention as a network of neurons and astrocytes computes it
-//! (Kozachkov, Kastanenka, Krotov, PNAS 2023, doi 10.1073/pnas.2219150120).
-//!
-//! [`AstrocyticAttention`] is used as `burn::nn::attention::MultiHeadAttention` is, with a memory of constant size
-//! instead of the T×T matrix:
-//!
-//! ```
-//! use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput};
-//! use burn::tensor::{Device, Distribution, Tensor};
-//!
-//! let device = Device::flex();
-//! let attention = AstrocyticAttentionConfig::tripartite(64, 4).init(&device);
-//! let x = Tensor::<3>::random([2, 10, 64], Distribution::Default, &device);
-//! let whole = attention.forward(AttentionInput::self_attn(x.clone())).context;
-//!
-//! // The same, a step at a time: the state does not grow.
-//! let mut state = attention.empty_state(2);
-//! for t in 0..10 {
-//!     let step = AttentionInput::self_attn(x.clone().narrow(1, t, 1));
-//!     let context = attention.forward_state(step, &mut state).context;
-//!     assert!(context.all_close(whole.clone().narrow(1, t, 1), Some(1e-4), Some(1e-5)));
-//! }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod astrocytic;
 mod attention;
@@ -37,6 +15,8 @@ mod input;
 mod kernel;
 pub mod ops;
 pub mod position;
+#[doc(hidden)]
+pub mod reference;
 mod softmax;
 mod tensor;
 

@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttentionConfig as Config, Attention, AttentionCache, AttentionConfig, AttentionError, AttentionInput,
-    AttentionState, SoftmaxAttentionConfig,
+    AttentionState, DecayConfig, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Bool, DType, Tensor};
@@ -75,7 +75,7 @@ fn weights_have_the_precision_of_the_input() {
         AttentionConfig::Astrocytic(Config::tripartite(D_MODEL, HEADS)),
         AttentionConfig::Astrocytic(Config::linear(D_MODEL, HEADS).with_causal(true).with_window(3)),
         AttentionConfig::Softmax(softmax.clone()),
-        AttentionConfig::Forgetting(softmax),
+        AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)),
     ] {
         for dtype in [DType::F32, DType::BF16, DType::F16] {
             let layer = config.init(&device).map(&mut To(dtype));
@@ -96,7 +96,7 @@ fn every_kind() -> Vec<Attention> {
     vec![
         AttentionConfig::Astrocytic(Config::tripartite(D_MODEL, HEADS)).init(&device()),
         AttentionConfig::Softmax(softmax.clone()).init(&device()),
-        AttentionConfig::Forgetting(softmax).init(&device()),
+        AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)).init(&device()),
         AttentionConfig::Off.init(&device()),
     ]
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use astrocytic_attention::debug::without_kernels;
-use astrocytic_attention::{AttentionInput, Form, SoftmaxAttention, SoftmaxAttentionConfig};
+use astrocytic_attention::{AttentionInput, DecayConfig, Form, SoftmaxAttention, SoftmaxAttentionConfig};
 use burn::tensor::{Bool, Device, Tensor};
 use common::{D_MODEL, HEADS, assert_same, device, input, layer, variants};
 
@@ -55,7 +55,7 @@ fn softmax(device: &Device) -> Vec<(&'static str, SoftmaxAttention)> {
     vec![
         ("softmax", config.init(device)),
         ("grouped", grouped.with_convolution(3).with_rotary_theta(Some(100.0)).init(device)),
-        ("forgetting", config.init_forgetting(device)),
+        ("forgetting", config.clone().with_decay(DecayConfig::Gated).init(device)),
     ]
 }
 

@@ -33,9 +33,12 @@ fn what_cannot_be_kept_is_refused_by_name() {
     ] {
         refused(AstrocyticAttention::from_softmax(&old.init(&device), &new), part);
     }
-    refused(AstrocyticAttention::from_softmax(&old.init_forgetting(&device), &new), "gated decay");
+    refused(
+        AstrocyticAttention::from_softmax(&old.clone().with_decay(DecayConfig::Gated).init(&device), &new),
+        "gated decay",
+    );
     let all = old.with_rotary_theta(Some(100.0)).with_convolution(3).with_output_gate(true);
-    let all = all.init_forgetting(&device);
+    let all = all.with_decay(DecayConfig::Gated).init(&device);
     let keeps = new.with_position(PositionConfig::Rotary { theta: 100.0 }).with_convolution(3).with_output_gate(true);
     AstrocyticAttention::from_softmax(&all, &keeps.with_decay(DecayConfig::Gated)).unwrap();
 

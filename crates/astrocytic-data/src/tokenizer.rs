@@ -17,9 +17,9 @@ use tokenizers::{AddedToken, TruncationParams};
 
 use crate::corpus::Document;
 use crate::decode_stream::DecodeStream;
+use crate::documents::TokenizedDocument;
 use crate::error::DataError;
 use crate::files::write_atomically;
-use crate::tokens::TokenizedDocument;
 
 /// The token that ends a document, and that a document's first token is predicted from.
 const END: &str = "<|end|>";

@@ -1,63 +1,30 @@
-//! Models that go on learning from the text that they are tested on: each token is predicted before anything is learned from
-//! it, so that no loss is lower for having seen its answer.
+//! Models that go on learning from the text that they are tested on, by the memories of `astrocytic-models`.
 
-use astrocytic_attention::ops::cross_entropy;
 use astrocytic_data::EvaluationWindows;
 use astrocytic_models::Decoder;
+use astrocytic_models::memory::{DynamicEvaluation, MemoryKind, ReadMemory};
 use astrocytic_train::document_loss::DocumentLoss;
 use astrocytic_train::evaluate::for_each_batch;
-use astrocytic_train::gradients::clip;
-use burn::module::Module;
-use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use serde::Serialize;
-
-use crate::plastic::{self, PlasticReadOut};
-
-/// Largest norm of a gradient, as in training.
-const CLIP: f64 = 1.0;
-
-/// What of a model goes on learning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Learns {
-    /// Its read-out, by the delta rule.
-    ReadOut,
-    /// The same, and a memory of what followed the last one, two and three tokens.
-    Memory,
-    /// All of its weights, by gradient descent: dynamic evaluation in its plain form (Krause et al., arXiv 1709.07432, whose
-    /// scaling by squared gradients and decay to the trained weights are left out).
-    AllWeights,
-}
+use burn::tensor::Device;
+use serde::{Serialize, Serializer};
 
 /// How a model goes on learning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Learning {
     /// What learns.
-    pub learns: Learns,
+    #[serde(serialize_with = "stored_name")]
+    pub learns: MemoryKind,
     /// It goes on from document to document, instead of beginning anew in each.
     pub through_documents: bool,
 }
 
-impl Learning {
-    /// Rates that are tried on the tuning split.
-    pub(crate) fn rates(self) -> [f32; 5] {
-        match self.learns {
-            Learns::ReadOut | Learns::Memory => [0.1, 0.2, 0.4, 0.8, 1.6],
-            Learns::AllWeights => [0.01, 0.03, 0.1, 0.3, 1.0],
-        }
-    }
-}
-
-impl Learning {
-    /// Bytes of what is learned at most, f32: weights beside the trained ones, and a memory's rows when all are in use.
-    pub(crate) fn state_bytes(self, vocabulary: usize, d_model: usize, parameters: u64) -> u64 {
-        let read_out = (vocabulary * d_model) as u64;
-        4 * match self.learns {
-            Learns::ReadOut => read_out,
-            Learns::Memory => read_out + plastic::most_numbers(vocabulary),
-            Learns::AllWeights => parameters,
-        }
-    }
+/// The name by which stored experiments know a memory.
+fn stored_name<S: Serializer>(kind: &MemoryKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match kind {
+        MemoryKind::ReadOut => "ReadOut",
+        MemoryKind::Ngram => "Memory",
+        MemoryKind::Dynamic => "AllWeights",
+    })
 }
 
 /// −ln p summed over each document, for each way of learning and its rate. `model` is to be on a device without autodiff.
@@ -67,18 +34,18 @@ pub(crate) fn losses(
     ways: &[(Learning, f32)],
     device: &Device,
 ) -> Vec<Vec<DocumentLoss>> {
-    let (all, plastic): (Vec<_>, Vec<_>) = ways.iter().partition(|way| way.0.learns == Learns::AllWeights);
-    let mut all = all.iter().map(|way| of_all_weights(model, windows, way, device));
-    let mut plastic = of_read_outs(model, windows, &plastic, device).into_iter();
-    let place = |way: &(Learning, f32)| match way.0.learns {
-        Learns::AllWeights => all.next(),
-        Learns::ReadOut | Learns::Memory => plastic.next(),
+    let (all_weights, beside): (Vec<_>, Vec<_>) = ways.iter().partition(|way| way.0.learns == MemoryKind::Dynamic);
+    let mut all_weights = all_weights.iter().map(|way| of_all_weights(model, windows, way, device));
+    let mut beside = of_read_memories(model, windows, &beside, device).into_iter();
+    let losses = |way: &(Learning, f32)| match way.0.learns {
+        MemoryKind::Dynamic => all_weights.next(),
+        MemoryKind::ReadOut | MemoryKind::Ngram => beside.next(),
     };
-    ways.iter().filter_map(place).collect()
+    ways.iter().filter_map(losses).collect()
 }
 
-/// One pass of the model for all read-outs.
-fn of_read_outs(
+/// One pass of the model for all memories beside it.
+fn of_read_memories(
     model: &Decoder,
     windows: &EvaluationWindows,
     ways: &[(Learning, f32)],
@@ -89,10 +56,11 @@ fn of_read_outs(
         return losses;
     }
     let (vocabulary, d_model) = (model.config().vocabulary, model.config().d_model);
-    let new =
-        |&(way, rate): &(Learning, f32)| PlasticReadOut::new(vocabulary, d_model, way.learns == Learns::Memory, rate);
+    let new = |(way, rate): &(Learning, f32)| {
+        ReadMemory::new(way.learns, vocabulary, d_model, *rate).expect("all weights learn elsewhere")
+    };
     // Documents come one after the other, each from its beginning to its end.
-    let mut learned: Vec<PlasticReadOut> = ways.iter().map(new).collect();
+    let mut memories: Vec<ReadMemory> = ways.iter().map(new).collect();
     let mut current = 0;
     for_each_batch(model, windows, device, |batch, inputs, cache| {
         let features = model.features_at(inputs, &batch.places, cache);
@@ -100,11 +68,14 @@ fn of_read_outs(
         let features: Vec<f32> = features.into_data().iter::<f32>().collect();
         let rows = features.chunks_exact(d_model).zip(logits.chunks_exact(vocabulary));
         for ((h, logits), (&document, &target)) in rows.zip(batch.documents.iter().zip(&batch.targets)) {
-            for ((way, learned), losses) in ways.iter().zip(&mut learned).zip(&mut losses) {
+            for ((way, memory), losses) in ways.iter().zip(&mut memories).zip(&mut losses) {
                 if document != current {
-                    if way.0.through_documents { learned.begin() } else { *learned = new(way) }
+                    if way.0.through_documents { memory.begin() } else { *memory = new(way) }
                 }
-                learned.read(h, logits, target as usize, &mut losses[document]);
+                let prediction = memory.predict(h, logits);
+                memory.learn(h, &prediction, target as usize);
+                losses[document].nats += prediction.nats(target as usize);
+                losses[document].tokens += 1;
             }
             current = document;
         }
@@ -119,11 +90,9 @@ fn of_all_weights(
     &(way, rate): &(Learning, f32),
     device: &Device,
 ) -> Vec<DocumentLoss> {
-    let device = device.clone().autodiff();
     let mut losses = nothing_read(windows);
-    let trained = model.clone().train().without_dropout();
-    let mut optimizer = SgdConfig::new().init();
-    let (mut learned, mut current) = (trained.clone(), 0);
+    let mut model = DynamicEvaluation::new(model, rate, device);
+    let mut current = 0;
     for batch in windows.batches() {
         let steps = batch.inputs.len() / batch.rows;
         let mut first = 0;
@@ -135,16 +104,11 @@ fn of_all_weights(
                 batch.places[first..first + count].iter().map(|place| place - (row * steps) as i32).collect();
             first += count;
             if document != current && !way.through_documents {
-                learned = trained.clone();
+                model.reset();
             }
             current = document;
-            let inputs = Tensor::<2, Int>::from_data(TensorData::new(inputs.to_vec(), [1, steps]), &device);
-            let loss = cross_entropy(learned.forward_at(inputs, &places, None), targets);
-            losses[document].nats += f64::from(loss.clone().into_scalar::<f32>()) * count as f64;
+            losses[document].nats += model.read(inputs, &places, targets) * count as f64;
             losses[document].tokens += count as u64;
-            let mut gradients = GradientsParams::from_grads(loss.backward(), &learned);
-            clip(&learned, &mut gradients, CLIP);
-            learned = optimizer.step(f64::from(rate), learned, gradients);
         }
     }
     losses
@@ -162,6 +126,16 @@ mod tests {
     use astrocytic_train::evaluate;
 
     #[test]
+    fn stored_experiments_know_memories_by_their_first_names() {
+        for (learns, name) in
+            [(MemoryKind::ReadOut, "ReadOut"), (MemoryKind::Ngram, "Memory"), (MemoryKind::Dynamic, "AllWeights")]
+        {
+            let stored = serde_json::to_string(&Learning { learns, through_documents: true }).unwrap();
+            assert_eq!(stored, format!(r#"{{"learns":"{name}","through_documents":true}}"#));
+        }
+    }
+
+    #[test]
     fn what_is_learned_counts_from_the_next_token_on() {
         let sizes =
             Sizes { vocabulary: 50, d_model: 16, layers: 2, heads: 2, dropout: 0.5, context: 64, feed_forward: true };
@@ -174,7 +148,7 @@ mod tests {
         let read = [document(0), document(1), document(0)];
         let windows = EvaluationWindows::new(&read, 0, 16, 8, 4).unwrap();
         let plain = evaluate::documents(&model, &windows, &Device::flex());
-        let ways = [Learns::AllWeights, Learns::ReadOut, Learns::Memory];
+        let ways = [MemoryKind::Dynamic, MemoryKind::ReadOut, MemoryKind::Ngram];
         let ways: Vec<(Learning, f32)> = [(0.0, true), (0.3, false), (0.3, true)]
             .iter()
             .flat_map(|&(rate, through_documents)| ways.map(|learns| (Learning { learns, through_documents }, rate)))

@@ -8,7 +8,6 @@ pub mod bench;
 pub mod experiment;
 pub mod learning;
 pub mod minimal_pairs;
-mod plastic;
 mod provenance;
 pub mod report;
 pub mod results;

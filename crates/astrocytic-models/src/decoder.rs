@@ -269,6 +269,16 @@ impl Decoder {
             Some(cache) => self.hidden_cache(tokens, None, cache),
             None => self.hidden(tokens, AttentionInput::self_attn),
         };
+        self.features_of(x, places)
+    }
+
+    /// As [`features_at`](Self::features_at) without a cache, by a given form of the astrocytic recurrence.
+    pub fn features_form(&self, tokens: Tensor<2, Int>, places: &[i32], form: Form) -> Tensor<2> {
+        self.features_of(self.hidden(tokens, |x| AttentionInput::self_attn(x).form(form)), places)
+    }
+
+    /// From what leaves the last block, `[batch, steps, d_model]`, to the features at those places.
+    fn features_of(&self, x: Tensor<3>, places: &[i32]) -> Tensor<2> {
         let ([batch, steps, d_model], count) = (x.dims(), places.len());
         let places = Tensor::from_data(TensorData::new(places.to_vec(), [count]), &x.device());
         let chosen = x.reshape([batch * steps, d_model]).select(0, places).unsqueeze();

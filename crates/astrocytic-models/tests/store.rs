@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, FeatureMapConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{
+    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, SoftmaxAttentionConfig,
+};
 use astrocytic_models::{DecoderConfig, load, save};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -15,7 +17,7 @@ fn configs() -> Vec<DecoderConfig> {
             AstrocyticAttentionConfig::linear(16, 2).with_causal(true).with_feature_map(random),
         ),
         AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_rotary_theta(Some(100.0))),
-        AttentionConfig::Forgetting(SoftmaxAttentionConfig::new(16, 2).with_causal(true)),
+        AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_decay(DecayConfig::Gated)),
         AttentionConfig::Off,
     ];
     attentions.into_iter().map(|attention| DecoderConfig::new(11, 16, 2, 24, attention)).collect()

@@ -1,4 +1,4 @@
-//! Training of decoders and encoders: one loop with exact resumption, evaluation on held-out text, several devices.
+#![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
 pub mod config;

@@ -7,6 +7,7 @@ use astrocytic_lab::bench::{Peer, Plan, Store, stored, table};
 use clap::Args;
 
 use crate::progress::Progress;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic bench --against benches/pytorch/peers.py --rounds 3")]
@@ -45,7 +46,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.stored {
-        return crate::say(table(&stored(folder)?));
+        return say(table(&stored(folder)?));
     }
     for part in &arguments.parts {
         if !["attention", "train", "generate", "segments"].contains(&part.as_str()) {
@@ -77,10 +78,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         let line = serde_json::to_string(row)?;
         if arguments.json {
-            return crate::say(line);
+            return say(line);
         }
         eprintln!("{line}");
         Ok(())
     })?;
-    if arguments.json { Ok(()) } else { crate::say(table(&rows)) }
+    if arguments.json { Ok(()) } else { say(table(&rows)) }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use astrocytic_data::{Cache, Corpus, datasets, models};
 use clap::{Args, Subcommand};
 
-use crate::say;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic data show moby-dick")]

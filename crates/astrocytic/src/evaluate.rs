@@ -6,6 +6,8 @@ use anyhow::Result;
 use astrocytic_lab::{minimal_pairs, source};
 use clap::Args;
 
+use crate::say::say;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic evaluate --model runs/train --blimp blimp/data")]
 pub(crate) struct Arguments {
@@ -30,5 +32,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("{:5.1} %  {name}", 100.0 * accuracy);
     })?;
     found.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    if arguments.json { crate::say(serde_json::to_string(&found)?) } else { crate::say(found) }
+    if arguments.json { say(serde_json::to_string(&found)?) } else { say(found) }
 }

@@ -9,13 +9,13 @@ mod generate;
 mod progress;
 mod report;
 mod run;
+mod say;
 mod simulate;
 mod swap;
 mod train;
 mod worker;
 
-use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -67,11 +67,6 @@ enum Command {
     /// Run cells for `compare`.
     #[command(hide = true)]
     Worker(worker::Arguments),
-}
-
-/// A line on standard output; `println!` would panic where nobody reads any more.
-fn say(line: impl Display) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 /// `mi_option_purge_delay` in mimalloc.h, which the bindings leave out.

@@ -7,6 +7,8 @@ use astrocytic_lab::experiment::plan::Plan;
 use astrocytic_lab::report::{Summary, load, write};
 use clap::Args;
 
+use crate::say::say;
+
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic report experiments/results/moby-dick")]
 pub(crate) struct Arguments {
@@ -20,7 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.folder.join("experiment.toml").exists() {
         let summary = Plan::of_results(&arguments.folder)?.report(&arguments.folder)?;
-        return if arguments.json { crate::say(serde_json::to_string(&summary)?) } else { crate::say(summary) };
+        return if arguments.json { say(serde_json::to_string(&summary)?) } else { say(summary) };
     }
     let (experiment, lines) = load(&arguments.folder)?;
     print(&write(&arguments.folder, &experiment, &lines)?, arguments.json)
@@ -28,5 +30,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// The summary as JSON or as text.
 pub(crate) fn print(summary: &Summary, json: bool) -> Result<()> {
-    if json { crate::say(serde_json::to_string(summary)?) } else { crate::say(summary) }
+    if json { say(serde_json::to_string(summary)?) } else { say(summary) }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::execution::ExecutionArguments;
 use crate::progress::Progress;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic run experiments/null.toml --dry-run\n\n\
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     let summary = plan.run(&folder, &arguments.execution.execution()?)?;
-    if arguments.json { crate::say(serde_json::to_string(&summary)?) } else { crate::say(summary) }
+    if arguments.json { say(serde_json::to_string(&summary)?) } else { say(summary) }
 }
 
 fn predict(plan: &Plan, arguments: &Arguments) -> Result<()> {
@@ -57,16 +58,13 @@ fn predict(plan: &Plan, arguments: &Arguments) -> Result<()> {
             }));
         } else {
             let hours = found.seconds / 3600.0;
-            crate::say(format!(
-                "{}: {tuning} tuning and {finals} final runs, at most {hours:.2} core hours",
-                study.name
-            ))?;
+            say(format!("{}: {tuning} tuning and {finals} final runs, at most {hours:.2} core hours", study.name))?;
         }
     }
     if arguments.json {
-        return crate::say(serde_json::json!({ "studies": studies, "core_seconds": all.seconds.round() }));
+        return say(serde_json::json!({ "studies": studies, "core_seconds": all.seconds.round() }));
     }
-    crate::say(format!(
+    say(format!(
         "in all {} runs, at most {:.2} core hours (fewer where runs stop early); nothing was trained",
         all.runs[0] + all.runs[1],
         all.seconds / 3600.0

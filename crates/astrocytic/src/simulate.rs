@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::progress::Progress;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic simulate tripartite --separation 100 --memory 5")]
@@ -151,7 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn tell(report: &(impl Serialize + std::fmt::Display), folder: &Path, json: bool) -> Result<()> {
     if json {
-        return crate::say(serde_json::to_string(report)?);
+        return say(serde_json::to_string(report)?);
     }
-    crate::say(format_args!("{report}\nPage: {}", folder.join("report.html").display()))
+    say(format_args!("{report}\nPage: {}", folder.join("report.html").display()))
 }

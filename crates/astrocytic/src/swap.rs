@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::swap::{self, LayerChoice, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_lab::swap::{self, Match, Report, StageConfig, SwapConfig, SwapReport};
+use astrocytic_models::conversion::LayerChoice;
 use clap::{Args, ValueEnum};
 
 use crate::progress::Progress;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic swap --model stories260K --layers all --out runs/stories\n\n\
@@ -119,19 +121,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let report = swap::run(&config, &a.out, &device, &Progress::default())?;
     if a.json {
-        return crate::say(serde_json::to_string(&report)?);
+        return say(serde_json::to_string(&report)?);
     }
     let out = a.out.display();
     match report {
         Report::Decoder(report) => {
             let SwapReport { original_loss, converted_loss, after_transfer_loss, after_recovery_loss, .. } = *report;
-            crate::say(format_args!(
+            say(format_args!(
                 "original {original_loss:.4}, converted {converted_loss:.4}, after transfer {after_transfer_loss:.4}, after \
                  recovery {after_recovery_loss:.4} nats per token\nmodel and report.html in {out}; try: astrocytic generate \
                  --model {out}"
             ))
         }
-        Report::Encoder(report) => crate::say(format_args!(
+        Report::Encoder(report) => say(format_args!(
             "cosine with the original's embeddings ({}): converted {:.4}, after transfer {:.4}, after recovery {:.4}\nmodel \
              and report.html in {out}",
             report.pooling, report.converted_cosine, report.after_transfer_cosine, report.after_recovery_cosine

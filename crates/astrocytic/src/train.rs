@@ -7,6 +7,7 @@ use astrocytic_lab::session::{Session, SessionConfig, SessionResult};
 use clap::Args;
 
 use crate::progress::Progress;
+use crate::say::say;
 
 #[derive(Args)]
 #[command(
@@ -98,12 +99,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = astrocytic_train::device::parse_all(&arguments.device)?;
     let result = Session::run(&config, &arguments.out, &devices, &Progress::default())?;
     if arguments.json {
-        return crate::say(serde_json::to_string(&result)?);
+        return say(serde_json::to_string(&result)?);
     }
     let SessionResult { parameters, steps, best_step, test_loss, bits_per_byte, entropy, .. } = result;
     let floor = entropy.map_or(String::new(), |entropy| format!("; the source's entropy is {entropy:.4}"));
     let out = arguments.out.display();
-    crate::say(format_args!(
+    say(format_args!(
         "{parameters} parameters, {steps} steps, best at {best_step}: test loss {test_loss:.4} nats per token \
          ({bits_per_byte:.4} bits per byte{floor})\nmodel in {out}; try: astrocytic generate --model {out}"
     ))

@@ -145,14 +145,8 @@ impl AstrocyticAttentionConfig {
                 self.largest_write
             ));
         }
-        match self.feature_map {
-            FeatureMapConfig::PositiveRandom { features: 0, .. } | FeatureMapConfig::Dpfp { nu: 0 } => {
-                return fault(format!("feature_map = {:?} has no features", self.feature_map));
-            }
-            FeatureMapConfig::Trigonometric { features, .. } if features == 0 || features % 2 == 1 => {
-                return fault(format!("feature_map: trigonometric features = {features} must be even, above 0"));
-            }
-            _ => {}
+        if let Err(text) = self.feature_map.validate() {
+            return fault(text);
         }
         if let Normalizer::Calcium { alpha } = self.normalizer {
             if !(alpha > 0.0 && alpha <= 1.0) {
@@ -168,7 +162,7 @@ impl AstrocyticAttentionConfig {
                     self.feature_map
                 ));
             }
-            if alpha != 1.0 && self.feature_map == FeatureMapConfig::Taylor {
+            if alpha != 1.0 && !self.feature_map.has_positive_features() {
                 return fault(format!(
                     "normalizer: an exponent needs features ≥ 0, which {:?} are not",
                     self.feature_map

@@ -5,11 +5,13 @@ use burn::tensor::Tensor;
 use super::project::{Mapped, Projected};
 use super::state::AttentionState;
 use super::{AstrocyticAttention, Normalizer};
-use crate::ops::{self, Attend, Attended, CALCIUM_FLOOR, Feature, Form, Plasticity, Remembered, Writes};
+use crate::ops::{
+    self, CALCIUM_FLOOR, Feature, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity, Writes, memory_attention,
+};
 use crate::tensor::share_heads;
 
 impl AstrocyticAttention {
-    /// Whether the layer is what [`Attend`] computes: no exponent on the calcium, no distance memory.
+    /// Whether the layer is what [`memory_attention`] computes: no exponent on the calcium, no distance memory.
     pub(super) fn attends(&self) -> bool {
         let straight = !matches!(self.config.normalizer, Normalizer::Calcium { alpha } if alpha != 1.0);
         straight && self.distance.is_none()
@@ -27,9 +29,9 @@ impl AstrocyticAttention {
         let feature = self.query_map.element_wise();
         let calcium = matches!(self.config.normalizer, Normalizer::Calcium { .. });
         let unit = self.config.plasticity == Plasticity::Delta;
-        let attend = Attend {
+        let spec = MemorySpec {
             plasticity: self.config.plasticity,
-            feature: feature.unwrap_or(Feature::Identity),
+            feature: feature.unwrap_or(Feature::identity()),
             unit: unit && feature.is_some(),
             calcium,
             causal,
@@ -45,10 +47,10 @@ impl AstrocyticAttention {
                 (query, writes)
             }
         };
-        let x = Attended::heads_last(query, writes);
-        let before = remember.then(|| Remembered { memory: state.memory.clone(), calcium: state.calcium.clone() });
-        let (reads, after) = attend.run(x, before, remember);
-        if let Some(Remembered { memory, calcium }) = after {
+        let x = MemoryInputs::heads_last(query, writes);
+        let before = remember.then(|| MemoryState { memory: state.memory.clone(), calcium: state.calcium.clone() });
+        let (reads, after) = memory_attention(&spec, x, before, remember);
+        if let Some(MemoryState { memory, calcium }) = after {
             (state.memory, state.calcium) = (memory, calcium);
         }
         reads

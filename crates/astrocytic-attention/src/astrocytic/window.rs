@@ -12,8 +12,9 @@ use super::AstrocyticAttention;
 use super::project::Projected;
 use super::state::AttentionState;
 use crate::compaction::Compaction;
-use crate::feature_map::FeatureMapConfig;
-use crate::ops::{self, Attend, Attended, CALCIUM_FLOOR, Feature, Form, Plasticity, Remembered};
+use crate::ops::{
+    self, CALCIUM_FLOOR, Feature, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity, memory_attention,
+};
 use crate::tensor::{contiguous, full_precision, share_heads};
 
 /// What hides a score: as good as −∞, and finite.
@@ -142,13 +143,12 @@ impl AstrocyticAttention {
         let Window { sums, largest } = attend(query.clone(), shared(keys.clone()), shared(counted.clone()), width);
         let scale = self.window_scale.as_ref().expect("init gives a window its scale").val().exp();
         let scale = full_precision(scale).reshape([1, self.config.n_heads, 1, 1]);
-        let (exact, shrunk) = match self.config.feature_map {
-            // The map's kernel imitates e^s: one scale for both.
-            FeatureMapConfig::Taylor => {
-                let common = largest.clone().clamp_min(0.0);
-                ((largest.clone() - common.clone()).exp(), (-common).exp())
-            }
-            _ => (largest.ones_like(), largest.ones_like()),
+        let (exact, shrunk) = if self.config.feature_map.imitates_softmax() {
+            // One scale for both.
+            let common = largest.clone().clamp_min(0.0);
+            ((largest.clone() - common.clone()).exp(), (-common).exp())
+        } else {
+            (largest.ones_like(), largest.ones_like())
         };
         let mut sums = sums * exact.clone() * scale.clone();
         let mut weights = with_weights.then(|| {
@@ -169,9 +169,9 @@ impl AstrocyticAttention {
             });
             let calcium = state.calcium.clone().expect("a window goes with calcium").unsqueeze_dim::<4>(3);
             let before = Tensor::cat(vec![state.memory.clone(), calcium], 3);
-            let memory = Attend {
+            let spec = MemorySpec {
                 plasticity: Plasticity::Hebbian,
-                feature: Feature::Identity,
+                feature: Feature::identity(),
                 unit: false,
                 calcium: false,
                 causal: true,
@@ -189,9 +189,9 @@ impl AstrocyticAttention {
                     Tensor::zeros([batch, self.config.n_heads, steps, width], (&older.device(), older.dtype()));
                 weights + Tensor::cat(vec![older.narrow(3, width, steps - width), newest], 3)
             });
-            let x = Attended::heads_last(mapped.query, mapped.writes);
-            let before = remember.then_some(Remembered { memory: before, calcium: None });
-            let (older, after) = memory.run(x, before, remember);
+            let x = MemoryInputs::heads_last(mapped.query, mapped.writes);
+            let before = remember.then_some(MemoryState { memory: before, calcium: None });
+            let (older, after) = memory_attention(&spec, x, before, remember);
             if let Some(after) = after {
                 state.memory = after.memory.clone().narrow(3, 0, d);
                 state.calcium = Some(after.memory.narrow(3, d, 1).squeeze_dim(3));

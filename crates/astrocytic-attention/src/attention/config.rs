@@ -1,24 +1,67 @@
 //! Which attention a model has, chosen from a configuration file.
 
-use burn::config::Config;
+use burn::config::{Config, config_to_json};
+use burn::serde::{Deserialize, Serialize};
 
 use crate::astrocytic::AstrocyticAttentionConfig;
+use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 use crate::softmax::SoftmaxAttentionConfig;
 
 /// Which attention a model has.
-#[derive(Config, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", from = "Stored", into = "Stored")]
 #[non_exhaustive]
 pub enum AttentionConfig {
     /// A memory of tripartite synapses.
     Astrocytic(AstrocyticAttentionConfig),
-    /// Softmax over all steps.
+    /// Softmax over all steps, with scores that fade or not.
     Softmax(SoftmaxAttentionConfig),
-    /// The same, causal, with scores that fade by a gated decay (Forgetting Transformer, arXiv 2503.02130): the control for a
-    /// memory that leaks.
-    Forgetting(SoftmaxAttentionConfig),
-    /// Returns 0: the control that shows whether attention mattered.
+    /// Returns 0: shows whether attention matters.
     Off,
+}
+
+/// How a configuration stands in a file. Softmax attention with a gated decay stands under a name of its own, as it did
+/// when it was a kind of its own: names of stored runs are made of this text.
+#[derive(Serialize, Deserialize)]
+#[serde(crate = "burn::serde", rename = "AttentionConfig")]
+enum Stored {
+    Astrocytic(AstrocyticAttentionConfig),
+    Softmax(SoftmaxAttentionConfig),
+    Forgetting(SoftmaxAttentionConfig),
+    Off,
+}
+
+impl From<Stored> for AttentionConfig {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Astrocytic(config) => Self::Astrocytic(config),
+            Stored::Softmax(config) => Self::Softmax(config),
+            Stored::Forgetting(config) => Self::Softmax(config.with_decay(DecayConfig::Gated)),
+            Stored::Off => Self::Off,
+        }
+    }
+}
+
+impl From<AttentionConfig> for Stored {
+    fn from(config: AttentionConfig) -> Self {
+        match config {
+            AttentionConfig::Astrocytic(config) => Self::Astrocytic(config),
+            AttentionConfig::Softmax(config) if config.decay == DecayConfig::Gated => {
+                Self::Forgetting(config.with_decay(DecayConfig::None))
+            }
+            AttentionConfig::Softmax(config) => Self::Softmax(config),
+            AttentionConfig::Off => Self::Off,
+        }
+    }
+}
+
+impl Config for AttentionConfig {}
+
+impl std::fmt::Display for AttentionConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&config_to_json(self))
+    }
 }
 
 impl AttentionConfig {
@@ -30,10 +73,6 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.validate(),
             Self::Softmax(config) => config.validate(),
-            Self::Forgetting(config) if !config.causal => {
-                Err(AttentionError::Config("softmax attention that forgets needs causal = true".into()))
-            }
-            Self::Forgetting(config) => config.validate(),
             Self::Off => Ok(()),
         }
     }
@@ -42,16 +81,16 @@ impl AttentionConfig {
     pub fn d_model(&self) -> Option<usize> {
         match self {
             Self::Astrocytic(config) => Some(config.d_model),
-            Self::Softmax(config) | Self::Forgetting(config) => Some(config.d_model),
+            Self::Softmax(config) => Some(config.d_model),
             Self::Off => None,
         }
     }
 
-    /// Whether step t sees only steps up to t.
+    /// Whether step t sees only steps up to t, whatever the mask.
     pub fn is_causal(&self) -> bool {
         match self {
             Self::Astrocytic(config) => config.causal,
-            Self::Softmax(config) | Self::Forgetting(config) => config.causal,
+            Self::Softmax(config) => config.causal,
             Self::Off => true,
         }
     }

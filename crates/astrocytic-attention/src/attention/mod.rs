@@ -41,7 +41,6 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => Attention::Astrocytic(config.init(device)),
             Self::Softmax(config) => Attention::Softmax(config.init(device)),
-            Self::Forgetting(config) => Attention::Softmax(config.init_forgetting(device)),
             Self::Off => Attention::Off(NoAttention),
         }
     }
@@ -96,7 +95,6 @@ impl Attention {
     pub fn config(&self) -> AttentionConfig {
         match self {
             Self::Astrocytic(layer) => AttentionConfig::Astrocytic(layer.config().clone()),
-            Self::Softmax(layer) if layer.decay.is_some() => AttentionConfig::Forgetting(layer.config().clone()),
             Self::Softmax(layer) => AttentionConfig::Softmax(layer.config().clone()),
             Self::Off(_) => AttentionConfig::Off,
         }

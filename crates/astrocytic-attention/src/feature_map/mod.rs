@@ -1,13 +1,21 @@
 //! Feature maps φ: what the hidden layer fires for a key or a query.
 //!
-//! Each map is a file of its own with one function of a tensor `[batch, heads, steps, d]`.
+//! Each map is a file of its own, which says all that there is to say of it: its formula, its size, its cost, its kernel
+//! and its reference. A new one is such a file, a variant of [`FeatureMapConfig`] with its line in `map`, a row of the
+//! tests' list of variants, and a row of the book.
 
 mod dpfp;
-pub(crate) mod elu;
+mod element_wise;
+mod elu;
 mod hedgehog;
+mod identity;
+mod map;
 mod positive_random;
 mod projection;
 mod random_matrix;
+mod relu;
+mod relu_squared;
+mod silu;
 mod taylor;
 mod trigonometric;
 
@@ -15,10 +23,13 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::ops::Feature;
+use crate::kernel::element_wise::Feature;
 
 pub use crate::tensor::l2_normalize;
+pub use map::Side;
 pub use projection::Projection;
+
+use map::{Map, Positive};
 
 /// Which feature map φ keys and queries pass through. With the delta rule any of them is followed by [`l2_normalize`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -28,6 +39,8 @@ pub enum FeatureMapConfig {
     Elu,
     /// `max(x, 0)`, m = d.
     Relu,
+    /// `max(x, 0)²`, m = d (squared ReLU, arXiv 2109.08668).
+    ReluSquared,
     /// `x`, m = d: for the delta rule, or with an RMS norm.
     Identity,
     /// `x · sigmoid(x)`, m = d (as Gated DeltaNet uses it, arXiv 2412.06464).
@@ -59,63 +72,74 @@ pub enum FeatureMapConfig {
 }
 
 impl FeatureMapConfig {
+    /// The map itself. Nothing else tells one variant from another.
+    fn map(&self) -> Box<dyn Map> {
+        match *self {
+            Self::Elu => Box::new(elu::Elu),
+            Self::Relu => Box::new(relu::Relu),
+            Self::ReluSquared => Box::new(relu_squared::ReluSquared),
+            Self::Identity => Box::new(identity::Identity),
+            Self::Silu => Box::new(silu::Silu),
+            Self::Hedgehog => Box::new(hedgehog::Hedgehog),
+            Self::PositiveRandom { features, seed } => Box::new(positive_random::PositiveRandom { features, seed }),
+            Self::Trigonometric { features, seed } => Box::new(trigonometric::Trigonometric { features, seed }),
+            Self::Taylor => Box::new(taylor::Taylor),
+            Self::Dpfp { nu } => Box::new(dpfp::Dpfp { nu }),
+        }
+    }
+
     /// Number of features m for vectors of size `d`.
     pub fn features(&self, d: usize) -> usize {
-        match *self {
-            Self::Elu | Self::Relu | Self::Identity | Self::Silu => d,
-            Self::Hedgehog => 2 * d,
-            Self::PositiveRandom { features, .. } | Self::Trigonometric { features, .. } => features,
-            Self::Taylor => 1 + d + taylor::pairs(d),
-            Self::Dpfp { nu } => 2 * d * nu,
-        }
+        self.map().features(d)
+    }
+
+    /// Whether every feature is ≥ 0, so that an exponent on the calcium is safe too.
+    pub fn has_positive_features(&self) -> bool {
+        self.map().positive() == Positive::Features
     }
 
     /// Whether every feature is ≥ 0 or the kernel itself is, so that a calcium normaliser is safe.
     pub fn has_positive_kernel(&self) -> bool {
-        !matches!(self, Self::Identity | Self::Silu | Self::Trigonometric { .. })
+        self.map().positive() != Positive::Nothing
+    }
+
+    /// Whether the kernel `φ(q)·φ(k)` is about `e^{q·k/√d}`, so that it adds up with the exponentials of a softmax.
+    pub fn imitates_softmax(&self) -> bool {
+        self.map().imitates_softmax()
+    }
+
+    /// The map as one that kernels apply on the way, where it works element by element.
+    pub fn element_wise(&self) -> Option<Feature> {
+        self.map().element_wise()
     }
 
     /// Floating-point operations for one vector of size `d`; an exp or a division counts as one.
     pub fn flops(&self, d: usize) -> f64 {
-        let (m, d) = (self.features(d) as f64, d as f64);
-        match self {
-            Self::Elu | Self::Relu | Self::Silu => 4.0 * d,
-            Self::Identity => 0.0,
-            Self::Hedgehog => 2.0 * d * d + 4.0 * m,
-            Self::PositiveRandom { .. } => 2.0 * m * d + 2.0 * d + 3.0 * m,
-            Self::Trigonometric { .. } => m * d + 3.0 * d + 2.0 * m,
-            Self::Taylor => 2.0 * m * d,
-            Self::Dpfp { .. } => 2.0 * d + m,
-        }
+        self.map().flops(d)
+    }
+
+    /// Says why the parameters make no map.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        self.map().validate()
     }
 
     /// Makes the map for vectors `[batch, heads, steps, d]`. Maps of random features with the same seed are the same
     /// for a head of keys and every head of queries that shares it (`heads` a multiple of `key_heads`).
     pub fn init(&self, heads: usize, key_heads: usize, d: usize, device: &Device) -> FeatureMap {
-        let projection = match *self {
-            Self::Hedgehog => {
-                let eye = Tensor::<2>::eye(d, device).unsqueeze::<3>();
-                Some(Projection::trained(eye.repeat_dim(0, heads)))
-            }
-            Self::PositiveRandom { features, seed } => {
-                Some(Projection::buffer(random_matrix::directions(seed, heads, key_heads, features, d, device)))
-            }
-            Self::Trigonometric { features, seed } => {
-                Some(Projection::buffer(random_matrix::directions(seed, heads, key_heads, features / 2, d, device)))
-            }
-            _ => None,
-        };
-        FeatureMap { projection, config: *self }
+        FeatureMap { projection: self.map().projection(heads, key_heads, d, device), config: *self }
     }
-}
 
-/// Whether a vector is a key or a query: some maps scale queries freely, because a normaliser divides it out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// A vector that is written.
-    Key,
-    /// A vector that reads.
-    Query,
+    /// φ(x) of one vector `[d]` in plain f64: the reference that tests hold [`FeatureMap::forward`] to.
+    ///
+    /// `projection` is that of one head, `[rows, d]`, or empty where the map has none.
+    pub fn reference(&self, x: &[f64], projection: &[f64], side: Side) -> Vec<f64> {
+        self.map().reference(x, projection, side)
+    }
+
+    /// Gradients of [`reference`](Self::reference) by x and the projection, for the gradient `d_y` of some loss by φ(x).
+    pub fn reference_vjp(&self, x: &[f64], projection: &[f64], side: Side, d_y: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        self.map().reference_vjp(x, projection, side, d_y)
+    }
 }
 
 /// A feature map φ. Made by [`FeatureMapConfig::init`].
@@ -130,18 +154,12 @@ pub struct FeatureMap {
 impl FeatureMap {
     /// Whether its projection is random directions, which are a buffer and never trained.
     pub fn is_random(&self) -> bool {
-        matches!(self.config, FeatureMapConfig::PositiveRandom { .. } | FeatureMapConfig::Trigonometric { .. })
+        self.projection.as_ref().is_some_and(|projection| !projection.is_trained())
     }
 
-    /// The map as one that works element by element, where it is.
+    /// See [`FeatureMapConfig::element_wise`].
     pub(crate) fn element_wise(&self) -> Option<Feature> {
-        match self.config {
-            FeatureMapConfig::Identity => Some(Feature::Identity),
-            FeatureMapConfig::Elu => Some(Feature::Elu),
-            FeatureMapConfig::Relu => Some(Feature::Relu),
-            FeatureMapConfig::Silu => Some(Feature::Silu),
-            _ => None,
-        }
+        self.config.element_wise()
     }
 
     /// φ(x).
@@ -151,20 +169,7 @@ impl FeatureMap {
     /// - returns `[batch, heads, steps, m]`
     pub fn forward(&self, x: Tensor<4>, side: Side) -> Tensor<4> {
         let dtype = x.dtype();
-        let projection = || {
-            let projection = self.projection.as_ref().map(|p| p.val().cast(dtype).unsqueeze::<4>());
-            projection.expect("init makes a projection for every map that has one")
-        };
-        match self.config {
-            FeatureMapConfig::Elu => Feature::Elu.map(x),
-            FeatureMapConfig::Relu => Feature::Relu.map(x),
-            FeatureMapConfig::Identity => x,
-            FeatureMapConfig::Silu => Feature::Silu.map(x),
-            FeatureMapConfig::Hedgehog => hedgehog::map(x, projection()),
-            FeatureMapConfig::PositiveRandom { .. } => positive_random::map(x, projection(), side),
-            FeatureMapConfig::Trigonometric { .. } => trigonometric::map(x, projection()),
-            FeatureMapConfig::Taylor => taylor::map(x),
-            FeatureMapConfig::Dpfp { nu } => dpfp::map(x, nu),
-        }
+        let projection = self.projection.as_ref().map(|p| p.val().cast(dtype).unsqueeze::<4>());
+        self.config.map().forward(x, projection, side)
     }
 }

@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 
 /// Hedgehog's W or the random directions Ω, `[heads, directions, d]`.
 ///
-/// Records hold either under the same name. Random directions are a buffer: nothing makes them trainable, `unfreeze` included.
-/// (Burn's `RunningState` is that too, but clones of it share their numbers.)
+/// Records hold either under the same name. Random directions are a buffer: nothing makes them trainable, `unfreeze`
+/// included. (Burn's `RunningState` is a buffer too, but clones of it share their numbers.)
 #[derive(Debug, Clone)]
 pub struct Projection {
     param: Param<Tensor<3>>,
@@ -22,6 +22,11 @@ impl Projection {
     /// A buffer: kept in records, never trained.
     pub fn buffer(value: Tensor<3>) -> Self {
         Self { param: Param::from_tensor(value), trained: false }.frozen()
+    }
+
+    /// Whether it is trained.
+    pub fn is_trained(&self) -> bool {
+        self.trained
     }
 
     /// The numbers.

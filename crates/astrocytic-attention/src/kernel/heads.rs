@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::host::View;
 use super::real::{Real, copy};
-use super::scratch::put;
+use super::scratch::write;
 
 /// The rows of each head in a tensor `[batch, steps, heads, width]`, batch by batch.
 pub fn rows_of_heads<T>(data: &mut [T], [batch, steps, heads, width]: [usize; 4]) -> Vec<Vec<&mut [T]>> {
@@ -59,7 +59,7 @@ pub fn store_heads<T: Real>(
 ) {
     for (i, to) in to.iter_mut().enumerate() {
         for head in 0..group {
-            put(&mut to[head * width..][..width], &from[(head * rows + i) * pad..][..width]);
+            write(&mut to[head * width..][..width], &from[(head * rows + i) * pad..][..width]);
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Tensors in the memory of the machine: what a kernel reads, and how its results become tensors again.
 
+// Burn means to drop ndarray; as long as it is there it has kernels.
+#![allow(deprecated)]
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::TensorData;
+use burn::tensor::{DType, TensorData};
 
 use super::real::Real;
 
@@ -15,20 +18,22 @@ pub struct View<'a, T> {
 }
 
 impl<'a, T> View<'a, T> {
-    /// Of contiguous data.
-    pub fn contiguous(data: &'a [T], shape: [usize; 4]) -> Self {
-        let [_, b, c, d] = shape;
-        Self { data, shape, strides: [b * c * d, c * d, d, 1] }
-    }
-
     /// The axes, missing ones at the end of size 1.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
 
-    /// The numbers of a tensor of one axis.
-    pub fn all(&self) -> &'a [T] {
-        &self.data[..self.shape[0]]
+    /// All numbers in order.
+    ///
+    /// # Panics
+    /// For a view that is not contiguous.
+    pub fn numbers(&self) -> &'a [T] {
+        let mut stride = 1;
+        for (&size, &found) in self.shape.iter().zip(&self.strides).rev() {
+            assert!(size == 1 || found == stride, "numbers of a view that is not contiguous");
+            stride *= size;
+        }
+        &self.data[..stride]
     }
 
     /// The last axis at a place of the first three.
@@ -57,6 +62,15 @@ pub trait Host: Backend {
     fn tensor<T: Real>(output: Output<T>, device: &Self::Device) -> FloatTensor<Self> {
         Self::float_from_data(TensorData::new(output.data, output.shape), device)
     }
+}
+
+/// The tensor itself where its layout is one that kernels read, else a copy that is.
+pub fn readable<B: Host>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let fits = match tensor.dtype() {
+        DType::F64 => B::view::<f64>(&tensor).is_some(),
+        _ => B::view::<f32>(&tensor).is_some(),
+    };
+    if fits { tensor } else { B::contiguous(tensor) }
 }
 
 /// A strided view of up to four axes, missing ones filled up at the end.

@@ -116,12 +116,12 @@ fn tile<T: Real, S: Simd, const ROWS: usize, const VECTORS: usize>(
     let mut sums = [[T::splat(simd, T::ZERO); VECTORS]; ROWS];
     for p in 0..k {
         let row = T::vectors::<S>(&right[p * right_ld..][..width]);
-        let mut own = [sums[0][0]; VECTORS];
-        own.copy_from_slice(&row[..VECTORS]);
+        let mut vectors = [sums[0][0]; VECTORS];
+        vectors.copy_from_slice(&row[..VECTORS]);
         for r in 0..ROWS {
             let factor = T::splat(simd, left.data[r * left.row + p * left.column]);
             for v in 0..VECTORS {
-                sums[r][v] = T::mul_add(simd, factor, own[v], sums[r][v]);
+                sums[r][v] = T::mul_add(simd, factor, vectors[v], sums[r][v]);
             }
         }
     }

@@ -41,7 +41,7 @@ impl<T: Real> Fresh<T> {
 
 /// `to = from`.
 #[inline(always)]
-pub fn put<T: Real>(to: &mut [MaybeUninit<T>], from: &[T]) {
+pub fn write<T: Real>(to: &mut [MaybeUninit<T>], from: &[T]) {
     let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<16>(), from.as_chunks::<16>());
     for (to, from) in to.iter_mut().zip(from) {
         *to = from.map(MaybeUninit::new);

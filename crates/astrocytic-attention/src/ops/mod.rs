@@ -12,14 +12,15 @@ mod rotary;
 mod short_convolution;
 mod softmax;
 
+pub use crate::kernel::element_wise::Feature;
 pub use cross_entropy::cross_entropy;
 pub use gated_silu::gated_silu;
 pub(crate) use memory::forms::with_calcium;
 pub use memory::forms::{calcium_trace, causal, weights, write};
+pub use memory::memory_attention;
 pub(crate) use memory::spec::LARGEST_CHUNK;
-pub use memory::spec::{CALCIUM_FLOOR, Form, Plasticity};
+pub use memory::spec::{CALCIUM_FLOOR, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity};
 pub use memory::writes::{Writes, read};
-pub use memory::{Attend, Attended, Feature, Remembered};
 pub use rms_norm::rms_norm;
 pub use rotary::rotate;
 pub use short_convolution::short_convolution;

@@ -1,42 +1,125 @@
 //! Configuration of softmax attention.
 
-use burn::config::Config;
+use burn::config::{Config, config_to_json};
 use burn::nn::Initializer;
+use burn::serde::{Deserialize, Serialize};
 
+use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 
-/// Configuration of [`SoftmaxAttention`].
-#[derive(Config, Debug, PartialEq)]
+/// Configuration of [`SoftmaxAttention`](super::SoftmaxAttention), made by [`new`](Self::new) and the `with_` functions.
+///
+/// Its JSON is that of a derived `Config`, except that `decay` is left out where nothing decays: files that were written
+/// before there was a decay are read, and written again, as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde")]
 pub struct SoftmaxAttentionConfig {
     /// Width of the input and the output.
     pub d_model: usize,
     /// Number of query heads; divides `d_model`.
     pub n_heads: usize,
-    /// Number of key and value heads, a divisor of `n_heads`; `None` is `n_heads`.
+    /// Number of key and value heads, a divisor of `n_heads` (grouped-query attention). Default: `None`, which is `n_heads`
     pub kv_heads: Option<usize>,
-    /// Whether step t sees only steps up to t.
-    #[config(default = false)]
-    pub causal: bool,
-    /// Base of rotary positions on q and k; `None` is no positions.
+    /// Base of rotary positions on q and k. Default: `None`, no positions
     pub rotary_theta: Option<f64>,
-    /// Width of the short causal convolution on q, k and v, 0 (off) or 2 to 8.
-    #[config(default = 0)]
+    /// Whether step t sees only steps up to t. Default: false
+    pub causal: bool,
+    /// Width of the short causal convolution on q, k and v: 0 (off) or 2 to 8. Default: 0
     pub convolution: usize,
-    /// Gate the reads with `silu(x W + b)`.
-    #[config(default = false)]
+    /// Gate the reads with `silu(x W + b)`. Default: false
     pub output_gate: bool,
-    /// Dropout of the attention weights.
-    #[config(default = 0.0)]
+    /// Dropout of the attention weights. Default: 0.0
     pub dropout: f64,
-    /// Biases in the four projections.
-    #[config(default = true)]
+    /// Biases in the four projections. Default: true
     pub bias: bool,
-    /// Initialisation of the projections.
-    #[config(default = "Initializer::KaimingUniform{gain: 1.0 / 3f64.sqrt(), fan_out_only: false}")]
+    /// Initialisation of the projections. Default: as Burn's `MultiHeadAttention`
     pub initializer: Initializer,
+    /// By what the scores of earlier steps fade; needs `causal`. [`DecayConfig::Gated`] is the Forgetting Transformer (arXiv
+    /// 2503.02130), [`DecayConfig::Fixed`] a linear bias for each head (ALiBi, arXiv 2108.12409). Default:
+    /// [`DecayConfig::None`]
+    #[serde(default = "no_decay", skip_serializing_if = "is_no_decay")]
+    pub decay: DecayConfig,
+}
+
+fn no_decay() -> DecayConfig {
+    DecayConfig::None
+}
+
+fn is_no_decay(decay: &DecayConfig) -> bool {
+    *decay == DecayConfig::None
+}
+
+impl Config for SoftmaxAttentionConfig {}
+
+impl std::fmt::Display for SoftmaxAttentionConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&config_to_json(self))
+    }
 }
 
 impl SoftmaxAttentionConfig {
+    /// Bidirectional softmax attention without positions, gate or decay.
+    pub fn new(d_model: usize, n_heads: usize) -> Self {
+        Self {
+            d_model,
+            n_heads,
+            kv_heads: None,
+            rotary_theta: None,
+            causal: false,
+            convolution: 0,
+            output_gate: false,
+            dropout: 0.0,
+            bias: true,
+            initializer: Initializer::KaimingUniform { gain: 1.0 / 3f64.sqrt(), fan_out_only: false },
+            decay: DecayConfig::None,
+        }
+    }
+
+    /// Sets [`kv_heads`](Self::kv_heads).
+    pub fn with_kv_heads(self, kv_heads: Option<usize>) -> Self {
+        Self { kv_heads, ..self }
+    }
+
+    /// Sets [`rotary_theta`](Self::rotary_theta).
+    pub fn with_rotary_theta(self, rotary_theta: Option<f64>) -> Self {
+        Self { rotary_theta, ..self }
+    }
+
+    /// Sets [`causal`](Self::causal).
+    pub fn with_causal(self, causal: bool) -> Self {
+        Self { causal, ..self }
+    }
+
+    /// Sets [`convolution`](Self::convolution).
+    pub fn with_convolution(self, convolution: usize) -> Self {
+        Self { convolution, ..self }
+    }
+
+    /// Sets [`output_gate`](Self::output_gate).
+    pub fn with_output_gate(self, output_gate: bool) -> Self {
+        Self { output_gate, ..self }
+    }
+
+    /// Sets [`dropout`](Self::dropout).
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// Sets [`bias`](Self::bias).
+    pub fn with_bias(self, bias: bool) -> Self {
+        Self { bias, ..self }
+    }
+
+    /// Sets [`initializer`](Self::initializer).
+    pub fn with_initializer(self, initializer: Initializer) -> Self {
+        Self { initializer, ..self }
+    }
+
+    /// Sets [`decay`](Self::decay).
+    pub fn with_decay(self, decay: DecayConfig) -> Self {
+        Self { decay, ..self }
+    }
+
     /// Number of key and value heads.
     pub fn key_heads(&self) -> usize {
         self.kv_heads.unwrap_or(self.n_heads)
@@ -67,6 +150,9 @@ impl SoftmaxAttentionConfig {
         }
         if let Some(theta) = self.rotary_theta.filter(|theta| !(theta.is_finite() && *theta > 0.0)) {
             return fault(format!("rotary_theta = {theta} must be above 0"));
+        }
+        if self.decay != DecayConfig::None && !self.causal {
+            return fault(format!("decay = {:?} needs causal = true: scores fade with the steps between", self.decay));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use burn::tensor::{Bool, Int, Tensor, activation::softmax};
 use super::{KeyValueCache, SoftmaxAttention};
 use crate::compaction::Compaction;
 use crate::input::{AttentionInput, AttentionOutput};
+use crate::ops::memory::spec::FORGOTTEN;
 use crate::ops::{gated_silu, softmax_attention, times_seen};
 use crate::position::rotate;
 use crate::tensor::{full_precision, share_heads};
@@ -138,6 +139,9 @@ impl SoftmaxAttention {
 fn fade([query, key, value]: [Tensor<4>; 3], log_decay: Tensor<3>, cache: &KeyValueCache) -> [Tensor<4>; 3] {
     let [batch, _, _, d] = query.dims();
     let [_, key_heads, key_steps, _] = key.dims();
+    // −∞ has no differences.
+    let forgotten = log_decay.clone().lower_elem(FORGOTTEN);
+    let log_decay = log_decay.mask_fill(forgotten, FORGOTTEN);
     let mut faded = log_decay.neg().cumsum(2).cast(key.dtype()).unsqueeze_dim::<4>(3);
     if let Some([keys, _]) = cache.steps() {
         faded = faded + keys.narrow(2, cache.length - 1, 1).narrow(3, d, 1).expand([batch, key_heads, key_steps, 1]);

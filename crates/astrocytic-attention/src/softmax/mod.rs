@@ -38,24 +38,13 @@ pub struct SoftmaxAttention {
     pub convolution: Option<[ShortConvolution; 3]>,
     /// Gate on the reads.
     pub gate: Option<Linear>,
-    /// What scores fade by: softmax attention that forgets (Forgetting Transformer, arXiv 2503.02130), the control for
-    /// memories that leak. Made by [`AttentionConfig::Forgetting`](crate::AttentionConfig::Forgetting).
+    /// By what scores fade, for each key head and step: softmax attention that forgets.
     pub decay: Option<Decay>,
     #[module(skip)]
     config: SoftmaxAttentionConfig,
 }
 
 impl SoftmaxAttentionConfig {
-    /// Makes the layer with a decay of its own for each key head and step, by which its scores fade.
-    ///
-    /// # Panics
-    /// As [`init`](Self::init), and unless it is causal.
-    pub fn init_forgetting(&self, device: &Device) -> SoftmaxAttention {
-        assert!(self.causal, "scores fade in causal attention only");
-        let decay = DecayConfig::Gated.init(self.d_model, self.key_heads(), device);
-        SoftmaxAttention { decay: Some(decay), ..self.init(device) }
-    }
-
     /// Makes the layer.
     ///
     /// # Panics
@@ -78,7 +67,7 @@ impl SoftmaxAttentionConfig {
                 [self.d_model, key_width, key_width].map(|w| ShortConvolution::new(w, self.convolution, device))
             }),
             gate: self.output_gate.then(|| linear(self.d_model)),
-            decay: None,
+            decay: (self.decay != DecayConfig::None).then(|| self.decay.init(self.d_model, self.key_heads(), device)),
             config: self.clone(),
         }
     }

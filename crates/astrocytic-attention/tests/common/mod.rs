@@ -20,7 +20,8 @@ fn seeded<T>(seed: u64, device: &Device, draw: impl FnOnce() -> T) -> T {
 pub const D_MODEL: usize = 16;
 pub const HEADS: usize = 2;
 
-/// What the tests run on, its scratch memory poisoned: with the feature `wgpu` a GPU or software Vulkan, where results are not the same to the bit.
+/// What the tests run on, its scratch memory poisoned: with the feature `wgpu` a GPU or software Vulkan, where results
+/// are not the same to the bit.
 pub fn device() -> Device {
     astrocytic_attention::debug::poison();
     #[cfg(feature = "wgpu")]
@@ -34,20 +35,26 @@ pub const OTHER_PRECISIONS: bool = cfg!(not(feature = "wgpu"));
 
 /// Every option at least once, by itself and in the presets.
 pub fn variants() -> Vec<(&'static str, Config)> {
-    let base = || Config::new(D_MODEL, HEADS).with_chunk(7);
-    let four = || Config::new(D_MODEL, 4).with_kv_heads(Some(2)).with_chunk(7);
+    variants_of_width(D_MODEL)
+}
+
+/// The same for another width, a multiple of 8.
+pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
+    let base = || Config::new(d_model, HEADS).with_chunk(7);
+    let four = || Config::new(d_model, 4).with_kv_heads(Some(2)).with_chunk(7);
     let delta = || base().with_plasticity(Plasticity::Delta).with_normalizer(Normalizer::Rms);
     let window = |steps| base().with_causal(true).with_window(steps);
     let gated_window = |steps| window(steps).with_decay(DecayConfig::Gated).with_write_gate(true);
     let random = Map::PositiveRandom { features: 12, seed: 5 };
     let trigonometric = Map::Trigonometric { features: 12, seed: 5 };
     vec![
-        ("kozachkov2023", Config::kozachkov2023(D_MODEL, HEADS)),
-        ("linear", Config::linear(D_MODEL, HEADS)),
-        ("astromorphic", Config::astromorphic(D_MODEL, HEADS, 40)),
-        ("retnet", Config::retnet(D_MODEL, HEADS)),
-        ("tripartite", Config::tripartite(D_MODEL, HEADS)),
+        ("kozachkov2023", Config::kozachkov2023(d_model, HEADS)),
+        ("linear", Config::linear(d_model, HEADS)),
+        ("astromorphic", Config::astromorphic(d_model, HEADS, 40)),
+        ("retnet", Config::retnet(d_model, HEADS)),
+        ("tripartite", Config::tripartite(d_model, HEADS)),
         ("relu", base().with_feature_map(Map::Relu)),
+        ("relu squared", base().with_feature_map(Map::ReluSquared)),
         ("hedgehog", base().with_feature_map(Map::Hedgehog)),
         ("positive random", base().with_feature_map(random)),
         ("trigonometric, rms", base().with_feature_map(trigonometric).with_normalizer(Normalizer::Rms)),
@@ -55,6 +62,7 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         ("dpfp", base().with_feature_map(Map::Dpfp { nu: 2 })),
         ("fixed decay", base().with_decay(DecayConfig::Fixed)),
         ("learned decay", base().with_decay(DecayConfig::Learned)),
+        ("griffin decay", base().with_decay(DecayConfig::Griffin)),
         ("gated decay", base().with_decay(DecayConfig::Gated)),
         ("calcium exponent", base().with_normalizer(Normalizer::Calcium { alpha: 0.5 }).with_decay(DecayConfig::Gated)),
         ("rms", base().with_normalizer(Normalizer::Rms)),
@@ -69,11 +77,11 @@ pub fn variants() -> Vec<(&'static str, Config)> {
         ("delta, gated decay", delta().with_feature_map(Map::Identity).with_decay(DecayConfig::Gated)),
         ("delta, no norm", delta().with_normalizer(Normalizer::None).with_feature_map(Map::Relu)),
         ("grouped queries", base().with_kv_heads(Some(1)).with_decay(DecayConfig::Gated).with_convolution(2)),
-        ("negative eigenvalues", Config::tripartite(D_MODEL, HEADS).with_largest_write(2.0).with_chunk(5)),
-        ("grouped, delta", Config::tripartite(D_MODEL, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
+        ("negative eigenvalues", Config::tripartite(d_model, HEADS).with_largest_write(2.0).with_chunk(5)),
+        ("grouped, delta", Config::tripartite(d_model, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
         ("two groups", four().with_decay(DecayConfig::Gated).with_convolution(2).with_write_gate(true)),
         ("two groups, random", four().with_feature_map(random)),
-        ("two groups, delta", Config::tripartite(D_MODEL, 4).with_kv_heads(Some(2)).with_chunk(5)),
+        ("two groups, delta", Config::tripartite(d_model, 4).with_kv_heads(Some(2)).with_chunk(5)),
         ("grouped, random", base().with_kv_heads(Some(1)).with_feature_map(random)),
         ("no bias", base().with_bias(false)),
         ("window", window(3)),

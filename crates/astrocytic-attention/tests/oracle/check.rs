@@ -1,7 +1,7 @@
 //! Central differences, and random numbers to take them at.
 
 /// xorshift64*, enough for test data.
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
@@ -31,7 +31,7 @@ impl Random {
 }
 
 /// Holds `gradient` to central differences of `loss` at `x`, element by element.
-pub(super) fn check(name: &str, x: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
+pub fn check(name: &str, x: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
     assert_eq!(x.len(), gradient.len(), "{name}: size of the gradient");
     let mut moved = x.to_vec();
     for i in 0..x.len() {
@@ -39,23 +39,28 @@ pub(super) fn check(name: &str, x: &[f64], gradient: &[f64], loss: impl Fn(&[f64
             moved[i] = x;
             loss(&moved)
         };
-        // Fourth order. A step of 1e-5 is short enough where a floor of 1e-6 bends a function; where the loss is large its
-        // rounding, over so short a step, is not small, and a longer one tells.
+        // Fourth order. A step of 1e-5 is short enough where a floor of 1e-6 bends a function. Where the loss is large
+        // its rounding is not small over so short a step, and a longer one tells. Where a loss bends within 1e-4, as over
+        // a small normaliser, a shorter one does.
         let mut error_at = |step: f64| {
             let mut central = |step: f64| (at(x[i] + step) - at(x[i] - step)) / (2.0 * step);
             let difference = (4.0 * central(step) - central(2.0 * step)) / 3.0;
             (gradient[i] - difference).abs() / gradient[i].abs().max(difference.abs()).max(1e-3)
         };
         let size = x[i].abs().max(1.0);
-        let short = error_at(1e-5 * size);
-        let error = if short <= 1e-6 { short } else { short.min(error_at(1e-4 * size)) };
+        let mut error = f64::INFINITY;
+        for step in [1e-5, 1e-4, 1e-6] {
+            if error > 1e-6 {
+                error = error.min(error_at(step * size));
+            }
+        }
         moved[i] = x[i];
         assert!(error <= 1e-6, "{name}[{i}]: {} by hand is off by {error:e} from the difference", gradient[i]);
     }
 }
 
 /// Largest difference.
-pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }

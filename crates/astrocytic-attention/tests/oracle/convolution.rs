@@ -37,9 +37,9 @@ pub fn convolve_vjp(
 
 #[cfg(test)]
 mod tests {
-    use super::super::algebra::dot;
-    use super::super::check::{Random, check};
     use super::*;
+    use crate::check::{Random, check};
+    use astrocytic_attention::reference::dot;
 
     #[test]
     fn the_last_tap_is_the_present() {

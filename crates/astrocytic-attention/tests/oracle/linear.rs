@@ -1,6 +1,6 @@
-//! Linear layers and the functions of one number.
+//! Linear layers.
 
-use super::algebra::{add, product, product_transposed};
+use astrocytic_attention::reference::{add, product, product_transposed};
 
 /// `x W + b` for every row; x `[rows, inputs]`, W `[inputs, outputs]`, b `[outputs]` or empty.
 pub fn linear(x: &[f64], inputs: usize, weight: &[f64], bias: &[f64]) -> Vec<f64> {
@@ -25,41 +25,11 @@ pub fn linear_vjp(x: &[f64], inputs: usize, weight: &[f64], d_y: &[f64]) -> (Vec
     (d_x, d_weight, d_bias)
 }
 
-/// `1 / (1 + e^{−x})`.
-pub fn sigmoid(x: f64) -> f64 {
-    if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }
-}
-
-/// Gradient of [`sigmoid`].
-pub fn sigmoid_vjp(x: f64, d_y: f64) -> f64 {
-    d_y * sigmoid(x) * sigmoid(-x)
-}
-
-/// `x · sigmoid(x)`.
-pub fn silu(x: f64) -> f64 {
-    x * sigmoid(x)
-}
-
-/// Gradient of [`silu`].
-pub fn silu_vjp(x: f64, d_y: f64) -> f64 {
-    d_y * sigmoid(x) * (1.0 + x * sigmoid(-x))
-}
-
-/// `ln(1 + e^x)`.
-pub fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// Gradient of [`softplus`].
-pub fn softplus_vjp(x: f64, d_y: f64) -> f64 {
-    d_y * sigmoid(x)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::algebra::dot;
-    use super::super::check::{Random, check};
     use super::*;
+    use crate::check::{Random, check};
+    use astrocytic_attention::reference::*;
 
     #[test]
     fn gradients() {

@@ -6,34 +6,32 @@
 //! central differences hold it, and it holds the Burn module. Arrays are row-major, T is the number of steps, d the
 //! size of a head, m its number of features, d_v the size of its values.
 
-mod algebra;
+mod backward;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod convolution;
-mod decay;
-mod feature_map;
-mod layer;
+mod forward;
 mod linear;
+mod maps;
 mod memory;
 mod normalizer;
 mod position;
+mod properties;
+mod slices;
+mod spec;
 mod window;
 
 use std::collections::BTreeMap;
 
 use astrocytic_attention::debug::without_kernels;
-use astrocytic_attention::position::PositionConfig;
 use astrocytic_attention::{
-    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, AttentionState, DecayConfig,
-    FeatureMapConfig as Map, Form, Normalizer, Plasticity,
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, AttentionState, Form,
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
-use common::{D_MODEL, device, input, layer, variants, ways};
-use decay::Decay;
-use layer::{LayerSpec, State, Weights};
-use position::Position;
+use common::{device, input, layer, variants, ways};
+use spec::{Input, LayerSpec, State, Weights};
 
 /// Relative to the root mean square of what is compared, outputs and gradients alike.
 const BOUND: f64 = 1e-4;
@@ -41,57 +39,7 @@ const STEPS: usize = 9;
 const PADDED: [bool; STEPS] = [true, false, false, true, false, false, false, true, false];
 
 fn spec(config: &Config, causal: bool) -> LayerSpec {
-    let feature_map = match config.feature_map {
-        Map::Elu => feature_map::FeatureMap::Elu,
-        Map::Relu => feature_map::FeatureMap::Relu,
-        Map::Identity => feature_map::FeatureMap::Identity,
-        Map::Silu => feature_map::FeatureMap::Silu,
-        Map::Hedgehog => feature_map::FeatureMap::Hedgehog,
-        Map::PositiveRandom { features, .. } => feature_map::FeatureMap::PositiveRandom { features },
-        Map::Trigonometric { features, .. } => feature_map::FeatureMap::Trigonometric { features },
-        Map::Taylor => feature_map::FeatureMap::Taylor,
-        Map::Dpfp { nu } => feature_map::FeatureMap::Dpfp { nu },
-        other => panic!("the oracle has no {other:?}"),
-    };
-    let decay = match config.decay {
-        DecayConfig::None => Decay::None,
-        DecayConfig::Fixed => Decay::Fixed,
-        DecayConfig::Learned => Decay::Learned,
-        DecayConfig::Gated => Decay::Gated,
-        other => panic!("the oracle has no {other:?}"),
-    };
-    let normalizer = match config.normalizer {
-        Normalizer::Calcium { alpha } => normalizer::Normalizer::Calcium { alpha },
-        Normalizer::Rms => normalizer::Normalizer::Rms,
-        Normalizer::None => normalizer::Normalizer::None,
-        other => panic!("the oracle has no {other:?}"),
-    };
-    let position = match config.position {
-        PositionConfig::None => Position::None,
-        PositionConfig::Rotary { theta } => Position::Rotary { theta },
-        PositionConfig::Distance { scale, max_steps } => Position::Distance { scale, max_steps },
-        other => panic!("the oracle has no {other:?}"),
-    };
-    LayerSpec {
-        kv_heads: config.key_heads(),
-        causal,
-        feature_map,
-        decay,
-        plasticity: match config.plasticity {
-            Plasticity::Hebbian => memory::Plasticity::Hebbian,
-            Plasticity::Delta => memory::Plasticity::Delta,
-        },
-        normalizer,
-        write_gate: config.write_gate,
-        largest_write: config.largest_write,
-        convolution: config.convolution,
-        output_gate: config.output_gate,
-        position,
-        window: config.window,
-        memory: config.memory,
-        bias: config.bias,
-        ..LayerSpec::new(D_MODEL, config.n_heads)
-    }
+    LayerSpec(config.clone().with_causal(causal))
 }
 
 /// Every parameter by name, or with `gradients` its gradient (none where it is not trained).
@@ -119,7 +67,8 @@ impl ModuleVisitor for Named<'_> {
     }
 }
 
-fn named(layer: &AstrocyticAttention, gradients: Option<&Gradients>) -> BTreeMap<String, Vec<f64>> {
+/// The parameters of a layer as the oracle takes them, or their gradients.
+fn named(layer: &AstrocyticAttention, gradients: Option<&Gradients>) -> Weights {
     let mut visitor = Named { path: Vec::new(), gradients, found: BTreeMap::new() };
     layer.visit(&mut visitor);
     visitor.found
@@ -144,11 +93,11 @@ fn compare(what: &str, found: &[f64], expected: &[f64]) {
 fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
     let (d, m) = (spec.head_size(), spec.features());
     let tensor = |values: Vec<f64>, shape: &[usize]| TensorData::new(values, shape.to_vec()).convert_dtype(DType::F32);
-    let calcium = tensor(state.calcium.concat(), &[1, spec.kv_heads, state.calcium[0].len()]);
-    let history = [spec.heads, spec.kv_heads, spec.kv_heads].map(|heads| heads * d);
+    let calcium = tensor(state.calcium.concat(), &[1, spec.key_heads(), state.calcium[0].len()]);
+    let history = [spec.n_heads, spec.key_heads(), spec.key_heads()].map(|heads| heads * d);
     AttentionState {
-        memory: Tensor::from_data(tensor(state.memory.concat(), &[1, spec.kv_heads, m, d]), device),
-        calcium: spec.normalizer.alpha().map(|_| Tensor::from_data(calcium, device)),
+        memory: Tensor::from_data(tensor(state.memory.concat(), &[1, spec.key_heads(), m, d]), device),
+        calcium: spec.alpha().map(|_| Tensor::from_data(calcium, device)),
         history: (spec.convolution > 0).then(|| {
             [0, 1, 2].map(|i| {
                 let values = tensor(state.history[i].clone(), &[1, spec.convolution - 1, history[i]]);
@@ -156,8 +105,8 @@ fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
             })
         }),
         recent: (spec.window > 0).then(|| {
-            let key = tensor(state.recent[0].concat(), &[1, spec.kv_heads, spec.window, d]);
-            let value = tensor(values(state, spec), &[1, spec.kv_heads, spec.window, d + 2]);
+            let key = tensor(state.recent[0].concat(), &[1, spec.key_heads(), spec.window, d]);
+            let value = tensor(values(state, spec), &[1, spec.key_heads(), spec.window, d + 2]);
             [key, value].map(|data| Tensor::from_data(data, device))
         }),
         position: Tensor::from_data([state.position as i64], device),
@@ -199,21 +148,19 @@ fn hold(case: &Case) {
     let autodiff = device.clone().autodiff();
     let layer = layer(&case.config.clone().with_causal(case.causal), &autodiff);
     let spec = spec(case.config, case.causal);
-    let own = named(&layer, None);
-    let weights: Weights = spec.shapes().into_iter().map(|(name, _)| (name, own[name].clone())).collect();
-    assert_eq!(weights.len(), own.len(), "{}: parameters {:?}", case.name, own.keys());
+    let weights = named(&layer, None);
 
     let mut before = spec.empty_state();
     if case.causal {
         let past = numbers(input(1, 4, 31, &device));
-        let past = layer::Input::self_attn(&past, &[]);
-        before = layer::forward(&spec, &weights, &past, &before).1;
+        let past = Input::self_attn(&past, &[]);
+        before = forward::forward(&spec, &weights, &past, &before).1;
     }
     let x = input(1, STEPS, 32, &device);
     let x_numbers = numbers(x.clone());
     let pad: &[bool] = if case.padded { &PADDED } else { &[] };
-    let own_input = layer::Input::self_attn(&x_numbers, pad);
-    let (expected, expected_after) = layer::forward(&spec, &weights, &own_input, &before);
+    let own_input = Input::self_attn(&x_numbers, pad);
+    let (expected, expected_after) = forward::forward(&spec, &weights, &own_input, &before);
 
     let x = Tensor::from_data(x.into_data(), &autodiff).require_grad();
     let leaves = tensors(&before, &spec, &autodiff);
@@ -265,20 +212,20 @@ fn hold(case: &Case) {
         }
     }
     let gradients = loss.backward();
-    let expected = layer::backward(&spec, &weights, &own_input, &before, &numbers(c), &by_after);
+    let expected = backward::backward(&spec, &weights, &own_input, &before, &numbers(c), &by_after);
 
     let both: Vec<f64> = expected.query.iter().zip(&expected.key).map(|(q, k)| q + k).collect();
     compare(&format!("{}: gradient of x", case.name), &numbers(x.grad(&gradients).expect("a leaf")), &both);
     let found = named(&layer, Some(&gradients));
     for (name, expected) in &expected.weights {
         // Random directions are not trained, and a parameter that nothing reads has no gradient.
-        let Some(found) = found.get(*name) else {
-            let random = matches!(case.config.feature_map, Map::PositiveRandom { .. } | Map::Trigonometric { .. });
+        let Some(found) = found.get(name) else {
+            let random = layer.key_map.is_random();
             let unread = !case.config.memory && expected.iter().all(|&x| x == 0.0);
             assert!(unread || random && name.ends_with("projection"), "{}: no gradient of {name}", case.name);
             continue;
         };
-        if *name == "window_scale" && expected.iter().all(|x| x.abs() < 1e-12) {
+        if name == "window_scale" && expected.iter().all(|x| x.abs() < 1e-12) {
             // With nothing behind the window its scale divides out: what is left is rounding.
             assert!(found.iter().all(|x| x.abs() < 1e-6), "{}: gradient of {name}: {found:?}", case.name);
             continue;
@@ -358,14 +305,13 @@ fn cross_attention_is_the_oracles() {
     for (name, config) in variants().into_iter().filter(|(_, config)| ways(config).contains(&false)) {
         let layer = layer(&config.clone().with_causal(false), &autodiff);
         let spec = spec(&config, false);
-        let own = named(&layer, None);
-        let weights: Weights = spec.shapes().into_iter().map(|(name, _)| (name, own[name].clone())).collect();
+        let weights = named(&layer, None);
         let (query, key, c) = (input(1, 4, 34, &device), input(1, STEPS, 35, &device), input(1, 4, 36, &device));
         let [query_numbers, key_numbers, c_numbers] = [&query, &key, &c].map(|x| numbers(x.clone()));
-        let crossed = layer::Input::cross(&query_numbers, &key_numbers, &PADDED);
+        let crossed = Input::cross(&query_numbers, &key_numbers, &PADDED);
         let empty = spec.empty_state();
-        let (expected, _) = layer::forward(&spec, &weights, &crossed, &empty);
-        let gradients = layer::backward(&spec, &weights, &crossed, &empty, &c_numbers, &empty);
+        let (expected, _) = forward::forward(&spec, &weights, &crossed, &empty);
+        let gradients = backward::backward(&spec, &weights, &crossed, &empty, &c_numbers, &empty);
 
         let [query, key, c] = [query, key, c].map(|x| Tensor::<3>::from_data(x.into_data(), &autodiff));
         let (query, key) = (query.require_grad(), key.require_grad());

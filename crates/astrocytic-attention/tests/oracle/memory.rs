@@ -1,15 +1,7 @@
 //! The memory of one head: what each step writes and what a query reads.
 
-use super::algebra::{add, dot, outer, product, product_transposed, scale};
-
-/// How a write changes the memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plasticity {
-    /// `H ← a H + β φ(k) vᵀ`.
-    Hebbian,
-    /// `H ← a (I − β φ(k) φ(k)ᵀ) H + β φ(k) vᵀ` (DeltaNet, arXiv 2406.06484; Gated DeltaNet, arXiv 2412.06464).
-    Delta,
-}
+use astrocytic_attention::Plasticity;
+use astrocytic_attention::reference::{add, dot, outer, product, product_transposed, scale};
 
 /// What a sequence writes.
 #[derive(Debug, Clone, Copy)]
@@ -58,105 +50,103 @@ pub struct WriteGradients {
     pub memory: Vec<f64>,
 }
 
-impl Plasticity {
-    /// The memory after one step (T = 1 in `write`).
-    pub fn step(self, memory: &[f64], write: Writes) -> Vec<f64> {
-        let mut memory = scale(memory, write.log_decay[0].exp());
-        let novel = self.novel(&memory, write);
-        add(&mut memory, write.strength[0], &outer(write.key, &novel));
-        memory
-    }
+/// The memory after one step (T = 1 in `write`).
+pub fn step(plasticity: Plasticity, memory: &[f64], write: Writes) -> Vec<f64> {
+    let mut memory = scale(memory, write.log_decay[0].exp());
+    let novel = novel(plasticity, &memory, write);
+    add(&mut memory, write.strength[0], &outer(write.key, &novel));
+    memory
+}
 
-    /// Gradients of [`step`](Self::step).
-    pub fn step_vjp(self, memory: &[f64], write: Writes, d_after: &[f64]) -> WriteGradients {
-        let (a, strength) = (write.log_decay[0].exp(), write.strength[0]);
-        let decayed = scale(memory, a);
-        let novel = self.novel(&decayed, write);
-        let d_value = scale(&product_transposed(d_after, write.key), strength);
-        let d_key_alone = product(d_after, &novel);
-        let mut d_key = scale(&d_key_alone, strength);
-        let mut d_decayed = d_after.to_vec();
-        if self == Self::Delta {
-            add(&mut d_key, -1.0, &product(&decayed, &d_value));
-            add(&mut d_decayed, -1.0, &outer(write.key, &d_value));
-        }
-        WriteGradients {
-            strength: vec![dot(write.key, &d_key_alone)],
-            log_decay: vec![dot(&decayed, &d_decayed)],
-            memory: scale(&d_decayed, a),
-            key: d_key,
-            value: d_value,
-        }
+/// Gradients of [`step`].
+pub fn step_vjp(plasticity: Plasticity, memory: &[f64], write: Writes, d_after: &[f64]) -> WriteGradients {
+    let (a, strength) = (write.log_decay[0].exp(), write.strength[0]);
+    let decayed = scale(memory, a);
+    let novel = novel(plasticity, &decayed, write);
+    let d_value = scale(&product_transposed(d_after, write.key), strength);
+    let d_key_alone = product(d_after, &novel);
+    let mut d_key = scale(&d_key_alone, strength);
+    let mut d_decayed = d_after.to_vec();
+    if plasticity == Plasticity::Delta {
+        add(&mut d_key, -1.0, &product(&decayed, &d_value));
+        add(&mut d_decayed, -1.0, &outer(write.key, &d_value));
     }
+    WriteGradients {
+        strength: vec![dot(write.key, &d_key_alone)],
+        log_decay: vec![dot(&decayed, &d_decayed)],
+        memory: scale(&d_decayed, a),
+        key: d_key,
+        value: d_value,
+    }
+}
 
-    /// What is stored with the key: the value, less what the decayed memory recalls already.
-    fn novel(self, decayed: &[f64], write: Writes) -> Vec<f64> {
-        let mut novel = write.value.to_vec();
-        if self == Self::Delta {
-            add(&mut novel, -1.0, &read(write.key, decayed));
-        }
-        novel
+/// What is stored with the key: the value, less what the decayed memory recalls already.
+fn novel(plasticity: Plasticity, decayed: &[f64], write: Writes) -> Vec<f64> {
+    let mut novel = write.value.to_vec();
+    if plasticity == Plasticity::Delta {
+        add(&mut novel, -1.0, &read(write.key, decayed));
     }
+    novel
+}
 
-    /// The memory before the first and after every step, `[T + 1, m, d_v]`, from `memory [m, d_v]`.
-    pub fn trace(self, writes: Writes, memory: &[f64]) -> Vec<f64> {
-        let mut trace = memory.to_vec();
-        for t in 0..writes.steps() {
-            trace.extend(self.step(&trace[t * memory.len()..], writes.at(t)));
-        }
-        trace
+/// The memory before the first and after every step, `[T + 1, m, d_v]`, from `memory [m, d_v]`.
+pub fn trace(plasticity: Plasticity, writes: Writes, memory: &[f64]) -> Vec<f64> {
+    let mut trace = memory.to_vec();
+    for t in 0..writes.steps() {
+        trace.extend(step(plasticity, &trace[t * memory.len()..], writes.at(t)));
     }
+    trace
+}
 
-    /// Gradients of [`trace`](Self::trace), of which `trace` is the result and `d_trace` the gradient.
-    pub fn trace_vjp(self, writes: Writes, trace: &[f64], d_trace: &[f64]) -> WriteGradients {
-        let (steps, size) = (writes.steps(), trace.len() / (writes.steps() + 1));
-        let row = |x: &[f64], t: usize| x[t * size..(t + 1) * size].to_vec();
-        let mut all = WriteGradients { memory: row(d_trace, steps), ..Default::default() };
-        let mut by_step = Vec::with_capacity(steps);
-        for t in (0..steps).rev() {
-            let mut one = self.step_vjp(&row(trace, t), writes.at(t), &all.memory);
-            all.memory = std::mem::take(&mut one.memory);
-            add(&mut all.memory, 1.0, &row(d_trace, t));
-            by_step.push(one);
-        }
-        for one in by_step.into_iter().rev() {
-            all.key.extend(one.key);
-            all.value.extend(one.value);
-            all.log_decay.extend(one.log_decay);
-            all.strength.extend(one.strength);
-        }
-        all
+/// Gradients of [`trace`], of which `trace` is the result and `d_trace` the gradient.
+pub fn trace_vjp(plasticity: Plasticity, writes: Writes, trace: &[f64], d_trace: &[f64]) -> WriteGradients {
+    let (steps, size) = (writes.steps(), trace.len() / (writes.steps() + 1));
+    let row = |x: &[f64], t: usize| x[t * size..(t + 1) * size].to_vec();
+    let mut all = WriteGradients { memory: row(d_trace, steps), ..Default::default() };
+    let mut by_step = Vec::with_capacity(steps);
+    for t in (0..steps).rev() {
+        let mut one = step_vjp(plasticity, &row(trace, t), writes.at(t), &all.memory);
+        all.memory = std::mem::take(&mut one.memory);
+        add(&mut all.memory, 1.0, &row(d_trace, t));
+        by_step.push(one);
     }
+    for one in by_step.into_iter().rev() {
+        all.key.extend(one.key);
+        all.value.extend(one.value);
+        all.log_decay.extend(one.log_decay);
+        all.strength.extend(one.strength);
+    }
+    all
+}
 
-    fn causal(self, query: &[f64], writes: Writes, memory: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let trace = self.trace(writes, memory);
-        let (m, size) = (query.len() / writes.steps().max(1), memory.len());
-        let at = |t: usize| &trace[t * size..(t + 1) * size];
-        let reads = (0..writes.steps()).flat_map(|t| read(&query[t * m..(t + 1) * m], at(t + 1))).collect();
-        (reads, at(writes.steps()).to_vec())
-    }
+fn causal(plasticity: Plasticity, query: &[f64], writes: Writes, memory: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let trace = trace(plasticity, writes, memory);
+    let (m, size) = (query.len() / writes.steps().max(1), memory.len());
+    let at = |t: usize| &trace[t * size..(t + 1) * size];
+    let reads = (0..writes.steps()).flat_map(|t| read(&query[t * m..(t + 1) * m], at(t + 1))).collect();
+    (reads, at(writes.steps()).to_vec())
+}
 
-    fn causal_vjp(
-        self,
-        query: &[f64],
-        writes: Writes,
-        memory: &[f64],
-        d_reads: &[f64],
-        d_memory: &[f64],
-    ) -> (Vec<f64>, WriteGradients) {
-        let trace = self.trace(writes, memory);
-        let (steps, size) = (writes.steps(), memory.len());
-        let (m, d_v) = (query.len() / steps.max(1), d_reads.len() / steps.max(1));
-        let (mut d_query, mut d_trace) = (Vec::with_capacity(query.len()), vec![0.0; size]);
-        for t in 0..steps {
-            let after = &trace[(t + 1) * size..(t + 2) * size];
-            let (d_q, d_after) = read_vjp(&query[t * m..(t + 1) * m], after, &d_reads[t * d_v..(t + 1) * d_v]);
-            d_query.extend(d_q);
-            d_trace.extend(d_after);
-        }
-        add(&mut d_trace[steps * size..], 1.0, d_memory);
-        (d_query, self.trace_vjp(writes, &trace, &d_trace))
+fn causal_vjp(
+    plasticity: Plasticity,
+    query: &[f64],
+    writes: Writes,
+    memory: &[f64],
+    d_reads: &[f64],
+    d_memory: &[f64],
+) -> (Vec<f64>, WriteGradients) {
+    let trace = trace(plasticity, writes, memory);
+    let (steps, size) = (writes.steps(), memory.len());
+    let (m, d_v) = (query.len() / steps.max(1), d_reads.len() / steps.max(1));
+    let (mut d_query, mut d_trace) = (Vec::with_capacity(query.len()), vec![0.0; size]);
+    for t in 0..steps {
+        let after = &trace[(t + 1) * size..(t + 2) * size];
+        let (d_q, d_after) = read_vjp(&query[t * m..(t + 1) * m], after, &d_reads[t * d_v..(t + 1) * d_v]);
+        d_query.extend(d_q);
+        d_trace.extend(d_after);
     }
+    add(&mut d_trace[steps * size..], 1.0, d_memory);
+    (d_query, trace_vjp(plasticity, writes, &trace, &d_trace))
 }
 
 /// `y = Hᵀ φ(q)` for φ(q) `[m]`, H `[m, d_v]`.
@@ -173,7 +163,7 @@ pub fn read_vjp(query: &[f64], memory: &[f64], d_read: &[f64]) -> (Vec<f64>, Vec
 ///
 /// query `[T, m]`, memory `[m, d_v]` before the first step; returns y `[T, d_v]` and the memory after the last.
 pub fn hebbian(query: &[f64], writes: Writes, memory: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    Plasticity::Hebbian.causal(query, writes, memory)
+    causal(Plasticity::Hebbian, query, writes, memory)
 }
 
 /// Gradients of [`hebbian`] by the query and the rest, from those of its reads and of its last memory.
@@ -184,13 +174,13 @@ pub fn hebbian_vjp(
     d_reads: &[f64],
     d_memory: &[f64],
 ) -> (Vec<f64>, WriteGradients) {
-    Plasticity::Hebbian.causal_vjp(query, writes, memory, d_reads, d_memory)
+    causal_vjp(Plasticity::Hebbian, query, writes, memory, d_reads, d_memory)
 }
 
 /// Causal delta rule: `H_t = a_t (I − β_t φ(k_t) φ(k_t)ᵀ) H_{t−1} + β_t φ(k_t) v_tᵀ`, `y_t = H_tᵀ φ(q_t)`. Shapes as in
 /// [`hebbian`].
 pub fn delta(query: &[f64], writes: Writes, memory: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    Plasticity::Delta.causal(query, writes, memory)
+    causal(Plasticity::Delta, query, writes, memory)
 }
 
 /// Gradients of [`delta`], as [`hebbian_vjp`].
@@ -201,7 +191,7 @@ pub fn delta_vjp(
     d_reads: &[f64],
     d_memory: &[f64],
 ) -> (Vec<f64>, WriteGradients) {
-    Plasticity::Delta.causal_vjp(query, writes, memory, d_reads, d_memory)
+    causal_vjp(Plasticity::Delta, query, writes, memory, d_reads, d_memory)
 }
 
 /// The calcium before the first and after every step, `[T + 1, m]`: `g_t = a_t g_{t−1} + β_t φ(k_t)`, a Hebbian memory
@@ -210,7 +200,7 @@ pub fn delta_vjp(
 /// key `[T, m]`, log a and β `[T]`, g before the first step `[m]`.
 pub fn calcium(key: &[f64], log_decay: &[f64], strength: &[f64], calcium: &[f64]) -> Vec<f64> {
     let value = vec![1.0; log_decay.len()];
-    Plasticity::Hebbian.trace(Writes { key, value: &value, log_decay, strength }, calcium)
+    trace(Plasticity::Hebbian, Writes { key, value: &value, log_decay, strength }, calcium)
 }
 
 /// Gradients of [`calcium`], of which `trace` is the result and `d_trace` the gradient; `memory` is that by g before
@@ -218,14 +208,16 @@ pub fn calcium(key: &[f64], log_decay: &[f64], strength: &[f64], calcium: &[f64]
 pub fn calcium_vjp(key: &[f64], log_decay: &[f64], strength: &[f64], trace: &[f64], d_trace: &[f64]) -> WriteGradients {
     let value = vec![1.0; log_decay.len()];
     let writes = Writes { key, value: &value, log_decay, strength };
-    WriteGradients { value: Vec::new(), ..Plasticity::Hebbian.trace_vjp(writes, trace, d_trace) }
+    WriteGradients { value: Vec::new(), ..trace_vjp(Plasticity::Hebbian, writes, trace, d_trace) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Random, check, distance};
-    use super::super::feature_map::{Side, elu, normalize, positive_random};
     use super::*;
+    use crate::check::{Random, check, distance};
+    use astrocytic_attention::FeatureMapConfig;
+    use astrocytic_attention::feature_map::Side;
+    use astrocytic_attention::reference::normalize;
 
     /// One test sequence.
     struct Case {
@@ -299,7 +291,7 @@ mod tests {
         let mut random = Random::new(9);
         let (steps, m, d_v) = (9, 4, 3);
         let case = Case::new(steps, m, d_v, &mut random);
-        let features = |x: &[f64]| elu(&scale(x, 3.0));
+        let features = |x: &[f64]| FeatureMapConfig::Elu.reference(&scale(x, 3.0), &[], Side::Key);
         let (query, key) = (features(&case.query), features(&case.key));
         let (none, ones) = (vec![0.0; steps], vec![1.0; steps]);
         let writes = Writes { key: &key, value: &case.value, log_decay: &none, strength: &ones };
@@ -359,11 +351,14 @@ mod tests {
             let [query, key] = [steps * d; 2].map(|n| scale(&random.normals(n), 0.5));
             let value = random.normals(steps * d);
             let omega = random.normals(m * d);
-            let map = |x: &[f64], side| x.chunks(d).flat_map(|x| positive_random(x, &omega, side)).collect::<Vec<_>>();
+            let map = |x: &[f64], side| {
+                let features = FeatureMapConfig::PositiveRandom { features: m, seed: 0 };
+                x.chunks(d).flat_map(|x| features.reference(x, &omega, side)).collect::<Vec<_>>()
+            };
             let (features, written) = (map(&query, Side::Query), map(&key, Side::Key));
             let (none, ones) = (vec![0.0; steps], vec![1.0; steps]);
             let writes = Writes { key: &written, value: &value, log_decay: &none, strength: &ones };
-            let memory = Plasticity::Hebbian.trace(writes, &vec![0.0; m * d]).split_off(steps * m * d);
+            let memory = trace(Plasticity::Hebbian, writes, &vec![0.0; m * d]).split_off(steps * m * d);
             let g = calcium(&written, &none, &ones, &vec![0.0; m]).split_off(steps * m);
             for (q, features) in query.chunks(d).zip(features.chunks(m)) {
                 let found = scale(&read(features, &memory), 1.0 / dot(features, &g));

@@ -1,36 +1,10 @@
 //! What a read is divided by.
 
-use super::algebra::{add, dot, scale, times};
+use astrocytic_attention::reference::{add, dot, scale, times};
 
 /// Smallest calcium normaliser, and smallest calcium under an exponent.
 pub const CALCIUM_FLOOR: f64 = 1e-18;
 const RMS_FLOOR: f64 = 1e-5;
-
-/// Which normaliser.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Normalizer {
-    /// [`divide`] by [`calcium`]; [`rms`] after it where α ≠ 1.
-    Calcium {
-        /// Exponent α.
-        alpha: f64,
-    },
-    /// [`rms`].
-    Rms,
-    /// Nothing.
-    None,
-}
-
-impl Normalizer {
-    /// The exponent α, where the normaliser is calcium.
-    pub fn alpha(&self) -> Option<f64> {
-        if let Self::Calcium { alpha } = *self { Some(alpha) } else { None }
-    }
-
-    /// Whether reads end with an RMS norm.
-    pub fn has_norm(&self) -> bool {
-        *self == Self::Rms || self.alpha().is_some_and(|alpha| alpha != 1.0)
-    }
-}
 
 /// `n = φ(q) · g^α`; g is floored first where α ≠ 1 (PNAS 2023, doi 10.1073/pnas.2219150120, eq. 12; arXiv 2312.10925).
 pub fn calcium(query: &[f64], g: &[f64], alpha: f64) -> f64 {
@@ -83,8 +57,8 @@ fn rms_scale(y: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Random, check};
     use super::*;
+    use crate::check::{Random, check};
 
     #[test]
     fn gradients() {

@@ -1,25 +1,6 @@
 //! Where a step stands.
 
-use super::algebra::{outer, product_transposed};
-
-/// How steps know their place.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Position {
-    /// They do not.
-    None,
-    /// [`rotate`] on q and k.
-    Rotary {
-        /// Base θ of the wave lengths.
-        theta: f64,
-    },
-    /// [`distance_key`] beside every key.
-    Distance {
-        /// Inverse of the length over which steps are neighbours.
-        scale: f64,
-        /// Rows of W.
-        max_steps: usize,
-    },
-}
+use astrocytic_attention::reference::{outer, product_transposed};
 
 /// Turns the pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split layout).
 pub fn rotate(x: &[f64], position: f64, theta: f64) -> Vec<f64> {
@@ -55,9 +36,9 @@ pub fn distance_key_vjp(nearness: &[f64], d_y: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::algebra::dot;
-    use super::super::check::{Random, check};
     use super::*;
+    use crate::check::{Random, check};
+    use astrocytic_attention::reference::dot;
 
     #[test]
     fn gradients() {

@@ -6,8 +6,8 @@
 //! leaves the window, with its own β, and they decay by the step that enters:
 //! `H_t = a_t H_{t−1} + β_{t−W} φ(k_{t−W}) v_{t−W}ᵀ`.
 
-use super::algebra::{add, dot, outer, product, product_transposed, scale};
-use super::normalizer::{divide, divide_vjp};
+use crate::normalizer::{divide, divide_vjp};
+use astrocytic_attention::reference::{add, dot, outer, product, product_transposed, scale};
 
 /// `s_j = q·k_j / √d` for q `[d]`, k `[w, d]`.
 pub fn scores(query: &[f64], key: &[f64]) -> Vec<f64> {
@@ -118,8 +118,8 @@ impl Window<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Random, check, distance};
     use super::*;
+    use crate::check::{Random, check, distance};
 
     #[test]
     fn gradients() {

@@ -1,5 +1,9 @@
 //! The words of the built-in language. Classes share no form, so that a word shows the choice that made it.
 
+/// Numbers in words, from zero.
+pub(super) const NUMBERS: &[&str] =
+    &["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+
 /// Words by class; earlier ones are likelier (Zipf).
 pub(super) struct Lexicon {
     pub(super) nouns: Vec<&'static str>,
@@ -157,8 +161,24 @@ impl Lexicon {
                 "reserved",
                 &["the", "that", "and", "to", "of", "in", "live", "is", "are", "she", "he", "now", "all"],
             ),
-            plain("reserved", super::story::NUMBERS),
+            plain("reserved", NUMBERS),
         ]
         .concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_verbs_and_nouns() {
+        assert_eq!(Lexicon::verb("watches", true), "watch");
+        assert_eq!(Lexicon::verb("carries", true), "carry");
+        assert_eq!(Lexicon::verb("loses", true), "lose");
+        assert_eq!(Lexicon::verb("misses", true), "miss");
+        assert_eq!(Lexicon::noun("daisy", true), "daisies");
+        assert_eq!(Lexicon::noun("donkey", true), "donkeys");
+        assert_eq!(Lexicon::noun("church", true), "churches");
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::{Example, Examples, Splits, Wanted, deal};
+use super::splits::{Examples, Splits, deal};
+use super::wanted::Wanted;
 use crate::error::DataError;
+use crate::examples::Example;
 use crate::labelled::{self, LabelledFile, LabelledPath, LabelledText};
 use crate::tokenizer::Tokenizer;
 
@@ -130,7 +132,7 @@ fn files(folder: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::WANTED;
+    use super::super::wanted::WANTED;
     use super::*;
 
     fn found(path: &Path) -> Result<Examples, String> {

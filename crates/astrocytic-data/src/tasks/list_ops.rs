@@ -6,7 +6,10 @@ use std::ops::RangeInclusive;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Example, Splits, Wanted, generate};
+use super::generate::generate;
+use super::splits::Splits;
+use super::wanted::Wanted;
+use crate::examples::Example;
 
 /// Ten digits, four openings, a closing, and the sign that asks for the value.
 pub(super) const VOCABULARY: usize = 16;
@@ -72,7 +75,7 @@ fn value(operator: u32, mut values: Vec<u32>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::WANTED;
+    use super::super::wanted::WANTED;
     use super::*;
 
     #[test]

@@ -1,69 +1,25 @@
 //! Tasks of examples: sequences with answers expected at certain places of them.
 
+mod generate;
 mod labelled;
 mod list_ops;
 mod mqar;
 mod scan;
+mod splits;
+mod wanted;
 
-use std::collections::HashSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
-
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use crate::error::DataError;
 use crate::labelled::LabelledPath;
-use crate::tokenizer::{Tokenizer, TokenizerKind};
-pub use crate::tokens::Example;
+use crate::tokenizer::Tokenizer;
 
+pub use crate::examples::Example;
 pub use mqar::MQAR_VOCABULARY;
 pub use scan::ScanSplit;
-
-/// Seed by which examples are dealt to the splits: one split for everybody.
-const SPLIT_SEED: u64 = 0;
-
-/// Examples in three splits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Splits<T> {
-    /// To learn from.
-    pub train: Vec<T>,
-    /// To choose rates and to stop by.
-    pub tuning: Vec<T>,
-    /// To report, read once.
-    pub test: Vec<T>,
-}
-
-/// How many examples are wanted, and how they are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Tokenizer of texts; what is generated has symbols of its own.
-    pub tokenizer: TokenizerKind,
-    /// Tokens of the longest example.
-    pub context: usize,
-    /// Training examples of a generated task; of others all that there are.
-    pub train: usize,
-    /// Tuning examples at most.
-    pub tuning: usize,
-    /// Test examples at most.
-    pub test: usize,
-    /// Seed of generated examples.
-    pub seed: u64,
-}
-
-/// The examples of a task.
-pub struct Examples {
-    /// Number of tokens, answers among them.
-    pub vocabulary: usize,
-    /// Tokenizer of the texts, where there are any.
-    pub tokenizer: Option<Tokenizer>,
-    /// The examples.
-    pub splits: Splits<Example>,
-    /// What was guessed or left out in reading them, for the user to see.
-    pub notes: Vec<String>,
-}
+pub use splits::{Examples, Splits, subset_of_examples};
+pub use wanted::Wanted;
 
 /// A task of examples; written KIND:VARIANT.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,55 +144,10 @@ impl FromStr for Task {
     }
 }
 
-/// The first `count` of the examples as `seed` shuffles them. Prefixes are nested for one seed.
-pub fn subset_of_examples(examples: &[Example], seed: u64, count: usize) -> Vec<Example> {
-    let mut order: Vec<&Example> = examples.iter().collect();
-    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    order.into_iter().take(count).cloned().collect()
-}
-
-/// Shuffles by the fixed seed.
-fn deal<T>(mut all: Vec<T>) -> Vec<T> {
-    all.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
-    all
-}
-
-/// Examples that a generator makes, told whether they are to learn from; no two of them alike, each split from a stream of random
-/// numbers of its own.
-fn generate(wanted: &Wanted, example: impl Fn(bool, &mut ChaCha8Rng) -> Example) -> Splits<Example> {
-    const TRAINING: u64 = 0;
-    let mut seen = HashSet::new();
-    let mut split = |stream, count| {
-        let mut random = ChaCha8Rng::seed_from_u64(wanted.seed);
-        random.set_stream(stream);
-        let mut examples = Vec::new();
-        while examples.len() < count {
-            let example = example(stream == TRAINING, &mut random);
-            let mut hasher = DefaultHasher::new();
-            example.tokens.hash(&mut hasher);
-            if seen.insert(hasher.finish()) {
-                examples.push(example);
-            }
-        }
-        examples
-    };
-    // What is held out first, so that it does not depend on how much is trained on.
-    let (test, tuning) = (split(2, wanted.test), split(1, wanted.tuning));
-    Splits { train: split(TRAINING, wanted.train), tuning, test }
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::wanted::WANTED;
     use super::*;
-
-    pub(crate) const WANTED: Wanted = Wanted {
-        tokenizer: TokenizerKind::BytePair { vocabulary: 300 },
-        context: 128,
-        train: 50,
-        tuning: 20,
-        test: 30,
-        seed: 0,
-    };
 
     #[test]
     fn names_are_tasks_or_texts_or_refused() {

@@ -6,7 +6,10 @@ use rand::seq::index::{sample, sample_weighted};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Example, Splits, Wanted, generate};
+use super::generate::generate;
+use super::splits::Splits;
+use super::wanted::Wanted;
+use crate::examples::Example;
 
 /// Number of tokens: half are keys, half values.
 pub const MQAR_VOCABULARY: usize = 8_192;
@@ -81,7 +84,7 @@ fn block(length: usize, keys: &[usize], values: &[usize], random: &mut ChaCha8Rn
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::tests::WANTED;
+    use super::super::wanted::WANTED;
     use super::*;
 
     #[test]

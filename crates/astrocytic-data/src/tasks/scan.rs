@@ -4,8 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Example, Splits, deal};
+use super::splits::{Splits, deal};
 use crate::error::DataError;
+use crate::examples::Example;
 
 /// Stands after the last action.
 const END: u32 = 0;

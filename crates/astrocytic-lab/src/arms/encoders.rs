@@ -6,7 +6,7 @@ use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, PositionC
 use astrocytic_dynamics::retention::LongTermPlasticity;
 use astrocytic_models::{EncoderConfig, SegmentsConfig};
 
-use crate::arms::{ROTARY_THETA, Sizes};
+use super::sizes::{ROTARY_THETA, Sizes};
 use crate::results::Role;
 
 /// Segments that the longest example is cut in, where it is.

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use astrocytic_attention::ops::{Attend, Attended, Feature};
-use astrocytic_attention::{Form, Plasticity};
+use astrocytic_attention::ops::{MemoryInputs, MemorySpec, memory_attention};
+use astrocytic_attention::{FeatureMapConfig, Form, Plasticity};
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Device, Distribution, Tensor};
@@ -46,9 +46,11 @@ pub(super) fn measure(
     let strength = (variant == "tripartite").then(|| leaf(sigmoid(number())));
     let upstream = draw().detach();
     let delta = matches!(variant, "delta" | "tripartite");
-    let attend = Attend {
+    let spec = MemorySpec {
         plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
-        feature: if delta { Feature::Silu } else { Feature::Elu },
+        feature: if delta { FeatureMapConfig::Silu } else { FeatureMapConfig::Elu }
+            .element_wise()
+            .expect("an element-wise map"),
         unit: delta,
         calcium: !delta,
         causal: true,
@@ -84,8 +86,8 @@ pub(super) fn measure(
             }
             (None, "softmax") => astrocytic_attention::ops::softmax_attention(query, key, value, true),
             _ => {
-                let x = Attended { query, key, value, log_decay: log_decay.clone(), strength: strength.clone() };
-                attend.run(x, None, false).0
+                let x = MemoryInputs { query, key, value, log_decay: log_decay.clone(), strength: strength.clone() };
+                memory_attention(&spec, x, None, false).0
             }
         };
         if backward { pull_back(read, upstream.clone()) } else { read.narrow(1, 0, 1).sum() }

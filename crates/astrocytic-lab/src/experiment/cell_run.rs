@@ -113,7 +113,7 @@ impl CellRun<'_> {
     ) -> Result<Vec<(Reading, f64)>> {
         // All that goes on learning reads the tuning text in one pass.
         let tried = |beyond: &Beyond| match *beyond {
-            Beyond::Learned(way) if !outcome.diverged => way.rates().map(|rate| (way, rate)).into(),
+            Beyond::Learned(way) if !outcome.diverged => way.learns.rates().map(|rate| (way, rate)).into(),
             Beyond::Learned(way) => vec![(way, 0.0)],
             Beyond::Nothing | Beyond::Carried => vec![],
         };

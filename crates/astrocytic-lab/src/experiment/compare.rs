@@ -210,7 +210,7 @@ fn describe(
             parameters: parameters(model)?,
             state_bytes: model.state_bytes(config.context + carried)
                 + match arm.beyond {
-                    Beyond::Learned(way) => way.state_bytes(sizes.vocabulary, sizes.d_model, parameters(model)?),
+                    Beyond::Learned(way) => way.learns.state_bytes(sizes.vocabulary, sizes.d_model, parameters(model)?),
                     Beyond::Nothing | Beyond::Carried => 0,
                 },
             // Of keys and values a token sees half of its own window on average, and all that are carried.

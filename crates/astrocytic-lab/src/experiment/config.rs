@@ -127,7 +127,7 @@ impl ExperimentConfig {
             text += &serde_json::to_string(&arm.given(size, seed))?;
         }
         if let Beyond::Learned(way) = arm.beyond {
-            text += &serde_json::to_string(&(way, way.rates()))?;
+            text += &serde_json::to_string(&(way, way.learns.rates()))?;
         }
         cell.id = name_of(&text);
         Ok(cell)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::write_atomically;
+use astrocytic_models::memory::MemoryKind;
 use astrocytic_train::observer::Observer;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -16,7 +17,6 @@ use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::executor::Execution;
 use crate::experiment::step_cost::step_cost;
-use crate::learning::Learns;
 use crate::provenance::identity::{self, Options};
 use crate::report::{self, PlanSummary, StudySummary};
 
@@ -236,8 +236,8 @@ impl Study {
             // What goes on learning reads the tuning text once for each rate, and the test text once more; with all weights
             // that is training.
             let passes = match arm.beyond {
-                Beyond::Learned(way) if way.learns == Learns::AllWeights => 3.0 * way.rates().len() as f64,
-                Beyond::Learned(way) => way.rates().len() as f64,
+                Beyond::Learned(way) if way.learns == MemoryKind::Dynamic => 3.0 * way.learns.rates().len() as f64,
+                Beyond::Learned(way) => way.learns.rates().len() as f64,
                 Beyond::Nothing | Beyond::Carried => 0.0,
             };
             let train = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;

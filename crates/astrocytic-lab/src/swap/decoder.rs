@@ -1,5 +1,6 @@
 //! A decoder's conversion, held to its loss.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -12,11 +13,13 @@ use burn::module::Module;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
+use super::config::SwapConfig;
+use super::conversion::{Conversion, attention_for, note, swap};
+use super::measure::{LayerError, Speed};
+use super::report::{SwapReport, save_report};
 use super::rows::Rows;
 use super::stage::Stage;
-use super::{
-    Conversion, Speed, SwapConfig, SwapReport, attention_for, measure, note, page, recover, save_report, transfer,
-};
+use super::{measure, page, recover, transfer};
 use crate::provenance::machine;
 use crate::source::LanguageModel;
 
@@ -32,99 +35,54 @@ pub(super) fn run(
     place: &Conversion,
     device: &Device,
 ) -> Result<SwapReport> {
-    let (started, folder, observer) = (Instant::now(), place.place.folder(), place.observer);
-    let LanguageModel { model: original, tokenizer, boundaries, mut notes } = source;
-    if !config.probes.is_empty() {
-        bail!("--probe: {} is a decoder; only an encoder has embeddings to probe", config.model.display());
-    }
-    if let Some(most) = original.config().positions.filter(|&most| config.context > most) {
-        bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
-    }
-    let layer_count = original.blocks.len();
-    let layers = config.layers.of(layer_count)?;
+    let started = Instant::now();
+    let (original, tokenizer) = (&source.model, source.tokenizer.as_ref());
+    let mut notes = source.notes.clone();
+    refuse(config, original)?;
+    let layers = config.layers.of(original.blocks.len())?;
     let attention = |memory| attention_for(config, &original.blocks[layers[0]].attention, memory);
     let (asked, preset) = attention(true)?;
-    if config.window > 0 {
-        // That of the control too, before anything begins.
-        attention(false)?;
-    }
-
+    // That of the control too, before anything begins.
+    let window_only = if config.window > 0 { Some(attention(false)?.0) } else { None };
     let (training, held_out) = match &config.corpus {
-        None => sampled(&original, boundaries.first(), config, observer)?,
-        Some(corpus) => of_corpus(corpus, tokenizer.as_ref(), config, &mut notes, observer)?,
+        None => sampled(original, source.boundaries.first(), config, place.observer)?,
+        Some(corpus) => of_corpus(corpus, tokenizer, config, &mut notes, place.observer)?,
     };
-    let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
-    let rows = |step| training.of_step(step, config.batch, config.seed);
-    let transfer = |model: Decoder, name: &str| {
-        let inputs = |step| training.inputs(&rows(step), device);
-        let stage = Stage { config: &config.transfer, folder: &folder.join(name), observer };
-        transfer::run(&original, model, &layers, inputs, config.matched, stage)
-    };
-    let recover = |model: Decoder, name: &str| {
-        let text = config.corpus.is_some();
-        let loss = |model: &Decoder, step: u64| {
-            recover::of_logits(&original, model, training.batch(&rows(step), device), text)
-        };
-        let stage = Stage { config: &config.recovery, folder: &folder.join(name), observer };
-        recover::run(model, &layers, config.adapters, stage, loss)
-    };
-    let loss = |model: &Decoder| measure::loss(model, &held_out, device);
-    let some: Vec<usize> = (0..held_out.count().min(LAYER_ROWS)).collect();
-    let errors = |model: &Decoder| measure::layers(&original, model, &layers, &held_out.inputs(&some, device));
+    let (folder, observer) = (place.place.folder(), place.observer);
+    let work = Work { config, original, layers: &layers, training, held_out, folder, device, observer };
 
-    let converted = swap(&asked)?;
+    let converted = work.swap(&asked)?;
     let mut text = Sha256::new();
-    [&training, &held_out].into_iter().for_each(|rows| rows.digest(&mut text));
+    [&work.training, &work.held_out].into_iter().for_each(|rows| rows.digest(&mut text));
     let _alone = place.begin(config, text)?;
-    let original_loss = loss(&original);
-    let (converted_loss, converted_errors) = (loss(&converted), errors(&converted));
-    observer.say(&format!("original {original_loss:.4}, converted {converted_loss:.4} nats per token"));
-    let transferred = transfer(converted, "swapped")?;
-    let (after_transfer_loss, after_transfer) = (loss(&transferred), errors(&transferred));
-    observer.say(&format!("after transfer {after_transfer_loss:.4}"));
-    let recovered = recover(transferred, "swapped")?;
-    let (after_recovery_loss, after_recovery) = (loss(&recovered), errors(&recovered));
-    observer.say(&format!("after recovery {after_recovery_loss:.4}"));
-    if let Some(tokenizer) = &tokenizer {
+    let (recovered, staged) = work.convert(converted)?;
+    if let Some(tokenizer) = tokenizer {
         tokenizer.save(&folder.join("tokenizer.json"))?;
     }
     save(&recovered, folder)?;
-
-    let without = swap(&AttentionConfig::Off)?;
-    let no_attention_loss = loss(&without);
-    let controls = config.controls && config.recovery.steps > 0;
-    let no_attention_recovered_loss =
-        controls.then(|| recover(without, "no-attention").map(|model| loss(&model))).transpose()?;
-    let (mut window_only_loss, mut window_only_recovered_loss) = (None, None);
-    if config.window > 0 {
-        window_only_loss = Some(loss(&without_memories(&recovered)));
-        if controls {
-            let window_only = transfer(swap(&attention(false)?.0)?, "window-only")?;
-            window_only_recovered_loss = Some(loss(&recover(window_only, "window-only")?));
-        }
-    }
+    let controls = work.controls(&recovered, window_only.as_ref())?;
 
     let positions = positions(original.config().positions);
-    let original_speed = measure::speed(&original, &positions, device);
+    let original_speed = measure::speed(original, &positions, device);
     let speed = measure::speed(&recovered, &positions, device);
     let first = |speed: &[Speed]| speed.first().map(|speed| speed.tokens_per_s);
     let mut report = SwapReport {
         config: config.clone(),
         preset,
         layers: layers.clone(),
-        model_layers: layer_count,
+        model_layers: original.blocks.len(),
         parameters: [original.num_params(), recovered.num_params()],
-        original_loss,
-        converted_loss,
-        after_transfer_loss,
-        after_recovery_loss,
-        window_only_loss,
-        window_only_recovered_loss,
-        no_attention_loss,
-        no_attention_recovered_loss,
-        converted: converted_errors,
-        after_transfer,
-        after_recovery,
+        original_loss: staged.original_loss,
+        converted_loss: staged.converted.0,
+        after_transfer_loss: staged.after_transfer.0,
+        after_recovery_loss: staged.after_recovery.0,
+        window_only_loss: controls.window_only_loss,
+        window_only_recovered_loss: controls.window_only_recovered_loss,
+        no_attention_loss: controls.no_attention_loss,
+        no_attention_recovered_loss: controls.no_attention_recovered_loss,
+        converted: staged.converted.1,
+        after_transfer: staged.after_transfer.1,
+        after_recovery: staged.after_recovery.1,
         notes,
         tokens_per_s: first(&speed),
         original_tokens_per_s: first(&original_speed),
@@ -136,13 +94,126 @@ pub(super) fn run(
         report: "report.html".into(),
     };
     save_report(&report, folder)?;
-    let mut row = held_out.inputs(&[0], device);
-    row.tokens = row.tokens.narrow(1, 0, page::MAP_STEPS.min(config.context));
-    let maps = layers.iter().map(|&layer| measure::maps(&original, &recovered, layer, &row));
-    let page = page::decoder(&report, &maps.collect::<Vec<_>>())?;
+    let page = page::decoder(&report, &work.maps(&recovered))?;
     write_atomically(&folder.join("report.html"), page.as_bytes())?;
     report.report = folder.join("report.html").display().to_string();
     Ok(report)
+}
+
+/// Refuses what a decoder cannot do.
+fn refuse(config: &SwapConfig, original: &Decoder) -> Result<()> {
+    if !config.probes.is_empty() {
+        bail!("--probe: {} is a decoder; only an encoder has embeddings to probe", config.model.display());
+    }
+    if let Some(most) = original.config().positions.filter(|&most| config.context > most) {
+        bail!("context {} is more than the model's {most} positions; ask for fewer", config.context);
+    }
+    Ok(())
+}
+
+/// A conversion's model and data.
+struct Work<'a> {
+    config: &'a SwapConfig,
+    original: &'a Decoder,
+    layers: &'a [usize],
+    training: Rows,
+    held_out: Rows,
+    folder: &'a Path,
+    device: &'a Device,
+    observer: &'a dyn Observer,
+}
+
+/// Loss, and errors of the swapped layers, after each stage.
+struct Staged {
+    original_loss: f64,
+    converted: (f64, Vec<LayerError>),
+    after_transfer: (f64, Vec<LayerError>),
+    after_recovery: (f64, Vec<LayerError>),
+}
+
+/// Losses of what the converted model is held against.
+struct Controls {
+    no_attention_loss: f64,
+    no_attention_recovered_loss: Option<f64>,
+    window_only_loss: Option<f64>,
+    window_only_recovered_loss: Option<f64>,
+}
+
+impl Work<'_> {
+    /// The original with its layers swapped.
+    fn swap(&self, attention: &AttentionConfig) -> Result<Decoder> {
+        swap(self.original, self.layers, attention, self.config.seed, self.device)
+    }
+
+    /// Transfer and recovery, measured before and after each.
+    fn convert(&self, converted: Decoder) -> Result<(Decoder, Staged)> {
+        let original_loss = self.loss(self.original);
+        let before = self.measure(&converted);
+        self.observer.say(&format!("original {original_loss:.4}, converted {:.4} nats per token", before.0));
+        let transferred = self.transfer(converted, "swapped")?;
+        let after_transfer = self.measure(&transferred);
+        self.observer.say(&format!("after transfer {:.4}", after_transfer.0));
+        let recovered = self.recover(transferred, "swapped")?;
+        let after_recovery = self.measure(&recovered);
+        self.observer.say(&format!("after recovery {:.4}", after_recovery.0));
+        Ok((recovered, Staged { original_loss, converted: before, after_transfer, after_recovery }))
+    }
+
+    /// The original without attention, and with the window alone; recovered with the same budget where asked for.
+    fn controls(&self, recovered: &Decoder, window_only: Option<&AttentionConfig>) -> Result<Controls> {
+        let trained = self.config.controls && self.config.recovery.steps > 0;
+        let without = self.swap(&AttentionConfig::Off)?;
+        let no_attention_loss = self.loss(&without);
+        let recover = |model: Decoder, name: &str| self.recover(model, name).map(|model| self.loss(&model));
+        let no_attention_recovered_loss = trained.then(|| recover(without, "no-attention")).transpose()?;
+        let window_only_loss = window_only.map(|_| self.loss(&without_memories(recovered)));
+        let window_only_recovered_loss = match window_only.filter(|_| trained) {
+            Some(attention) => {
+                let transferred = self.transfer(self.swap(attention)?, "window-only")?;
+                Some(recover(transferred, "window-only")?)
+            }
+            None => None,
+        };
+        Ok(Controls { no_attention_loss, no_attention_recovered_loss, window_only_loss, window_only_recovered_loss })
+    }
+
+    fn transfer(&self, model: Decoder, name: &str) -> Result<Decoder> {
+        let inputs = |step| self.training.inputs(&self.rows(step), self.device);
+        let stage = Stage { config: &self.config.transfer, folder: &self.folder.join(name), observer: self.observer };
+        transfer::run(self.original, model, self.layers, inputs, self.config.matched, stage)
+    }
+
+    fn recover(&self, model: Decoder, name: &str) -> Result<Decoder> {
+        let text = self.config.corpus.is_some();
+        let loss = |model: &Decoder, step: u64| {
+            recover::of_logits(self.original, model, self.training.batch(&self.rows(step), self.device), text)
+        };
+        let stage = Stage { config: &self.config.recovery, folder: &self.folder.join(name), observer: self.observer };
+        recover::run(model, self.layers, self.config.adapters, stage, loss)
+    }
+
+    /// The training rows of a step.
+    fn rows(&self, step: u64) -> Vec<usize> {
+        self.training.of_step(step, self.config.batch, self.config.seed)
+    }
+
+    fn loss(&self, model: &Decoder) -> f64 {
+        measure::loss(model, &self.held_out, self.device)
+    }
+
+    /// Loss and errors of the swapped layers.
+    fn measure(&self, model: &Decoder) -> (f64, Vec<LayerError>) {
+        let some: Vec<usize> = (0..self.held_out.count().min(LAYER_ROWS)).collect();
+        let inputs = self.held_out.inputs(&some, self.device);
+        (self.loss(model), measure::layers(self.original, model, self.layers, &inputs))
+    }
+
+    /// Attention weights of each swapped layer on one row, the original's and the model's.
+    fn maps(&self, model: &Decoder) -> Vec<[Vec<f32>; 2]> {
+        let mut row = self.held_out.inputs(&[0], self.device);
+        row.tokens = row.tokens.narrow(1, 0, page::MAP_STEPS.min(self.config.context));
+        self.layers.iter().map(|&layer| measure::maps(self.original, model, layer, &row)).collect()
+    }
 }
 
 /// Those at which generation is timed: a model with learned positions ends with them, and what there is of a short one is halved

@@ -5,107 +5,25 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use astrocytic_attention::AttentionConfig;
-use astrocytic_attention::ops::cross_entropy;
-use astrocytic_data::labelled::{self, LabelledFile, LabelledPath, LabelledText};
-use astrocytic_data::{Cache, Corpus, Tokenizer, write_atomically};
+use astrocytic_data::write_atomically;
 use astrocytic_models::TextEncoder;
-use astrocytic_train::config::Length;
-use astrocytic_train::learner::Learner;
-use astrocytic_train::objective::Loss;
+use astrocytic_models::conversion::Inputs;
 use astrocytic_train::observer::Observer;
-use astrocytic_train::seed::derive_seed;
-use astrocytic_train::train::Run;
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
-use burn::optim::AdamWConfig;
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use burn::tensor::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
-use super::model::Inputs;
+use super::config::SwapConfig;
+use super::conversion::{Conversion, attention_for, swap};
+use super::measure::{LayerError, cosines};
+use super::probe::{Labelled, labelled, probe};
+use super::report::{EncoderReport, Probe, save_report};
 use super::rows::of_step;
 use super::stage::Stage;
-use super::{Conversion, LayerError, SwapConfig, attention_for, measure, note, page, recover, save_report, transfer};
+use super::texts::{BATCH, Texts, sentences};
+use super::{measure, page, recover, transfer};
 use crate::provenance::machine;
 use crate::source::EmbeddingModel;
-
-/// Fewest characters of a sentence: shorter pieces are headings and numbers.
-const SHORTEST: usize = 20;
-/// Texts that are embedded side by side.
-const BATCH: usize = 32;
-/// Steps of a probe's training.
-const PROBE_STEPS: u64 = 300;
-/// Their rate.
-const PROBE_RATE: f64 = 1e-2;
-
-/// What came of an encoder's conversion. Cosines are the mean over held-out texts with the original's embedding.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EncoderReport {
-    /// What was asked for.
-    pub config: SwapConfig,
-    /// The attention that took their place.
-    pub preset: String,
-    /// Layers that were swapped.
-    pub layers: Vec<usize>,
-    /// Layers of the model.
-    pub model_layers: usize,
-    /// Parameters of the original and the converted model.
-    pub parameters: [usize; 2],
-    /// After conversion, before any training.
-    pub converted_cosine: f64,
-    /// After attention transfer.
-    pub after_transfer_cosine: f64,
-    /// After recovery.
-    pub after_recovery_cosine: f64,
-    /// The original without attention in the swapped layers.
-    pub no_attention_cosine: f64,
-    /// The same, recovered with the same budget.
-    pub no_attention_recovered_cosine: Option<f64>,
-    /// How the steps of a text become its embedding.
-    #[serde(default)]
-    pub pooling: String,
-    /// What was guessed or left out in reading the model's files and texts.
-    #[serde(default)]
-    pub notes: Vec<String>,
-    /// What is read from the embeddings.
-    pub probes: Vec<Probe>,
-    /// Errors of the swapped layers after conversion, transfer and recovery.
-    pub converted: Vec<LayerError>,
-    /// After transfer.
-    pub after_transfer: Vec<LayerError>,
-    /// After recovery.
-    pub after_recovery: Vec<LayerError>,
-    /// Seconds of the whole.
-    pub seconds: f64,
-    /// Commit of the program.
-    pub commit: String,
-    /// The machine.
-    pub machine: String,
-    /// Where the page is.
-    pub report: String,
-}
-
-/// Accuracy of a linear classifier of embeddings, on texts that it was not trained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
-    /// The texts' file.
-    pub name: String,
-    /// Texts it is measured on.
-    pub texts: usize,
-    /// Share of the commonest class among them.
-    pub commonest: f64,
-    /// With the original's embeddings.
-    pub original: f64,
-    /// With those after transfer.
-    pub after_transfer: f64,
-    /// With those after recovery.
-    pub after_recovery: f64,
-    /// With those of the original without attention, recovered where asked for.
-    pub no_attention: f64,
-}
 
 /// Converts, trains, measures and reports.
 pub(super) fn run(
@@ -130,58 +48,139 @@ pub(super) fn run(
     let (training, held_out) = (texts.encode(&training)?, texts.encode(&held_out)?);
     let labelled: Vec<Labelled> =
         config.probes.iter().map(|path| labelled(path, &mut notes, observer)).collect::<Result<_>>()?;
-
-    let swap = |attention: &AttentionConfig| super::swap(&original, &layers, attention, config.seed, device);
-    let inputs = |step| {
-        let rows = of_step(training.len(), step, config.batch, config.seed);
-        texts.inputs(rows.into_iter().map(|row| &training[row][..]))
-    };
-    let recover = |model: TextEncoder, name: &str| {
-        let loss = |model: &TextEncoder, step: u64| recover::of_embeddings(&original, model, &inputs(step));
-        let stage = Stage { config: &config.recovery, folder: &folder.join(name), observer };
-        recover::run(model, &layers, config.adapters, stage, loss)
-    };
-    let converted = swap(&asked)?;
-    let mut text = Sha256::new();
-    for row in training.iter().chain(&held_out) {
-        text.update((row.len() as u64).to_le_bytes());
-        row.iter().for_each(|token| text.update(token.to_le_bytes()));
-    }
-    let _alone = place.begin(config, text)?;
     let expected = texts.embed(&original, &held_out);
-    let cosine = |model: &TextEncoder| {
-        f64::from(cosines(texts.embed(model, &held_out), expected.clone()).mean().into_scalar::<f32>())
-    };
-    let some = texts.inputs(held_out.iter().take(BATCH).map(Vec::as_slice));
-    let errors = |model: &TextEncoder| measure::layers(&original, model, &layers, &some);
+    let layers = layers.as_slice();
+    let work = Work { config, original: &original, layers, texts, training, held_out, expected, folder, observer };
 
-    let (converted_cosine, converted_errors) = (cosine(&converted), errors(&converted));
-    observer.say(&format!("converted: cosine {converted_cosine:.4}"));
-    let stage = Stage { config: &config.transfer, folder: &folder.join("swapped"), observer };
-    let transferred = transfer::run(&original, converted, &layers, inputs, config.matched, stage)?;
-    let (after_transfer_cosine, after_transfer) = (cosine(&transferred), errors(&transferred));
-    observer.say(&format!("after transfer: cosine {after_transfer_cosine:.4}"));
-    let recovered = recover(transferred.clone(), "swapped")?;
-    let (after_recovery_cosine, after_recovery) = (cosine(&recovered), errors(&recovered));
-    observer.say(&format!("after recovery: cosine {after_recovery_cosine:.4}"));
+    let converted = swap(&original, layers, &asked, config.seed, device)?;
+    let _alone = place.begin(config, work.digest())?;
+    let (models, staged) = work.convert(converted)?;
     tokenizer.save(&folder.join("tokenizer.json"))?;
-    recovered.save(folder)?;
+    models.recovered.save(folder)?;
 
-    let mut without = swap(&AttentionConfig::Off)?;
-    let no_attention_cosine = cosine(&without);
+    let mut without = swap(&original, layers, &AttentionConfig::Off, config.seed, device)?;
+    let no_attention_cosine = work.cosine(&without);
     let mut no_attention_recovered_cosine = None;
     if config.controls && config.recovery.steps > 0 {
-        without = recover(without, "no-attention")?;
-        no_attention_recovered_cosine = Some(cosine(&without));
+        without = work.recover(without, "no-attention")?;
+        no_attention_recovered_cosine = Some(work.cosine(&without));
     }
-    let probes = labelled.iter().map(|labelled| {
-        let rows = texts.encode(&labelled.texts)?;
-        let accuracy = |model| probe(&texts.embed(model, &rows), labelled, config.seed);
-        let (original, after_transfer) = (accuracy(&original)?, accuracy(&transferred)?);
-        let (after_recovery, no_attention) = (accuracy(&recovered)?, accuracy(&without)?);
+    let probes = labelled.iter().map(|labelled| work.probe(labelled, &models, &without));
+    let mut report = EncoderReport {
+        config: config.clone(),
+        preset,
+        layers: layers.to_vec(),
+        model_layers: original.blocks.len(),
+        parameters: [original.num_params(), models.recovered.num_params()],
+        converted_cosine: staged.converted.0,
+        after_transfer_cosine: staged.after_transfer.0,
+        after_recovery_cosine: staged.after_recovery.0,
+        no_attention_cosine,
+        no_attention_recovered_cosine,
+        pooling: original.pooling().to_string(),
+        notes,
+        probes: probes.collect::<Result<_>>()?,
+        converted: staged.converted.1,
+        after_transfer: staged.after_transfer.1,
+        after_recovery: staged.after_recovery.1,
+        seconds: started.elapsed().as_secs_f64(),
+        commit: machine::commit().into(),
+        machine: machine::describe(),
+        report: "report.html".into(),
+    };
+    save_report(&report, folder)?;
+    write_atomically(&folder.join("report.html"), page::encoder(&report, &work.maps(&models.recovered))?.as_bytes())?;
+    report.report = folder.join("report.html").display().to_string();
+    Ok(report)
+}
+
+/// A conversion's model and data.
+struct Work<'a> {
+    config: &'a SwapConfig,
+    original: &'a TextEncoder,
+    layers: &'a [usize],
+    texts: Texts,
+    training: Vec<Vec<i32>>,
+    held_out: Vec<Vec<i32>>,
+    /// The original's embeddings of the held-out texts.
+    expected: Tensor<2>,
+    folder: &'a Path,
+    observer: &'a dyn Observer,
+}
+
+/// The converted model after each stage of training.
+struct Models {
+    transferred: TextEncoder,
+    recovered: TextEncoder,
+}
+
+/// Cosine with the original's embeddings, and errors of the swapped layers, after each stage.
+struct Staged {
+    converted: (f64, Vec<LayerError>),
+    after_transfer: (f64, Vec<LayerError>),
+    after_recovery: (f64, Vec<LayerError>),
+}
+
+impl Work<'_> {
+    /// Of the tokens that the conversion depends on.
+    fn digest(&self) -> Sha256 {
+        let mut text = Sha256::new();
+        for row in self.training.iter().chain(&self.held_out) {
+            text.update((row.len() as u64).to_le_bytes());
+            row.iter().for_each(|token| text.update(token.to_le_bytes()));
+        }
+        text
+    }
+
+    /// Transfer and recovery, measured before and after each.
+    fn convert(&self, converted: TextEncoder) -> Result<(Models, Staged)> {
+        let (config, observer) = (self.config, self.observer);
+        let before = self.measure(&converted);
+        observer.say(&format!("converted: cosine {:.4}", before.0));
+        let stage = Stage { config: &config.transfer, folder: &self.folder.join("swapped"), observer };
+        let inputs = |step| self.inputs(step);
+        let transferred = transfer::run(self.original, converted, self.layers, inputs, config.matched, stage)?;
+        let after_transfer = self.measure(&transferred);
+        observer.say(&format!("after transfer: cosine {:.4}", after_transfer.0));
+        let recovered = self.recover(transferred.clone(), "swapped")?;
+        let after_recovery = self.measure(&recovered);
+        observer.say(&format!("after recovery: cosine {:.4}", after_recovery.0));
+        Ok((Models { transferred, recovered }, Staged { converted: before, after_transfer, after_recovery }))
+    }
+
+    fn recover(&self, model: TextEncoder, name: &str) -> Result<TextEncoder> {
+        let loss = |model: &TextEncoder, step: u64| recover::of_embeddings(self.original, model, &self.inputs(step));
+        let stage = Stage { config: &self.config.recovery, folder: &self.folder.join(name), observer: self.observer };
+        recover::run(model, self.layers, self.config.adapters, stage, loss)
+    }
+
+    /// The training texts of a step.
+    fn inputs(&self, step: u64) -> Inputs {
+        let rows = of_step(self.training.len(), step, self.config.batch, self.config.seed);
+        self.texts.inputs(rows.into_iter().map(|row| &self.training[row][..]))
+    }
+
+    /// Mean cosine with the original's embeddings of the held-out texts.
+    fn cosine(&self, model: &TextEncoder) -> f64 {
+        let found = self.texts.embed(model, &self.held_out);
+        f64::from(cosines(found, self.expected.clone()).mean().into_scalar::<f32>())
+    }
+
+    /// Cosine and errors of the swapped layers.
+    fn measure(&self, model: &TextEncoder) -> (f64, Vec<LayerError>) {
+        let some = self.texts.inputs(self.held_out.iter().take(BATCH).map(Vec::as_slice));
+        (self.cosine(model), measure::layers(self.original, model, self.layers, &some))
+    }
+
+    /// What a probe reads from the embeddings of each model.
+    fn probe(&self, labelled: &Labelled, models: &Models, without: &TextEncoder) -> Result<Probe> {
+        let rows = self.texts.encode(&labelled.texts)?;
+        let accuracy = |model| probe(&self.texts.embed(model, &rows), labelled, self.config.seed);
+        let (original, after_transfer) = (accuracy(self.original)?, accuracy(&models.transferred)?);
+        let (after_recovery, no_attention) = (accuracy(&models.recovered)?, accuracy(without)?);
         let test = &labelled.classes[labelled.train..];
         let commonest = (0..labelled.count).map(|class| test.iter().filter(|&&c| c == class as i32).count()).max();
-        observer.say(&format!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name));
+        self.observer.say(&format!("{}: {original:.4}, after recovery {after_recovery:.4}", labelled.name));
         Ok(Probe {
             name: labelled.name.clone(),
             texts: test.len(),
@@ -191,181 +190,25 @@ pub(super) fn run(
             after_recovery,
             no_attention,
         })
-    });
-    let mut report = EncoderReport {
-        config: config.clone(),
-        preset,
-        layers: layers.clone(),
-        model_layers: original.blocks.len(),
-        parameters: [original.num_params(), recovered.num_params()],
-        converted_cosine,
-        after_transfer_cosine,
-        after_recovery_cosine,
-        no_attention_cosine,
-        no_attention_recovered_cosine,
-        pooling: original.pooling().to_string(),
-        notes,
-        probes: probes.collect::<Result<_>>()?,
-        converted: converted_errors,
-        after_transfer,
-        after_recovery,
-        seconds: started.elapsed().as_secs_f64(),
-        commit: machine::commit().into(),
-        machine: machine::describe(),
-        report: "report.html".into(),
-    };
-    save_report(&report, folder)?;
-    let longest = held_out.iter().take(BATCH).max_by_key(|row| row.len()).map(Vec::as_slice);
-    let row = texts.inputs(longest.into_iter());
-    let maps: Vec<_> = layers.iter().map(|&layer| measure::maps(&original, &recovered, layer, &row)).collect();
-    write_atomically(&folder.join("report.html"), page::encoder(&report, &maps)?.as_bytes())?;
-    report.report = folder.join("report.html").display().to_string();
-    Ok(report)
-}
-
-/// Sentences to train on and others to measure on, of a corpus's training and test split.
-fn sentences(
-    corpus: &str,
-    config: &SwapConfig,
-    notes: &mut Vec<String>,
-    observer: &dyn Observer,
-) -> Result<(Vec<String>, Vec<String>)> {
-    let corpus = Corpus::load(corpus, &Cache::default_folder()?)?;
-    note(&corpus.notes, notes, observer);
-    let some = |documents: &[astrocytic_data::Document], count: usize, purpose: &str| {
-        let pieces = documents.iter().flat_map(|document| document.text.split_inclusive(['.', '!', '?', '\n']));
-        let mut pieces: Vec<String> =
-            pieces.map(|piece| piece.trim().to_string()).filter(|piece| piece.len() >= SHORTEST).collect();
-        pieces.shuffle(&mut ChaCha8Rng::seed_from_u64(derive_seed(config.seed, purpose, 0)));
-        if pieces.len() < count {
-            bail!("the corpus has {} sentences of that split, {count} were asked for; ask for fewer", pieces.len());
-        }
-        pieces.truncate(count);
-        Ok(pieces)
-    };
-    Ok((some(&corpus.train, config.rows, "training rows")?, some(&corpus.test, config.held_out, "held-out rows")?))
-}
-
-/// Texts as batches of tokens.
-struct Texts {
-    tokenizer: Tokenizer,
-    device: Device,
-}
-
-impl Texts {
-    fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
-        let encode = |text: &String| {
-            let tokens = self.tokenizer.encode_with_special(text)?;
-            Ok(tokens.into_iter().map(|id| id as i32).collect())
-        };
-        texts.iter().map(encode).collect()
     }
 
-    /// Rows padded to the longest.
-    fn inputs<'a>(&self, rows: impl Iterator<Item = &'a [i32]>) -> Inputs {
-        let rows: Vec<&[i32]> = rows.collect();
-        let steps = rows.iter().map(|row| row.len()).max().unwrap_or(1).max(1);
-        let mut tokens = vec![0; rows.len() * steps];
-        let mut padded = vec![true; rows.len() * steps];
-        for (i, row) in rows.iter().enumerate() {
-            tokens[i * steps..][..row.len()].copy_from_slice(row);
-            padded[i * steps..][..row.len()].fill(false);
-        }
-        let shape = [rows.len(), steps];
-        Inputs {
-            tokens: Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &self.device),
-            padded: Some(Tensor::<2, Bool>::from_data(TensorData::new(padded, shape), &self.device)),
-        }
+    /// Attention weights of each swapped layer on the longest of some held-out texts, the original's and the model's.
+    fn maps(&self, model: &TextEncoder) -> Vec<[Vec<f32>; 2]> {
+        let longest = self.held_out.iter().take(BATCH).max_by_key(|row| row.len()).map(Vec::as_slice);
+        let row = self.texts.inputs(longest.into_iter());
+        self.layers.iter().map(|&layer| measure::maps(self.original, model, layer, &row)).collect()
     }
-
-    /// `[texts, d_model]`, in batches of about the same length.
-    fn embed(&self, model: &TextEncoder, rows: &[Vec<i32>]) -> Tensor<2> {
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&row| rows[row].len());
-        let parts = order.chunks(BATCH).map(|part| {
-            let Inputs { tokens, padded } = self.inputs(part.iter().map(|&row| &rows[row][..]));
-            model.embed(tokens, &padded.expect("made with its padding"))
-        });
-        let mut back = vec![0i32; rows.len()];
-        order.iter().enumerate().for_each(|(place, &row)| back[row] = place as i32);
-        let count = back.len();
-        Tensor::cat(parts.collect(), 0).select(0, Tensor::from_data(TensorData::new(back, [count]), &self.device))
-    }
-}
-
-/// The cosine of each row of `a` with that of `b`: `[texts, d_model]` to `[texts, 1]`.
-pub(super) fn cosines(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    let length = |x: &Tensor<2>| x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-    let lengths = length(&a) * length(&b);
-    (a * b).sum_dim(1) / lengths
-}
-
-/// Labelled texts, those to train a probe on first.
-struct Labelled {
-    name: String,
-    texts: Vec<String>,
-    classes: Vec<i32>,
-    count: usize,
-    train: usize,
-}
-
-/// Reads labelled texts in any form that tasks have them in. A fifth is kept to measure on.
-fn labelled(path: &Path, notes: &mut Vec<String>, observer: &dyn Observer) -> Result<Labelled> {
-    let path = LabelledPath::from(&*path.to_string_lossy());
-    let LabelledFile { mut texts, labels_from, notes: found } = labelled::read(&path.path)?;
-    note(&found, notes, observer);
-    texts.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
-    let train = texts.len() - texts.len() / 5;
-    if train == texts.len() {
-        bail!("{}: {} labelled texts are too few", path.path.display(), texts.len());
-    }
-    let labels = labelled::labels(&path, labels_from, &texts)?;
-    let class = |one: &LabelledText| labels.binary_search(&&*one.label).expect("collected from all of them") as i32;
-    let (classes, count) = (texts.iter().map(class).collect(), labels.len());
-    let name = path.path.file_stem().unwrap_or_default().to_string_lossy();
-    let folder = path.path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let name = format!("{folder}/{name}");
-    Ok(Labelled { name, classes, count, train, texts: texts.into_iter().map(|one| one.text).collect() })
-}
-
-/// Accuracy of a linear classifier of standardised embeddings (logistic regression with a little decay).
-///
-/// # Errors
-/// For a loss that is not finite.
-fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> Result<f64> {
-    let device = embeddings.device().autodiff();
-    device.seed(derive_seed(seed, "probe", 0));
-    let [count, d_model] = embeddings.dims();
-    let train = embeddings.clone().narrow(0, 0, labelled.train);
-    let mean = train.clone().mean_dim(0);
-    let deviation = (train - mean.clone()).square().mean_dim(0).sqrt().clamp_min(1e-6);
-    let standard = (embeddings.clone() - mean) / deviation;
-    let own = Tensor::from_inner(standard.clone().narrow(0, 0, labelled.train));
-    let classifier = LinearConfig::new(d_model, labelled.count).init(&device);
-    let loss = |classifier: &Linear, _step| {
-        cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train])
-    };
-    let learner = Learner::with_optimizer(classifier, AdamWConfig::new().with_weight_decay(0.1).init(), PROBE_RATE);
-    let length = Length { steps: PROBE_STEPS, evaluate_every: PROBE_STEPS, patience: 0 };
-    let outcome = Run::new(learner).finish(length, &mut Loss(loss), None, &mut |_| Ok(()))?;
-    if outcome.diverged {
-        bail!("{}: the probe's loss is not finite", labelled.name);
-    }
-    let test = standard.narrow(0, labelled.train, count - labelled.train);
-    let found = outcome.model.forward(test).argmax(1).into_data();
-    let expected = &labelled.classes[labelled.train..];
-    let right = found.iter::<i64>().zip(expected).filter(|(found, class)| *found == i64::from(**class)).count();
-    Ok(right as f64 / expected.len() as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use astrocytic_attention::{Attention, SoftmaxAttentionConfig};
-    use astrocytic_data::TokenizerKind;
+    use astrocytic_data::{Cache, Corpus, Tokenizer, TokenizerKind};
     use astrocytic_models::TextEncoderConfig;
+    use astrocytic_models::conversion::LayerChoice;
     use burn::module::Param;
 
-    use super::super::{LayerChoice, Match, Report, StageConfig};
+    use super::super::{Match, Report, StageConfig};
     use super::*;
 
     /// An encoder whose attention matters: queries and keys large enough to choose.

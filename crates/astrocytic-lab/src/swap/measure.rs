@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use astrocytic_attention::ops::cross_entropy;
 use astrocytic_models::Decoder;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::model::{Inputs, Swappable, seen_by_attention};
 use super::rows::Rows;
 
 /// Rows of a batch of measurements.
@@ -87,6 +87,13 @@ pub(super) fn maps<M: Swappable>(original: &M, model: &M, layer: usize, row: &In
         let weights = model.blocks()[layer].attention.forward(row.attention(x.clone()).with_weights()).weights;
         weights.map_or_else(Vec::new, |weights| weights.mean_dim(1).into_data().iter::<f32>().collect())
     })
+}
+
+/// The cosine of each row of `a` with that of `b`: `[texts, d_model]` to `[texts, 1]`.
+pub(super) fn cosines(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    let length = |x: &Tensor<2>| x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+    let lengths = length(&a) * length(&b);
+    (a * b).sum_dim(1) / lengths
 }
 
 /// Tokens a second after each of those positions, one sequence.

@@ -3,7 +3,11 @@
 use anyhow::Result;
 use maud::{Markup, html};
 
-use super::{EncoderReport, LayerError, Match, Speed, StageConfig, SwapConfig, SwapReport};
+use super::config::SwapConfig;
+use super::measure::{LayerError, Speed};
+use super::report::{EncoderReport, SwapReport};
+use super::stage::StageConfig;
+use super::transfer::Match;
 use crate::report::{MATRICES, Shade, html_page, picture, table, wide_table};
 
 /// Steps of the attention maps.

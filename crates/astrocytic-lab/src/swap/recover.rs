@@ -4,13 +4,13 @@
 use anyhow::Result;
 use astrocytic_attention::Attention;
 use astrocytic_attention::ops::cross_entropy;
+use astrocytic_models::conversion::{Inputs, Swappable};
 use astrocytic_models::{Decoder, TextEncoder};
 use burn::module::{Lora, ParamGroup, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{FloatDType, Tensor};
 
-use super::encoder::cosines;
-use super::model::{Inputs, Swappable};
+use super::measure::cosines;
 use super::rows::RowBatch;
 use super::stage::{self, Stage};
 use super::transfer::{new_parts_of, random_parts};
@@ -94,9 +94,11 @@ pub(super) fn of_embeddings(original: &TextEncoder, model: &TextEncoder, inputs:
 mod tests {
     use astrocytic_attention::{AttentionConfig, SoftmaxAttentionConfig};
     use astrocytic_models::DecoderConfig;
+    use astrocytic_models::conversion::preset;
     use burn::tensor::Device;
 
-    use super::super::{Match, Rows, StageConfig, preset, transfer};
+    use super::super::conversion::swap;
+    use super::super::{Match, Rows, StageConfig, transfer};
     use super::*;
 
     #[test]
@@ -114,7 +116,7 @@ mod tests {
         };
         for (name, random) in [("kozachkov2023", true), ("hedgehog", false)] {
             let asked = AttentionConfig::Astrocytic(preset(name, &softmax.init(&device).plain_config(), 0).unwrap());
-            let swapped = super::super::swap(&original, &[0], &asked, 0, &device).unwrap();
+            let swapped = swap(&original, &[0], &asked, 0, &device).unwrap();
             for rank in [0, 2] {
                 let folder = tempfile::tempdir().unwrap();
                 let stage = Stage { config: &config, folder: folder.path(), observer: &() };

@@ -1,6 +1,7 @@
 //! Rows of tokens to convert a model with: sampled from the model itself, or of a text.
 
 use anyhow::{Result, bail};
+use astrocytic_models::conversion::Inputs;
 use astrocytic_models::{Decoder, Sampling};
 use astrocytic_train::observer::Observer;
 use astrocytic_train::seed::derive_seed;
@@ -9,8 +10,6 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
-
-use super::model::Inputs;
 
 /// Rows that are sampled side by side.
 const SIDE_BY_SIDE: usize = 64;

@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 use astrocytic_attention::Attention;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use burn::module::{ParamGroup, ParamId};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Inputs, Swappable, seen_by_attention};
 use super::stage::{self, Stage};
 
 /// What a layer is to match.

@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use super::kept::{kept, log_kept};
+use super::between::{between, log_between};
 use super::spec::Plasticity;
 use super::triangular::unit_lower_inverse;
 use super::writes::Writes;
@@ -25,9 +25,9 @@ pub(super) fn causal(
 
     // Queries of a group stand one after another in each chunk: [bh, n, group · size, m].
     let query = chunks.split_groups(query);
-    let kept = chunks.kept(); // D, [1 or bh, 1 or n, size, size]
+    let between = chunks.between(); // D, [1 or bh, 1 or n, size, size]
     let state = memory.reshape([batch * heads, 1, m, d_v]);
-    let scores = query.clone().matmul(chunks.key.clone().transpose()) * kept.clone().repeat_dim(2, group);
+    let scores = query.clone().matmul(chunks.key.clone().transpose()) * between.clone().repeat_dim(2, group);
     // Not a factor of 0 alone: a product with a later step may be infinite.
     let [rows, count, ..] = scores.dims();
     let scores = scores.reshape([rows, count * group, size, size]).tril(0).reshape([rows, count, group * size, size]);
@@ -49,7 +49,7 @@ pub(super) fn causal(
         }
         Plasticity::Delta => {
             let overlap = chunks.times_strength(chunks.key.clone()).matmul(chunks.key.clone().transpose());
-            let solve = unit_lower_inverse((overlap * kept).tril(-1));
+            let solve = unit_lower_inverse((overlap * between).tril(-1));
             let from_start = chunks.times_since_start(chunks.key.clone(), 1);
             let both = Tensor::cat(vec![from_start, chunks.value.clone()], 3);
             let both = solve.matmul(chunks.times_strength(both));
@@ -76,7 +76,7 @@ pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>, size: usize) ->
     let chunks = Chunks::new(writes, size.min(steps));
     let written = chunks.times_strength(chunks.key.clone());
     let [bh, n, size, _] = written.dims();
-    let within = chunks.kept().expand([bh, n, size, size]).matmul(written);
+    let within = chunks.between().expand([bh, n, size, size]).matmul(written);
     let ones = Tensor::ones([bh, n, size, 1], (&within.device(), within.dtype()));
     let ones = chunks.times_since_start(ones, 1);
     let mut state = calcium.reshape([batch * heads, 1, 1, m]);
@@ -100,7 +100,7 @@ struct Chunks {
     /// b, log decay from the chunk's start to each step, that step's own included: `[bh, chunks, size]`.
     log_since_start: Option<Tensor<3>>,
     /// Log decay between any two steps of a chunk: `[bh, chunks, size, size]`.
-    log_kept: Option<Tensor<4>>,
+    log_between: Option<Tensor<4>>,
     strength: Option<Tensor<4>>,
 }
 
@@ -116,7 +116,7 @@ impl Chunks {
             key: writes.key.clone(),
             value: writes.value.clone(),
             log_since_start: None,
-            log_kept: None,
+            log_between: None,
             strength: None,
         };
         let split3 = |t: &Tensor<3>| chunks.split(t.clone().unsqueeze_dim(3));
@@ -125,7 +125,7 @@ impl Chunks {
         chunks.key = chunks.split(writes.key.clone());
         chunks.value = chunks.split(writes.value.clone());
         chunks.log_since_start = log_decay.clone().map(|t: Tensor<3>| t.cumsum(2));
-        chunks.log_kept = log_decay.map(|t| log_kept(&t));
+        chunks.log_between = log_decay.map(|t| log_between(&t));
         chunks.strength = strength;
         chunks
     }
@@ -173,9 +173,9 @@ impl Chunks {
     }
 
     /// `e^{b_i − b_j}` for j ≤ i, else 0.
-    fn kept(&self) -> Tensor<4> {
-        match &self.log_kept {
-            Some(log_kept) => kept(log_kept.clone()),
+    fn between(&self) -> Tensor<4> {
+        match &self.log_between {
+            Some(log_between) => between(log_between.clone()),
             None => {
                 let options = (&self.key.device(), self.key.dtype());
                 Tensor::<2>::ones([self.size, self.size], options).tril(0).unsqueeze()
@@ -199,8 +199,8 @@ impl Chunks {
     }
 
     fn times_to_end(&self, tensor: Tensor<4>) -> Tensor<4> {
-        match &self.log_kept {
-            Some(log_kept) => tensor * log_kept.clone().narrow(2, self.size - 1, 1).exp().swap_dims(2, 3),
+        match &self.log_between {
+            Some(log_between) => tensor * log_between.clone().narrow(2, self.size - 1, 1).exp().swap_dims(2, 3),
             None => tensor,
         }
     }

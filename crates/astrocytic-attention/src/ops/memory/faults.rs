@@ -1,4 +1,4 @@
-//! Steps whose numbers are infinite or not numbers, kept apart from the others.
+//! Steps whose numbers are infinite or not numbers, apart from the others.
 //!
 //! In a product over steps a later one has the factor 0, and 0 times what is not finite is not a number: it would reach
 //! back. So faults are taken out of products and added to what comes after them.
@@ -9,7 +9,7 @@ use super::spec::FORGOTTEN;
 use super::writes::Writes;
 
 /// The writes with 0 in place of faulty steps, and NaN for each such step, else 0: `[batch, key heads, steps, 1]`.
-pub(super) fn part(writes: Writes) -> (Writes, Tensor<4>) {
+pub(super) fn separate(writes: Writes) -> (Writes, Tensor<4>) {
     let [batch, heads, steps, _] = writes.key.dims();
     // All is forgotten there, which is no fault.
     let forgotten = |x: Tensor<3>| {

@@ -29,7 +29,7 @@ pub fn causal(
         return recurrent::causal(query, writes, memory, plasticity);
     }
     let heads = query.dims()[1];
-    let (writes, faults) = faults::part(writes);
+    let (writes, faults) = faults::separate(writes);
     let (reads, memory) = match form {
         Form::Chunkwise(size) => chunkwise::causal(query, writes, memory, plasticity, size),
         _ => parallel::causal(query, writes, memory, plasticity),
@@ -58,7 +58,7 @@ pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, form: Form) -> (Tensor
     if form == Form::Recurrent {
         return recurrent::calcium_trace(writes, calcium);
     }
-    let (writes, faults) = faults::part(writes.clone());
+    let (writes, faults) = faults::separate(writes.clone());
     let (trace, calcium) = match form {
         Form::Chunkwise(size) => chunkwise::calcium_trace(&writes, calcium, size),
         _ => parallel::calcium_trace(&writes, calcium),
@@ -76,7 +76,7 @@ pub fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal
         return parallel::weights(query, writes, plasticity, false);
     }
     let heads = query.dims()[1];
-    let (writes, faults) = faults::part(writes.clone());
+    let (writes, faults) = faults::separate(writes.clone());
     parallel::weights(query, &writes, plasticity, true) + share_heads(faults.cumsum(2), heads)
 }
 

@@ -1,199 +1,153 @@
-//! Attention over a memory as one operation: from queries, keys and values to normalised reads.
+//! Attention over a memory: from queries, keys and values to normalised reads.
+//!
+//! Three forms of one recurrence (attention.md section 3), so that the slow, obvious one stands beside the fast one:
+//! `recurrent` is the definition step by step, `parallel` the T×T matrix, `chunkwise` what training runs. A backend with a
+//! kernel ([`backend`]) runs the chunkwise form, with feature map, calcium and backward pass, as one operation.
 
-use burn::tensor::Tensor;
-
+#[cfg(feature = "autodiff")]
+mod autodiff;
+pub(crate) mod backend;
+mod between;
 mod chunkwise;
 mod faults;
-mod feature;
 pub(crate) mod forms;
+#[cfg(feature = "host-kernels")]
 mod host;
-mod kept;
 mod parallel;
 mod recurrent;
 pub(crate) mod spec;
 mod triangular;
 pub(crate) mod writes;
 
-use crate::kernel;
-use crate::tensor::{NORM_FLOOR, contiguous, l2_normalize};
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use crate::debug::kernels_are_off;
+use crate::kernel::dispatch::{OptionalTensor, is_on_gpu, is_on_host};
+use crate::tensor::l2_normalize;
+use backend::{MemoryBackend, MemoryOutputs, MemoryTensors, Wanted};
 use forms::{causal, with_calcium, write};
-use spec::{CALCIUM_FLOOR, Form, Plasticity};
+use spec::{CALCIUM_FLOOR, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity};
 use writes::{Writes, read};
 
-pub use feature::Feature;
-
-/// Attention over a memory. On flex and ndarray the chunkwise form, with feature map, calcium and backward pass, is a
-/// kernel of its own; other devices and forms compose Burn's operations.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Attend {
-    /// How a write changes the memory.
-    pub plasticity: Plasticity,
-    /// Feature map of keys and queries.
-    pub feature: Feature,
-    /// Whether features are brought to length 1, as the delta rule wants them.
-    pub unit: bool,
-    /// Whether reads are divided by the calcium, `φ(q) · g`, floored at [`CALCIUM_FLOOR`].
-    pub calcium: bool,
-    /// Whether a step reads what came up to it, or all read what there is after the last.
-    pub causal: bool,
-    /// Which form to run.
-    pub form: Form,
+/// Attention over a memory: the reads `[batch, steps_q, heads, d_v]`, each head of queries reading the memory of its key
+/// head, and with `return_state` what the memory holds after the last step. `before` is what it held before the first;
+/// `None` is nothing.
+///
+/// # Panics
+/// For shapes that do not fit, with `causal` for another number of queries than keys, and for calcium with the delta
+/// rule.
+pub fn memory_attention(
+    spec: &MemorySpec,
+    inputs: MemoryInputs,
+    before: Option<MemoryState>,
+    return_state: bool,
+) -> (Tensor<4>, Option<MemoryState>) {
+    check(spec, &inputs, before.as_ref());
+    if let Some(outputs) = run_kernel(spec, &inputs, before.as_ref(), return_state) {
+        return outputs;
+    }
+    let (reads, state) = compose(spec, inputs, before);
+    (reads, return_state.then_some(state))
 }
 
-/// What is attended to, and by what.
-#[derive(Debug, Clone)]
-pub struct Attended {
-    /// q before the feature map, `[batch, steps_q, heads, d]`; each group of `heads / key heads` reads one key head.
-    pub query: Tensor<4>,
-    /// k before the feature map, `[batch, steps, key heads, d]`.
-    pub key: Tensor<4>,
-    /// v, `[batch, steps, key heads, d_v]`.
-    pub value: Tensor<4>,
-    /// log a ≤ 0, `[batch, steps, key heads]`; `None` is no decay.
-    pub log_decay: Option<Tensor<3>>,
-    /// Write strength β in [0, 2], `[batch, steps, key heads]`; `None` is 1.
-    pub strength: Option<Tensor<3>>,
-}
-
-/// A memory H `[batch, key heads, m, d_v]` with, where reads are divided by it, calcium g `[batch, key heads, m]`.
-#[derive(Debug, Clone)]
-pub struct Remembered {
-    /// H.
-    pub memory: Tensor<4>,
-    /// g.
-    pub calcium: Option<Tensor<3>>,
-}
-
-impl Attended {
-    /// From tensors `[batch, heads, steps, ·]`.
-    pub(crate) fn heads_last(query: Tensor<4>, writes: Writes) -> Self {
-        let numbers = |x: Option<Tensor<3>>| x.map(|x| x.swap_dims(1, 2));
-        Self {
-            query: query.swap_dims(1, 2),
-            key: writes.key.swap_dims(1, 2),
-            value: writes.value.swap_dims(1, 2),
-            log_decay: numbers(writes.log_decay),
-            strength: numbers(writes.strength),
-        }
+fn check(spec: &MemorySpec, inputs: &MemoryInputs, before: Option<&MemoryState>) {
+    let MemoryInputs { query, key, value, log_decay, strength } = inputs;
+    let ([batch, steps, heads, m], [.., d]) = (key.dims(), value.dims());
+    let [_, reads, query_heads, _] = query.dims();
+    assert!(
+        query.dims() == [batch, reads, query_heads, m]
+            && value.dims() == [batch, steps, heads, d]
+            && (query_heads == heads || heads > 0 && query_heads % heads == 0),
+        "memory: query {:?}, key {:?} and value {:?} do not fit",
+        query.dims(),
+        key.dims(),
+        value.dims()
+    );
+    let delta = spec.plasticity == Plasticity::Delta;
+    assert!(!(delta && spec.calcium), "memory: the delta rule has no calcium");
+    assert!(!spec.causal || reads == steps, "memory: {reads} causal queries for {steps} keys");
+    assert!(spec.form != Form::Chunkwise(0), "memory: a chunk has one step at least");
+    for (name, numbers) in [("log decay", log_decay), ("strength", strength)] {
+        let fits = numbers.as_ref().is_none_or(|numbers| numbers.dims() == [batch, steps, heads]);
+        assert!(fits, "memory: {name} must be [{batch}, {steps}, {heads}]");
+    }
+    if let Some(MemoryState { memory, calcium }) = before {
+        let fits = memory.dims() == [batch, heads, m, d];
+        assert!(fits, "memory: the state must be [{batch}, {heads}, {m}, {d}], not {:?}", memory.dims());
+        let fits = calcium.as_ref().is_none_or(|calcium| calcium.dims() == [batch, heads, m]);
+        assert!(fits, "memory: calcium must be [{batch}, {heads}, {m}]");
     }
 }
 
-impl Attend {
-    /// The reads `[batch, steps_q, heads, d_v]` and, where asked for, what is remembered after the last step. `before` is
-    /// what was remembered before the first; `None` is nothing.
-    ///
-    /// # Panics
-    /// For shapes that do not fit, with `causal` for another number of queries than keys, and for calcium with the delta
-    /// rule.
-    pub fn run(&self, x: Attended, before: Option<Remembered>, remember: bool) -> (Tensor<4>, Option<Remembered>) {
-        self.check(&x, before.as_ref());
-        self.run_fused(&x, before.as_ref(), remember).unwrap_or_else(|| self.compose(x, before))
+/// By a kernel of the backend, where it has one.
+fn run_kernel(
+    spec: &MemorySpec,
+    inputs: &MemoryInputs,
+    before: Option<&MemoryState>,
+    return_state: bool,
+) -> Option<(Tensor<4>, Option<MemoryState>)> {
+    let MemoryInputs { query, key, value, log_decay, strength } = inputs;
+    let empty = [query, key, value].into_iter().any(|x| x.shape().num_elements() == 0);
+    if kernels_are_off() || empty || !matches!(spec.form, Form::Chunkwise(_)) {
+        return None;
     }
+    let numbers = |x: Option<&Tensor<3>>| OptionalTensor::new(x.map(|x| x.clone().into_dispatch()));
+    let tensors = MemoryTensors::<Dispatch> {
+        query: query.clone().into_dispatch(),
+        key: key.clone().into_dispatch(),
+        value: value.clone().into_dispatch(),
+        log_decay: numbers(log_decay.as_ref()),
+        strength: numbers(strength.as_ref()),
+        memory: OptionalTensor::new(before.map(|before| before.memory.clone().into_dispatch())),
+        calcium: numbers(before.and_then(|before| before.calcium.as_ref())),
+    };
+    if !tensors.given().all(|tensor| is_on_host(tensor) || is_on_gpu(tensor)) {
+        return None;
+    }
+    let wanted = Wanted { state: return_state, saved: false };
+    let (outputs, _) = <Dispatch as MemoryBackend>::memory_forward(*spec, tensors, wanted)?;
+    let MemoryOutputs { reads, memory, calcium } = outputs;
+    let state = memory.into_option().map(|memory| MemoryState {
+        memory: Tensor::from_dispatch(memory),
+        calcium: calcium.into_option().map(Tensor::from_dispatch),
+    });
+    Some((Tensor::from_dispatch(reads), state))
+}
 
-    fn check(&self, x: &Attended, before: Option<&Remembered>) {
-        let ([batch, steps, heads, m], [.., d]) = (x.key.dims(), x.value.dims());
-        let [_, reads, query_heads, _] = x.query.dims();
-        assert!(
-            x.query.dims() == [batch, reads, query_heads, m]
-                && x.value.dims() == [batch, steps, heads, d]
-                && (query_heads == heads || heads > 0 && query_heads % heads == 0),
-            "attend: query {:?}, key {:?} and value {:?} do not fit",
-            x.query.dims(),
-            x.key.dims(),
-            x.value.dims()
-        );
-        let delta = self.plasticity == Plasticity::Delta;
-        assert!(!(delta && self.calcium), "attend: the delta rule has no calcium");
-        assert!(!self.causal || reads == steps, "attend: {reads} causal queries for {steps} keys");
-        for (name, numbers) in [("log decay", &x.log_decay), ("strength", &x.strength)] {
-            let fits = numbers.as_ref().is_none_or(|numbers| numbers.dims() == [batch, steps, heads]);
-            assert!(fits, "attend: {name} must be [{batch}, {steps}, {heads}]");
+/// The same in Burn's operations.
+fn compose(spec: &MemorySpec, inputs: MemoryInputs, before: Option<MemoryState>) -> (Tensor<4>, MemoryState) {
+    let map = |x: Tensor<4>| {
+        let features = spec.feature.map(x.swap_dims(1, 2));
+        if spec.unit { l2_normalize(features) } else { features }
+    };
+    let writes = Writes {
+        key: map(inputs.key),
+        value: inputs.value.swap_dims(1, 2),
+        log_decay: inputs.log_decay.map(|x| x.swap_dims(1, 2)),
+        strength: inputs.strength.map(|x| x.swap_dims(1, 2)),
+    };
+    let query = map(inputs.query);
+    let [batch, heads, _, m] = writes.key.dims();
+    let memory = before.as_ref().map_or_else(|| writes.empty_memory(), |before| before.memory.clone());
+    let run = |query: Tensor<4>, writes, memory| {
+        if spec.causal {
+            return causal(query, writes, memory, spec.plasticity, spec.form);
         }
-        if let Some(Remembered { memory, calcium }) = before {
-            let fits = memory.dims() == [batch, heads, m, d];
-            assert!(fits, "attend: memory must be [{batch}, {heads}, {m}, {d}], not {:?}", memory.dims());
-            let fits = calcium.as_ref().is_none_or(|calcium| calcium.dims() == [batch, heads, m]);
-            assert!(fits, "attend: calcium must be [{batch}, {heads}, {m}]");
-        }
-    }
-
-    fn run_fused(
-        &self,
-        x: &Attended,
-        before: Option<&Remembered>,
-        remember: bool,
-    ) -> Option<(Tensor<4>, Option<Remembered>)> {
-        let Form::Chunkwise(chunk) = self.form else { return None };
-        let [batch, steps, heads, m] = x.key.dims();
-        let ([_, reads, query_heads, _], d) = (x.query.dims(), x.value.dims()[3]);
-        if batch * steps * reads * query_heads * m * d == 0 {
-            return None;
-        }
-        let kernel = host::Memory {
-            plasticity: self.plasticity,
-            feature: self.feature,
-            unit: self.unit.then_some(NORM_FLOOR),
-            calcium_floor: self.calcium.then_some(CALCIUM_FLOOR),
-            causal: self.causal,
-            chunk,
-            state: remember,
-        };
-        let numbers = |x: &Option<Tensor<3>>| x.clone().map(Into::into);
-        let inputs = [
-            Some(x.query.clone().into()),
-            Some(x.key.clone().into()),
-            Some(x.value.clone().into()),
-            numbers(&x.log_decay),
-            numbers(&x.strength),
-            before.map(|before| before.memory.clone().into()),
-            before.and_then(|before| numbers(&before.calcium)),
-        ];
-        let shape = [batch, reads, query_heads, d];
-        if !remember {
-            return Some((kernel::run::<_, 4>(kernel, inputs)?, None));
-        }
-        let packed = kernel::run::<_, 1>(kernel, inputs)?;
-        let ends = [shape.iter().product(), batch * heads * m * d, batch * heads * m];
-        let part = |start, count| contiguous(packed.clone().narrow(0, start, count));
-        let memory = part(ends[0], ends[1]).reshape([batch, heads, m, d]);
-        let calcium = self.calcium.then(|| part(ends[0] + ends[1], ends[2]).reshape([batch, heads, m]));
-        Some((packed.narrow(0, 0, ends[0]).reshape(shape), Some(Remembered { memory, calcium })))
-    }
-
-    /// The same in Burn's operations.
-    pub(crate) fn compose(&self, x: Attended, before: Option<Remembered>) -> (Tensor<4>, Option<Remembered>) {
-        let map = |x: Tensor<4>| {
-            let features = self.feature.map(x.swap_dims(1, 2));
-            if self.unit { l2_normalize(features) } else { features }
-        };
-        let writes = Writes {
-            key: map(x.key),
-            value: x.value.swap_dims(1, 2),
-            log_decay: x.log_decay.map(|x| x.swap_dims(1, 2)),
-            strength: x.strength.map(|x| x.swap_dims(1, 2)),
-        };
-        let query = map(x.query);
-        let [batch, heads, _, m] = writes.key.dims();
-        let memory = before.as_ref().map_or_else(|| writes.empty_memory(), |before| before.memory.clone());
-        let run = |query: Tensor<4>, writes, memory| {
-            if self.causal {
-                return causal(query, writes, memory, self.plasticity, self.form);
-            }
-            let memory = write(writes, memory, self.plasticity, self.form);
-            (read(query, memory.clone()), memory)
-        };
-        let (reads, memory, calcium) = if self.calcium {
-            let calcium = before.and_then(|before| before.calcium);
-            let options = (&writes.value.device(), writes.value.dtype());
-            let calcium = calcium.unwrap_or_else(|| Tensor::zeros([batch, heads, m], options));
-            let (reads, n, memory, calcium) = with_calcium(query, writes, memory, calcium, run);
-            (reads / n.clamp_min(CALCIUM_FLOOR), memory, Some(calcium))
-        } else {
-            let (reads, memory) = run(query, writes, memory);
-            (reads, memory, None)
-        };
-        (reads.swap_dims(1, 2), Some(Remembered { memory, calcium }))
-    }
+        let memory = write(writes, memory, spec.plasticity, spec.form);
+        (read(query, memory.clone()), memory)
+    };
+    let (reads, memory, calcium) = if spec.calcium {
+        let calcium = before.and_then(|before| before.calcium);
+        let options = (&writes.value.device(), writes.value.dtype());
+        let calcium = calcium.unwrap_or_else(|| Tensor::zeros([batch, heads, m], options));
+        let (reads, n, memory, calcium) = with_calcium(query, writes, memory, calcium, run);
+        (reads / n.clamp_min(CALCIUM_FLOOR), memory, Some(calcium))
+    } else {
+        let (reads, memory) = run(query, writes, memory);
+        (reads, memory, None)
+    };
+    (reads.swap_dims(1, 2), MemoryState { memory, calcium })
 }
 
 #[cfg(test)]
@@ -201,7 +155,13 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use super::*;
+    use crate::feature_map::FeatureMapConfig;
+    use crate::kernel::element_wise::Feature;
     use crate::ops::softmax_attention;
+
+    fn elu() -> Feature {
+        FeatureMapConfig::Elu.element_wise().expect("element-wise")
+    }
 
     /// In tests of the crate itself scratch memory and results are poisoned: what a kernel leaves unwritten, or reads
     /// before it writes, shows as NaN. (tests/fused.rs has the figures.)
@@ -214,7 +174,7 @@ mod tests {
                     let draw = |shape: [usize; 4]| {
                         Tensor::<4>::random(shape, Distribution::Uniform(-1.0, 1.0), &device).require_grad()
                     };
-                    let x = Attended {
+                    let x = MemoryInputs {
                         query: draw([2, steps, 3, m]),
                         key: draw([2, steps, 3, m]),
                         value: draw([2, steps, 3, d]),
@@ -223,16 +183,15 @@ mod tests {
                     };
                     let delta = plasticity == Plasticity::Delta;
                     let form = Form::Chunkwise(7);
-                    let attend =
-                        Attend { plasticity, feature: Feature::Elu, unit: delta, calcium: !delta, causal, form };
-                    let (reads, after) = attend.run(x.clone(), None, remember);
+                    let spec = MemorySpec { plasticity, feature: elu(), unit: delta, calcium: !delta, causal, form };
+                    let (reads, after) = memory_attention(&spec, x.clone(), None, remember);
                     let sums = [reads.clone().sum()].into_iter().chain(after.map(|after| after.memory.sum()));
                     let gradients = sums.reduce(|a, b| a + b).expect("one at least").backward();
                     for leaf in [&x.query, &x.key, &x.value] {
                         let sum = leaf.grad(&gradients).expect("a leaf").sum().into_scalar::<f32>();
-                        assert!(sum.is_finite(), "{attend:?}, {steps} steps, {m} by {d}");
+                        assert!(sum.is_finite(), "{spec:?}, {steps} steps, {m} by {d}");
                     }
-                    assert!(reads.sum().into_scalar::<f32>().is_finite(), "{attend:?}");
+                    assert!(reads.sum().into_scalar::<f32>().is_finite(), "{spec:?}");
                     if m == d || plasticity == Plasticity::Delta {
                         continue;
                     }
@@ -251,15 +210,15 @@ mod tests {
     fn causal_queries_are_as_many_as_keys() {
         let device = Device::flex();
         let draw = |steps: usize| Tensor::<4>::zeros([1, steps, 1, 2], &device);
-        let x = Attended { query: draw(3), key: draw(4), value: draw(4), log_decay: None, strength: None };
-        let attend = Attend {
+        let x = MemoryInputs { query: draw(3), key: draw(4), value: draw(4), log_decay: None, strength: None };
+        let spec = MemorySpec {
             plasticity: Plasticity::Hebbian,
-            feature: Feature::Elu,
+            feature: elu(),
             unit: false,
             calcium: true,
             causal: true,
             form: Form::Chunkwise(2),
         };
-        attend.run(x, None, false);
+        memory_attention(&spec, x, None, false);
     }
 }

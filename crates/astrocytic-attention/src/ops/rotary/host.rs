@@ -1,16 +1,38 @@
-//! Rotary positions (arXiv 2104.09864), halves rotated against each other.
+//! The processor's kernel of rotary positions: halves rotated against each other.
 
+use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
 use crate::kernel::host::{Output, View};
+use crate::kernel::operation::{Kernel, Pass, inputs, run as run_kernel};
 use crate::kernel::real::Real;
 use crate::kernel::scratch::Fresh;
-use crate::kernel::{INPUTS, Kernel, Pass, Views};
+use crate::tensor::real;
 
-/// Inputs: 0. x `[batch, steps, heads, d]`, 1. positions `[batch or 1, steps]`.
+/// The turned tensor by the kernel, where there is one for it.
+pub(super) fn run(x: &Tensor<4>, positions: &Tensor<2, Int>, theta: f64) -> Option<Tensor<4>> {
+    if x.shape().num_elements() == 0 {
+        return None;
+    }
+    let positions = real(positions.clone(), x).into();
+    let turned: Tensor<4> =
+        run_kernel(Rotary { theta }, RotaryInputs { x: x.clone().swap_dims(1, 2).into(), positions })?;
+    Some(turned.swap_dims(1, 2))
+}
+
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rotary {
-    pub theta: f64,
+struct Rotary {
+    theta: f64,
+}
+
+inputs! {
+    /// What is turned, and by how much.
+    RotaryInputs {
+        /// `[batch, steps, heads, d]`.
+        x,
+        /// `[batch or 1, steps]`.
+        positions,
+    }
 }
 
 impl Rotary {
@@ -53,14 +75,13 @@ impl Rotary {
 }
 
 impl Kernel for Rotary {
-    fn forward<T: Real>(&self, inputs: &Views<T>, _keep: bool) -> (Output<T>, Vec<T>) {
-        let [x, positions] = [0, 1].map(|i| inputs[i].expect("x and positions"));
-        (self.turn(x, positions, false), Vec::new())
+    type Inputs<X> = RotaryInputs<X>;
+
+    fn forward<T: Real>(&self, inputs: RotaryInputs<View<T>>, _save: bool) -> (Output<T>, Vec<T>) {
+        (self.turn(inputs.x, inputs.positions, false), Vec::new())
     }
 
-    fn backward<T: Real>(&self, pass: &Pass<T>, _wanted: [bool; INPUTS]) -> [Option<Output<T>>; INPUTS] {
-        let mut found = [const { None }; INPUTS];
-        found[0] = Some(self.turn(pass.grad, pass.inputs[1].expect("positions"), true));
-        found
+    fn backward<T: Real>(&self, pass: &Pass<Self, T>) -> RotaryInputs<Option<Output<T>>> {
+        RotaryInputs { x: Some(self.turn(pass.grad, pass.inputs.positions, true)), positions: None }
     }
 }

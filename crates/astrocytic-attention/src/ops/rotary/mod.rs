@@ -1,12 +1,11 @@
 //! Rotary positions (arXiv 2104.09864) as one operation.
 
+#[cfg(feature = "host-kernels")]
 mod host;
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::kernel;
 use crate::tensor::{full_precision, real};
-use host::Rotary;
 
 /// Turns pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split layout). Angles are
 /// single precision or better, whatever x and the device's default are.
@@ -23,11 +22,10 @@ pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> 
     let fits = (rows == 1 || rows == batch) && places == steps;
     assert!(fits, "rotary positions must be [1 or {batch}, {steps}], not [{rows}, {places}]");
     assert!(d.is_multiple_of(2), "rotary positions need an even size, got {d}");
-    if x.shape().num_elements() > 0 {
-        let places = real(positions.clone(), &x);
-        let inputs = [Some(x.clone().swap_dims(1, 2).into()), Some(places.into()), None, None, None, None, None];
-        if let Some(turned) = kernel::run::<_, 4>(Rotary { theta }, inputs) {
-            return turned.swap_dims(1, 2);
+    #[cfg(feature = "host-kernels")]
+    {
+        if let Some(turned) = host::run(&x, &positions, theta) {
+            return turned;
         }
     }
     let half = d / 2;

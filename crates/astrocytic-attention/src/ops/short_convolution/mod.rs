@@ -1,11 +1,9 @@
 //! A short causal filter for each channel as one operation.
 
+#[cfg(feature = "host-kernels")]
 mod host;
 
 use burn::tensor::Tensor;
-
-use crate::kernel;
-use host::Convolution;
 
 /// `y_t = Σ_j taps_j · x_{t − width + 1 + j}` for each channel.
 ///
@@ -15,19 +13,11 @@ use host::Convolution;
 /// - history, the steps before: `[batch, width − 1, channels]`
 /// - returns `[batch, steps, channels]`
 pub fn short_convolution(x: Tensor<3>, taps: Tensor<2>, history: Tensor<3>) -> Tensor<3> {
-    let ([batch, steps, channels], [_, width]) = (x.dims(), taps.dims());
-    if batch * steps * channels > 0 {
-        let inputs = [
-            Some(x.clone().reshape([batch, steps, 1, channels]).into()),
-            Some(taps.clone().reshape([channels, 1, 1, width]).into()),
-            Some(history.clone().reshape([batch, width - 1, 1, channels]).into()),
-            None,
-            None,
-            None,
-            None,
-        ];
-        if let Some(filtered) = kernel::run::<_, 4>(Convolution, inputs) {
-            return filtered.reshape([batch, steps, channels]);
+    let ([_, steps, channels], [_, width]) = (x.dims(), taps.dims());
+    #[cfg(feature = "host-kernels")]
+    {
+        if let Some(filtered) = host::run(&x, &taps, &history) {
+            return filtered;
         }
     }
     let extended = Tensor::cat(vec![history, x], 1);

@@ -1,13 +1,12 @@
 //! Softmax attention as one operation: the baseline deserves a fast op as well.
 
+#[cfg(feature = "host-kernels")]
 mod host;
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Tensor};
 
-use crate::kernel;
 use crate::tensor::share_heads;
-use host::Softmax;
 
 /// `softmax(q kᵀ / √d) v`, each key head for a group of query heads. With `causal` the last query sees all keys, the one
 /// before it one less, and so on.
@@ -26,11 +25,11 @@ pub fn softmax_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, cau
     let fits = key.dims() == [batch, all, key_heads, d] && value.dims() == key.dims();
     assert!(fits && key_heads > 0 && heads % key_heads == 0, "softmax attention: shapes do not fit");
     assert!(!causal || steps <= all, "softmax attention: {steps} causal queries for {all} keys");
-    let inputs = [query.clone(), key.clone(), value.clone()].map(|x| Some(x.into()));
-    let [q, k, v] = inputs;
-    let empty = query.shape().num_elements() == 0 || key.shape().num_elements() == 0;
-    if !empty && let Some(reads) = kernel::run(Softmax { causal }, [q, k, v, None, None, None, None]) {
-        return reads;
+    #[cfg(feature = "host-kernels")]
+    {
+        if let Some(reads) = host::run(&query, &key, &value, causal) {
+            return reads;
+        }
     }
     compose(query, key, value, causal)
 }

@@ -4,13 +4,14 @@ use anyhow::Result;
 use astrocytic_attention::{
     AstrocyticAttentionConfig, Attention, AttentionConfig, FeatureMapConfig, PositionConfig, SoftmaxAttention,
 };
+use astrocytic_models::conversion::{Inputs, Swappable};
 use burn::tensor::Tensor;
 
 use super::report::MapError;
 use super::study::{Layers, Study};
 use crate::simulate::feature_maps::of_modules;
 use crate::swap::stage::Stage;
-use crate::swap::{Inputs, Match, StageConfig, Swappable, transfer};
+use crate::swap::{Match, StageConfig, transfer};
 
 /// Hedgehog's maps, trained for so many steps on `training`'s inputs.
 ///

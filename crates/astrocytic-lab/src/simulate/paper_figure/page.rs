@@ -1,6 +1,7 @@
 //! The page.
 
 use anyhow::Result;
+use astrocytic_models::conversion::Swappable;
 use burn::tensor::Tensor;
 use maud::{Markup, html};
 use plotters::style::RGBColor;
@@ -11,7 +12,6 @@ use crate::report::plot::{Pattern, Series, colour};
 use crate::report::{Shade, picture, wide_table};
 use crate::simulate::feature_maps::RandomMap;
 use crate::simulate::page::{Page, dotted_line, heading, line, linear, logarithmic, matrices, plot};
-use crate::swap::Swappable;
 
 /// Features of the two curves of the figure, and captions of their weights.
 const FIGURE_FEATURES: [(usize, &str); 2] =

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
+use astrocytic_models::conversion::{Inputs, Swappable};
 use astrocytic_train::observer::{Observer, Unit};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -13,7 +14,7 @@ use super::page::page;
 use super::report::{PaperFigureConfig, PaperFigureReport};
 use super::study::{Study, run};
 use crate::source::{self, EmbeddingModel, LanguageModel, Source};
-use crate::swap::{Inputs, Rows, Swappable};
+use crate::swap::Rows;
 
 /// What an encoder reads: the beginning of Moby-Dick (in the public domain).
 const TEXT: &str = "Call me Ishmael. Some years ago—never mind how long precisely—having little or no money in my purse, and nothing \

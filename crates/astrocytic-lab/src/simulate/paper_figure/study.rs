@@ -3,13 +3,12 @@
 use anyhow::{Result, bail};
 use astrocytic_attention::{Attention, FeatureMapConfig, SoftmaxAttention};
 use astrocytic_models::Block;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use astrocytic_train::observer::Observer;
 use burn::tensor::{Bool, DType, Tensor};
 
 use super::report::{LayerMapError, MapError, PaperFigureConfig};
 use crate::simulate::feature_maps::{RandomMap, of_modules};
-use crate::swap::model::seen_by_attention;
-use crate::swap::{Inputs, Swappable};
 
 /// The last block's output with `attend` in the place of the attention of each layer.
 pub(super) fn run<M: Swappable>(

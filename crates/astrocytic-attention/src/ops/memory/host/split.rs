@@ -10,172 +10,197 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::spec::Plasticity;
-use super::chunk::{kept_and_lost, leak, log_of};
-use super::{Memory, Sizes, backward, forward};
+use super::super::spec::{MemorySpec, Plasticity};
+use super::backward::{self, Gradients};
+use super::decay::{Leak, log_of};
+use super::forward;
+use super::sizes::Sizes;
+use super::views::Views;
+use crate::kernel::LITTLE;
 use crate::kernel::host::View;
 use crate::kernel::real::{Real, copy, plus};
 use crate::kernel::scratch::with_scratch;
-use crate::kernel::{LITTLE, Views};
 
 /// Into how many parts the chunks of each head go: 1 where heads are enough work for the threads.
-pub fn parts(memory: &Memory, sizes: &Sizes) -> usize {
+pub fn parts(spec: &MemorySpec, sizes: &Sizes) -> usize {
     let (threads, all) = (rayon::current_num_threads(), sizes.batch * sizes.heads);
     let work = sizes.steps.max(sizes.reads) * all * sizes.m * sizes.d;
-    if memory.plasticity == Plasticity::Delta || all >= threads || work < LITTLE {
+    if spec.plasticity == Plasticity::Delta || all >= threads || work < LITTLE {
         return 1;
     }
     sizes.chunks.min((2 * threads).div_ceil(all))
 }
 
-/// The forward pass: `rows` are the reads of each head, `kept` all states of each.
-pub fn forward<T: Real>(
-    memory: &Memory,
-    sizes: Sizes,
-    inputs: &Views<T>,
-    parts: usize,
-    rows: &mut [Vec<&mut [MaybeUninit<T>]>],
-    kept: &mut [T],
-) {
-    let Sizes { chunk, chunks, .. } = sizes;
-    let (size, per) = (sizes.state(), chunks.div_ceil(parts));
-    rows.par_iter_mut().zip(kept.par_chunks_mut(sizes.kept())).enumerate().for_each(|(task, (rows, states))| {
-        let place = sizes.place(task);
-        let run = |part, range, reads: &mut [&mut [MaybeUninit<T>]], states: &mut [T]| {
-            with_scratch(forward::scratch(&sizes), |scratch| {
-                pulp::Arch::new().dispatch(forward::Heads {
-                    memory,
-                    sizes,
-                    inputs,
-                    place,
-                    part,
-                    range,
-                    reads,
-                    states,
-                    scratch,
-                });
-            });
-        };
-        let (before, written) = states.split_at_mut(size);
-        forward::begin(&sizes, inputs, place, before);
-        written.par_chunks_mut(per * size).enumerate().for_each(|(i, states)| {
-            run(forward::Part::Writes, range(i, per, chunks), &mut [], states);
-        });
-        pulp::Arch::new().dispatch(Scan { sizes, decay: inputs[3].as_ref(), place, states, reverse: false });
-        if memory.causal {
-            let before = states[..chunks * size].par_chunks_mut(per * size);
-            rows.par_chunks_mut(per * chunk).zip(before).enumerate().for_each(|(i, (rows, states))| {
-                run(forward::Part::Reads, range(i, per, chunks), rows, states);
-            });
-        } else {
-            let count = sizes.reads.div_ceil(chunk);
-            let (per, last) = (count.div_ceil(parts), &states[chunks * size..]);
-            rows.par_chunks_mut(per * chunk).enumerate().for_each(|(i, rows)| {
-                run(forward::Part::Reads, range(i, per, count), rows, &mut last.to_vec());
-            });
-        }
-    });
+/// A forward pass in parts.
+pub struct Forward<'a, T> {
+    pub spec: &'a MemorySpec,
+    pub sizes: Sizes,
+    pub inputs: &'a Views<'a, T>,
+    pub parts: usize,
 }
 
-/// The backward pass of one head: `kept` are its states.
-#[expect(clippy::too_many_arguments, reason = "what a task of the backward pass is made of")]
-pub fn backward<T: Real>(
-    memory: &Memory,
-    sizes: Sizes,
-    inputs: &Views<T>,
-    grad: View<T>,
-    after: (&[T], &[T]),
-    kept: &[T],
-    place: [usize; 2],
-    parts: usize,
-    found: backward::Found<T>,
-) {
-    let Sizes { heads, m, d, d_pad, chunk, chunks, .. } = sizes;
-    let (size, per, head) = (sizes.state(), chunks.div_ceil(parts), place[0] * heads + place[1]);
-    let run = |part, range, states: &mut [T], found: backward::Found<T>| {
-        with_scratch(backward::scratch(&sizes), |scratch| {
-            let after = (&[][..], &[][..]);
-            pulp::Arch::new().dispatch(backward::Heads {
-                memory,
-                sizes,
-                inputs,
-                grad,
-                after,
-                kept,
-                place,
-                part,
-                states,
-                range,
-                found,
-                scratch,
-            });
+impl<T: Real> Forward<'_, T> {
+    /// `rows` are the reads of each head, `states` all states of each.
+    pub fn run(&self, rows: &mut [Vec<&mut [MaybeUninit<T>]>], states: &mut [T]) {
+        let heads = rows.par_iter_mut().zip(states.par_chunks_mut(self.sizes.states())).enumerate();
+        heads.for_each(|(head, (rows, states))| self.head(self.sizes.place(head), rows, states));
+    }
+
+    fn head(&self, place: [usize; 2], rows: &mut [&mut [MaybeUninit<T>]], states: &mut [T]) {
+        let Sizes { chunk, chunks, reads, .. } = self.sizes;
+        let (size, per) = (self.sizes.state(), chunks.div_ceil(self.parts));
+        let (before, written) = states.split_at_mut(size);
+        forward::begin(&self.sizes, self.inputs, place, before);
+        written.par_chunks_mut(per * size).enumerate().for_each(|(i, states)| {
+            self.part(forward::Work::Writes, place, range(i, per, chunks), &mut [], states);
         });
-    };
-    // The gradients of the state before each chunk and after the last.
-    let mut states = vec![T::ZERO; sizes.kept()];
-    let (before, last) = states.split_at_mut(chunks * size);
-    if !after.0.is_empty() {
-        for (i, row) in last[..m * d_pad].chunks_exact_mut(d_pad).enumerate() {
-            row[..d].copy_from_slice(&after.0[(head * m + i) * d..][..d]);
+        let decay = self.inputs.log_decay.as_ref();
+        pulp::Arch::new().dispatch(Scan { sizes: self.sizes, decay, place, states, reverse: false });
+        if self.spec.causal {
+            let before = states[..chunks * size].par_chunks_mut(per * size);
+            rows.par_chunks_mut(per * chunk).zip(before).enumerate().for_each(|(i, (rows, states))| {
+                self.part(forward::Work::Reads, place, range(i, per, chunks), rows, states);
+            });
+        } else {
+            let count = reads.div_ceil(chunk);
+            let (per, last) = (count.div_ceil(self.parts), &states[chunks * size..]);
+            rows.par_chunks_mut(per * chunk).enumerate().for_each(|(i, rows)| {
+                self.part(forward::Work::Reads, place, range(i, per, count), rows, &mut last.to_vec());
+            });
         }
     }
-    if !after.1.is_empty() {
-        last[m * d_pad..][..m].copy_from_slice(&after.1[head * m..][..m]);
-    }
-    if memory.causal {
-        before.par_chunks_mut(per * size).enumerate().for_each(|(i, states)| {
-            run(backward::Part::Reads, range(i, per, chunks), states, nowhere());
+
+    fn part(
+        &self,
+        work: forward::Work,
+        place: [usize; 2],
+        range: Range<usize>,
+        reads: &mut [&mut [MaybeUninit<T>]],
+        states: &mut [T],
+    ) {
+        let Self { spec, sizes, inputs, .. } = *self;
+        with_scratch(forward::scratch(&sizes), |scratch| {
+            let task = forward::Task { spec, sizes, inputs, place, work, range, reads, states, scratch };
+            pulp::Arch::new().dispatch(task);
         });
-    } else {
+    }
+}
+
+/// The backward pass of one head in parts.
+pub struct Backward<'a, T> {
+    pub spec: &'a MemorySpec,
+    pub sizes: Sizes,
+    pub inputs: &'a Views<'a, T>,
+    pub grad: View<'a, T>,
+    /// Gradient of the memory and the calcium after the last step, of all heads, or nothing.
+    pub after: (&'a [T], &'a [T]),
+    /// The head's states.
+    pub saved: &'a [T],
+    pub place: [usize; 2],
+    pub parts: usize,
+}
+
+impl<T: Real> Backward<'_, T> {
+    pub fn run(&self, mut gradients: Gradients<T>) {
+        let Sizes { m, d, d_pad, .. } = self.sizes;
+        let mut states = self.last_state();
+        self.reads(&mut states, &mut gradients);
+        let decay = self.inputs.log_decay.as_ref();
+        let (sizes, place) = (self.sizes, self.place);
+        pulp::Arch::new().dispatch(Scan { sizes, decay, place, states: &mut states, reverse: true });
+        for (to, row) in gradients.memory.chunks_exact_mut(d).zip(states.chunks_exact(d_pad)) {
+            to.copy_from_slice(&row[..d]);
+        }
+        gradients.calcium.copy_from_slice(&states[m * d_pad..][..m]);
+        self.rest(&mut states, gradients);
+    }
+
+    /// Room for the gradients of the state before each chunk and after the last, which is what is known of them.
+    fn last_state(&self) -> Vec<T> {
+        let Sizes { heads, m, d, d_pad, chunks, .. } = self.sizes;
+        let head = self.place[0] * heads + self.place[1];
+        let mut states = vec![T::ZERO; self.sizes.states()];
+        let last = &mut states[chunks * self.sizes.state()..];
+        if !self.after.0.is_empty() {
+            for (i, row) in last[..m * d_pad].chunks_exact_mut(d_pad).enumerate() {
+                row[..d].copy_from_slice(&self.after.0[(head * m + i) * d..][..d]);
+            }
+        }
+        if !self.after.1.is_empty() {
+            last[m * d_pad..][..m].copy_from_slice(&self.after.1[head * m..][..m]);
+        }
+        states
+    }
+
+    /// What the reads add to the gradients of the states that they read.
+    fn reads(&self, states: &mut [T], gradients: &mut Gradients<T>) {
+        let Sizes { chunk, chunks, reads, .. } = self.sizes;
+        let (size, per) = (self.sizes.state(), chunks.div_ceil(self.parts));
+        let (before, last) = states.split_at_mut(chunks * size);
+        if self.spec.causal {
+            before.par_chunks_mut(per * size).enumerate().for_each(|(i, states)| {
+                self.part(backward::Work::Reads, range(i, per, chunks), states, Gradients::nowhere());
+            });
+            return;
+        }
         // The sum of nothing, to the sign of zero: chunks are not read on their own.
         before.fill(T::from_f64(-0.0));
-        let count = sizes.reads.div_ceil(chunk);
-        let per = count.div_ceil(parts);
+        let count = reads.div_ceil(chunk);
+        let per = count.div_ceil(self.parts);
         let mut read = vec![T::ZERO; count * size];
-        let tasks = read.par_chunks_mut(per * size).zip(found.dq.par_chunks_mut(per * chunk));
-        tasks.enumerate().for_each(|(i, (states, dq))| {
-            run(backward::Part::Reads, range(i, per, count), states, backward::Found { dq, ..nowhere() });
+        let tasks = read.par_chunks_mut(per * size).zip(gradients.query.par_chunks_mut(per * chunk));
+        tasks.enumerate().for_each(|(i, (states, query))| {
+            let gradients = Gradients { query, ..Gradients::nowhere() };
+            self.part(backward::Work::Reads, range(i, per, count), states, gradients);
         });
         for read in read.chunks(size) {
             last.iter_mut().zip(read).for_each(|(sum, &x)| *sum += x);
         }
     }
-    pulp::Arch::new().dispatch(Scan { sizes, decay: inputs[3].as_ref(), place, states: &mut states, reverse: true });
 
-    for (to, row) in found.d_memory.chunks_exact_mut(d).zip(states.chunks_exact(d_pad)) {
-        to.copy_from_slice(&row[..d]);
+    /// All but that, given the gradient of the state after each chunk.
+    fn rest(&self, states: &mut [T], gradients: Gradients<T>) {
+        let Sizes { chunk, chunks, .. } = self.sizes;
+        let (size, per) = (self.sizes.state(), chunks.div_ceil(self.parts));
+        let steps = per * chunk;
+        let mut query = gradients.query.chunks_mut(if self.spec.causal { steps } else { usize::MAX });
+        let rows = gradients.key.chunks_mut(steps).zip(gradients.value.chunks_mut(steps));
+        let numbers = gradients.log_decay.chunks_mut(steps).zip(gradients.strength.chunks_mut(steps));
+        let tasks = rows.zip(numbers).map(|((key, value), (log_decay, strength))| {
+            let query = query.next().unwrap_or_default();
+            Gradients { query, key, value, log_decay, strength, ..Gradients::nowhere() }
+        });
+        let tasks: Vec<_> = states[size..].chunks_mut(per * size).zip(tasks).enumerate().collect();
+        tasks.into_par_iter().for_each(|(i, (states, gradients))| {
+            self.part(backward::Work::Given, range(i, per, chunks), states, gradients);
+        });
     }
-    found.d_calcium.copy_from_slice(&states[m * d_pad..][..m]);
-    let steps = per * chunk;
-    let mut dq = found.dq.chunks_mut(if memory.causal { steps } else { usize::MAX });
-    let rows = found.dk.chunks_mut(steps).zip(found.dv.chunks_mut(steps));
-    let numbers = found.d_decay.chunks_mut(steps).zip(found.d_strength.chunks_mut(steps));
-    let tasks = rows.zip(numbers).map(|((dk, dv), (d_decay, d_strength))| {
-        let dq = dq.next().unwrap_or_default();
-        backward::Found { dq, dk, dv, d_decay, d_strength, ..nowhere() }
-    });
-    let tasks: Vec<_> = states[size..].chunks_mut(per * size).zip(tasks).enumerate().collect();
-    tasks.into_par_iter().for_each(|(i, (states, found))| {
-        run(backward::Part::Given, range(i, per, chunks), states, found);
-    });
+
+    fn part(&self, work: backward::Work, range: Range<usize>, states: &mut [T], gradients: Gradients<T>) {
+        let Self { spec, sizes, inputs, grad, saved, place, .. } = *self;
+        with_scratch(backward::scratch(&sizes), |scratch| {
+            let after = (&[][..], &[][..]);
+            pulp::Arch::new().dispatch(backward::Task {
+                spec,
+                sizes,
+                inputs,
+                grad,
+                after,
+                saved,
+                place,
+                work,
+                states,
+                range,
+                gradients,
+                scratch,
+            });
+        });
+    }
 }
 
 /// The chunks of a part.
 fn range(part: usize, per: usize, chunks: usize) -> Range<usize> {
     part * per..((part + 1) * per).min(chunks)
-}
-
-/// No place for gradients.
-fn nowhere<'a, 'b, T>() -> backward::Found<'a, 'b, T> {
-    backward::Found {
-        dq: &mut [],
-        dk: &mut [],
-        dv: &mut [],
-        d_decay: &mut [],
-        d_strength: &mut [],
-        d_memory: &mut [],
-        d_calcium: &mut [],
-    }
 }
 
 /// Adds to what each chunk wrote on its own what came before it: from the first state on, or of gradients from the last.
@@ -203,8 +228,7 @@ impl<T: Real> WithSimd for Scan<'_, T> {
             if let Some(view) = decay {
                 let end = steps.min((c + 1) * chunk);
                 let log = (c * chunk..end).map(|step| log_of(view.row(b, step, h)[0])).sum();
-                let (kept, lost) = kept_and_lost::<T, S>(log);
-                leak(&mut carried, kept, lost);
+                Leak::new::<S>(log).apply(&mut carried);
             }
             plus(simd, to, &carried);
         }

@@ -1,0 +1,265 @@
+//! Batches to train on, each by its step alone.
+
+use rand::RngExt;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::DataError;
+use crate::examples::{Example, Filled};
+
+/// Inputs and targets of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Tokens, row-major `[rows, steps]`; short rows are filled up on the right, where a causal model does not look.
+    pub inputs: Vec<i32>,
+    /// Sequences.
+    pub rows: usize,
+    /// What is expected after the tokens at `places`.
+    pub targets: Vec<i32>,
+    /// Places among the inputs that have a target; `None` is every place.
+    pub places: Option<Vec<i32>>,
+    /// Whether the rows begin anew; else each goes on where that of the batch before ended.
+    pub begins: bool,
+}
+
+impl Batch {
+    /// Its rows in `parts` batches as even as can be, without empty ones.
+    pub fn shares(&self, parts: usize) -> Vec<Self> {
+        let steps = self.inputs.len() / self.rows;
+        let bounds: Vec<usize> = (0..=parts).map(|part| part * self.rows / parts * steps).collect();
+        let share = |bounds: &[usize]| {
+            let (from, to) = (bounds[0], bounds[1]);
+            let (targets, places) = match &self.places {
+                None => (self.targets[from..to].to_vec(), None),
+                Some(places) => {
+                    let here = |&(&place, _): &(&i32, &i32)| (from..to).contains(&(place as usize));
+                    let own = places.iter().zip(&self.targets).filter(here);
+                    let (places, targets) = own.map(|(place, target)| (place - from as i32, *target)).unzip();
+                    (targets, Some(places))
+                }
+            };
+            let inputs = self.inputs[from..to].to_vec();
+            Self { inputs, rows: (to - from) / steps, targets, places, begins: self.begins }
+        };
+        bounds.windows(2).filter(|bounds| bounds[0] < bounds[1]).map(share).collect()
+    }
+}
+
+/// Batches of windows of a stream, or of examples. A batch depends on the seed and the step alone, so that arms are paired
+/// and a resumed run goes on with the next one.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    rows: Rows,
+    batch: usize,
+    seed: u64,
+}
+
+/// What the rows of a batch are.
+#[derive(Debug, Clone)]
+enum Rows {
+    /// Windows of `context` tokens; the stream counts as a ring.
+    Windows {
+        stream: Vec<u32>,
+        context: usize,
+    },
+    /// The same, each row a part of the stream from batch to batch.
+    Carried {
+        stream: Vec<u32>,
+        context: usize,
+    },
+    Examples(Vec<Example>),
+}
+
+impl Batches {
+    /// Windows of `context` tokens, `batch` of them a step. The stream counts as a ring.
+    ///
+    /// # Errors
+    /// [`DataError::TooShort`] for a stream that has no more tokens than a context.
+    pub fn new(stream: Vec<u32>, context: usize, batch: usize, seed: u64) -> Result<Self, DataError> {
+        if stream.len() <= context || context == 0 || batch == 0 {
+            return Err(DataError::TooShort { tokens: stream.len(), context });
+        }
+        Ok(Self { rows: Rows::Windows { stream, context }, batch, seed })
+    }
+
+    /// The same windows in the stream's order, for models that carry something from one to the next: in an epoch each row
+    /// goes through its own part of the stream, and the parts are others in each epoch.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn carried(stream: Vec<u32>, context: usize, batch: usize, seed: u64) -> Result<Self, DataError> {
+        let windows = Self::new(stream, context, batch, seed)?;
+        let Rows::Windows { stream, context } = windows.rows else { return Ok(windows) };
+        Ok(Self { rows: Rows::Carried { stream, context }, ..windows })
+    }
+
+    /// Examples, `batch` of them a step.
+    ///
+    /// # Panics
+    /// Without an example, and for a batch of none.
+    pub fn of_examples(examples: Vec<Example>, batch: usize, seed: u64) -> Self {
+        assert!(!examples.is_empty() && batch > 0, "batches: need an example, and one in a batch");
+        Self { rows: Rows::Examples(examples), batch, seed }
+    }
+
+    /// Tokens of a batch; the mean where rows are not all of one length, filling left out.
+    pub fn tokens_per_step(&self) -> f64 {
+        self.batch as f64
+            * match &self.rows {
+                Rows::Windows { context, .. } | Rows::Carried { context, .. } => *context as f64,
+                Rows::Examples(examples) => {
+                    examples.iter().map(|example| example.tokens.len()).sum::<usize>() as f64 / examples.len() as f64
+                }
+            }
+    }
+
+    /// Windows or examples of an epoch.
+    fn epoch_rows(&self) -> u64 {
+        match &self.rows {
+            Rows::Windows { stream, context } => stream.len().div_ceil(*context) as u64,
+            // As many steps as every row has windows, the last of them in part the next row's.
+            Rows::Carried { stream, context } => (stream.len().div_ceil(self.batch * context) * self.batch) as u64,
+            Rows::Examples(examples) => examples.len() as u64,
+        }
+    }
+
+    /// The batch of a step. An epoch shows every example, or every window of a grid, once in random order; the grid begins
+    /// elsewhere in each epoch.
+    pub fn batch(&self, step: u64) -> Batch {
+        let in_epoch = self.epoch_rows();
+        let mut epoch: Option<(u64, usize, Vec<usize>)> = None;
+        let places = step * self.batch as u64..(step + 1) * self.batch as u64;
+        let rows = places.map(|place| {
+            let (number, within) = (place / in_epoch, (place % in_epoch) as usize);
+            if epoch.as_ref().is_none_or(|(current, ..)| *current != number) {
+                let (offset, order) = self.epoch(number);
+                epoch = Some((number, offset, order));
+            }
+            epoch.as_ref().map_or((0, 0), |(_, offset, order)| (*offset, order[within]))
+        });
+        match &self.rows {
+            Rows::Windows { stream, context } => {
+                windows(stream, *context, rows.map(|(offset, row)| offset + row * context), true)
+            }
+            Rows::Carried { stream, context } => {
+                let within = step % (in_epoch / self.batch as u64);
+                let start = |(row, (offset, _)): (usize, (usize, usize))| {
+                    offset + row * stream.len() / self.batch + within as usize * context
+                };
+                windows(stream, *context, rows.enumerate().map(start), within == 0)
+            }
+            Rows::Examples(examples) => {
+                let chosen: Vec<&Example> = rows.map(|(_, row)| &examples[row]).collect();
+                let Filled { inputs, targets, places, .. } = Filled::new(&chosen);
+                Batch { inputs, rows: self.batch, targets, places: Some(places), begins: true }
+            }
+        }
+    }
+
+    /// Offset and order of an epoch's windows or examples.
+    fn epoch(&self, number: u64) -> (usize, Vec<usize>) {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(number + 1);
+        let offset = match &self.rows {
+            Rows::Windows { stream, .. } | Rows::Carried { stream, .. } => random.random_range(0..stream.len()),
+            Rows::Examples(_) => 0,
+        };
+        let mut order: Vec<usize> = (0..self.epoch_rows() as usize).collect();
+        order.shuffle(&mut random);
+        (offset, order)
+    }
+}
+
+/// Windows of a ring from given places.
+fn windows(stream: &[u32], context: usize, starts: impl Iterator<Item = usize>, begins: bool) -> Batch {
+    let token = |i: usize| stream[i % stream.len()] as i32;
+    let mut batch = Batch { inputs: Vec::new(), rows: 0, targets: Vec::new(), places: None, begins };
+    for start in starts {
+        batch.inputs.extend((start..start + context).map(token));
+        batch.targets.extend((start + 1..=start + context).map(token));
+        batch.rows += 1;
+    }
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_shows_every_token_and_batches_depend_on_the_step_alone() {
+        let batches = Batches::new((0..40).collect(), 8, 5, 1).unwrap();
+        let first = batches.batch(0);
+        let mut seen = first.inputs.clone();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..40).collect::<Vec<_>>());
+        for (input, target) in first.inputs.iter().zip(&first.targets) {
+            assert_eq!((input + 1) % 40, *target);
+        }
+        let later = batches.batch(7);
+        assert_ne!(later, batches.batch(8));
+        assert_eq!(later, Batches::new((0..40).collect(), 8, 5, 1).unwrap().batch(7));
+        assert_ne!(later, Batches::new((0..40).collect(), 8, 5, 2).unwrap().batch(7));
+        assert!(Batches::new((0..8).collect(), 8, 5, 1).is_err());
+    }
+
+    #[test]
+    fn a_batch_of_examples_expects_their_answers() {
+        let example = |n: u32| Example { tokens: (n..2 * n).collect(), answers: vec![(0, n), (n as usize - 1, n + 1)] };
+        let examples: Vec<Example> = (1..8).map(example).collect();
+        let batches = Batches::of_examples(examples.clone(), 7, 1);
+        assert_eq!(batches.tokens_per_step(), 28.0);
+        let batch = batches.batch(0);
+        let mut answers: Vec<u32> = batch.targets.iter().map(|&target| target as u32).collect();
+        let mut expected: Vec<u32> = examples.iter().flat_map(|e| e.answers.iter().map(|(_, a)| *a)).collect();
+        answers.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!((answers, batch.rows, batch.inputs.len()), (expected, 7, 49));
+        assert_ne!(batch, batches.batch(1));
+    }
+
+    #[test]
+    fn shares_of_a_batch_are_its_rows() {
+        let text = Batches::new((0..100).collect(), 5, 7, 1).unwrap().batch(0);
+        let example = |n: usize| Example {
+            tokens: (0..n as u32 + 1).collect(),
+            answers: (0..=n).step_by(2).map(|place| (place, (10 * n + place) as u32)).collect(),
+        };
+        let examples = Batches::of_examples((1..8).map(example).collect(), 7, 1).batch(0);
+        for batch in [text, examples] {
+            let steps = batch.inputs.len() / 7;
+            for parts in [1, 2, 3, 7, 9] {
+                let shares = batch.shares(parts);
+                assert_eq!(shares.len(), parts.min(7));
+                let (mut inputs, mut targets, mut places) = (Vec::new(), Vec::new(), Vec::new());
+                for share in &shares {
+                    assert!(share.rows > 0 && share.inputs.len() == share.rows * steps && share.begins == batch.begins);
+                    let before = inputs.len() as i32;
+                    places.extend(share.places.iter().flatten().map(|place| before + place));
+                    inputs.extend(&share.inputs);
+                    targets.extend(&share.targets);
+                }
+                assert_eq!((inputs, targets), (batch.inputs.clone(), batch.targets.clone()));
+                assert_eq!(places, batch.places.clone().unwrap_or_default());
+            }
+        }
+    }
+
+    #[test]
+    fn carried_windows_follow_one_another() {
+        let batches = Batches::carried((0..40).collect(), 4, 2, 1).unwrap();
+        for step in 0..12 {
+            let (batch, next) = (batches.batch(step), batches.batch(step + 1));
+            assert_eq!((batch.rows, batch.begins), (2, step % 5 == 0));
+            for row in 0..2 {
+                let last = batch.targets[row * 4 + 3];
+                assert!(next.begins || next.inputs[row * 4] == last, "{step}");
+            }
+        }
+        let mut epoch: Vec<i32> = (0..5).flat_map(|step| batches.batch(step).inputs).collect();
+        epoch.sort_unstable();
+        assert_eq!(epoch, (0..40).collect::<Vec<_>>());
+        assert_ne!(batches.batch(0), batches.batch(5));
+    }
+}

@@ -1,0 +1,23 @@
+//! Sizes that all arms share.
+
+/// Sizes that all arms share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sizes {
+    /// Number of tokens known.
+    pub vocabulary: usize,
+    /// Width of the stream.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Dropout of embedding and branches.
+    pub dropout: f64,
+    /// Tokens that are read at once at most.
+    pub context: usize,
+    /// Whether blocks have feed-forward layers.
+    pub feed_forward: bool,
+}
+
+/// Base of rotary positions in every arm that has them.
+pub(crate) const ROTARY_THETA: f64 = 10_000.0;
