@@ -8,7 +8,7 @@ pub(crate) struct Compaction {
     back: Tensor<2, Int>,
     padded: Tensor<2, Bool>,
     /// How many steps of each row are not padded, `[batch]`.
-    pub(crate) kept: Tensor<1, Int>,
+    pub(crate) unpadded_len: Tensor<1, Int>,
 }
 
 impl Compaction {
@@ -26,7 +26,7 @@ impl Compaction {
         let order = back.clone().argsort(1);
         let padded = own.greater_equal(kept.clone());
         let kept = kept.narrow(1, 0, 1);
-        Self { order, back, padded, kept: kept.squeeze_dim(1) }
+        Self { order, back, padded, unpadded_len: kept.squeeze_dim(1) }
     }
 
     /// Place of each step among those kept (of a padded one, behind them), `[batch, steps]`.
@@ -59,7 +59,7 @@ impl Compaction {
     pub(crate) fn window(&self, x: Tensor<4>, width: usize) -> Tensor<4> {
         let [batch, heads, _, size] = x.dims();
         let places = Tensor::<1, Int>::arange(0..width as i64, &x.device()).reshape([1, 1, width, 1]);
-        let first = self.kept.clone().reshape([batch, 1, 1, 1]);
+        let first = self.unpadded_len.clone().reshape([batch, 1, 1, 1]);
         let shape = [batch, heads, width, size];
         x.gather(2, first.expand(shape) + places.expand(shape))
     }

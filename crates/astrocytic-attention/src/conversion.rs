@@ -162,6 +162,24 @@ impl AstrocyticAttention {
     }
 }
 
+impl AstrocyticAttention {
+    /// The plain configuration that has a place for all that the layer has.
+    pub fn plain_config(&self) -> AstrocyticAttentionConfig {
+        let old = self.config();
+        AstrocyticAttentionConfig::new(old.d_model, old.n_heads)
+            .with_kv_heads(old.kv_heads)
+            .with_causal(old.causal)
+            .with_bias(old.bias)
+            .with_position(old.position)
+            .with_convolution(old.convolution)
+            .with_output_gate(old.output_gate)
+            .with_decay(old.decay)
+            .with_write_gate(old.write_gate)
+            .with_largest_write(old.largest_write)
+            .with_window(old.window)
+    }
+}
+
 impl SoftmaxAttention {
     /// The plain astrocytic configuration that has a place for all that the layer has.
     pub fn plain_config(&self) -> AstrocyticAttentionConfig {

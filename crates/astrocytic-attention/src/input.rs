@@ -71,6 +71,23 @@ impl AttentionInput {
 
     /// Checks the shapes of tensors and masks.
     pub(crate) fn check_shapes(&self, d_model: usize, causal: bool) -> Result<(), AttentionError> {
+        self.check_tensors(d_model)?;
+        let fault = |text: String| Err(AttentionError::Shape(text));
+        let ([batch, steps, _], key_steps) = (self.query.dims(), self.key.dims()[1]);
+        if let Some(mask) = self.mask_pad.as_ref().filter(|mask| mask.dims() != [batch, key_steps]) {
+            return fault(format!("mask_pad must be [{batch}, {key_steps}], got {:?}", mask.dims()));
+        }
+        if let Some(mask) = self.mask_attn.as_ref().filter(|mask| mask.dims() != [batch, steps, key_steps]) {
+            return fault(format!("mask_attn must be [{batch}, {steps}, {key_steps}], got {:?}", mask.dims()));
+        }
+        if causal && steps != key_steps {
+            return fault(format!("a causal layer needs as many queries as keys, got {steps} and {key_steps}"));
+        }
+        Ok(())
+    }
+
+    /// Checks the shapes of queries, keys and values.
+    pub(crate) fn check_tensors(&self, d_model: usize) -> Result<(), AttentionError> {
         let fault = |text: String| Err(AttentionError::Shape(text));
         let [batch, steps, width] = self.query.dims();
         let [key_batch, key_steps, key_width] = self.key.dims();
@@ -91,15 +108,6 @@ impl AttentionInput {
         if batch == 0 || steps == 0 || key_steps == 0 {
             return fault(format!("query {:?} and key {:?} must not be empty", self.query.dims(), self.key.dims()));
         }
-        if let Some(mask) = self.mask_pad.as_ref().filter(|mask| mask.dims() != [batch, key_steps]) {
-            return fault(format!("mask_pad must be [{batch}, {key_steps}], got {:?}", mask.dims()));
-        }
-        if let Some(mask) = self.mask_attn.as_ref().filter(|mask| mask.dims() != [batch, steps, key_steps]) {
-            return fault(format!("mask_attn must be [{batch}, {steps}, {key_steps}], got {:?}", mask.dims()));
-        }
-        if causal && steps != key_steps {
-            return fault(format!("a causal layer needs as many queries as keys, got {steps} and {key_steps}"));
-        }
         Ok(())
     }
 
@@ -119,7 +127,7 @@ impl AttentionInput {
     }
 
     /// Whether the mask is the causal one; none and an empty one are not, another is refused.
-    fn mask_is_causal(&self) -> Result<bool, AttentionError> {
+    pub(crate) fn mask_is_causal(&self) -> Result<bool, AttentionError> {
         let Some(mask) = &self.mask_attn else { return Ok(false) };
         let [batch, steps, key_steps] = mask.dims();
         if !mask.clone().any().into_scalar::<bool>() {

@@ -3,8 +3,8 @@
 mod common;
 
 use astrocytic_attention::{
-    AstrocyticAttention, AstrocyticAttentionConfig as Config, Attention, AttentionConfig, AttentionError,
-    AttentionInput, DecayConfig, FeatureMapConfig, PositionConfig, SoftmaxAttentionConfig,
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, Attention, AttentionError, AttentionInput, DecayConfig,
+    FeatureMapConfig, PositionConfig, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::attention::MultiHeadAttentionConfig;
@@ -112,13 +112,12 @@ fn random_directions_are_buffers_that_nothing_unfreezes() {
 fn an_astrocytic_layer_becomes_another_with_all_that_it_has() {
     let device = device();
     let old = Config::tripartite(D_MODEL, HEADS).with_causal(true).with_output_gate(true);
-    let layer = Attention::Astrocytic(old.init(&device));
+    let mut layer = Attention::Astrocytic(old.init(&device));
+    let Attention::Astrocytic(before) = layer.clone() else { unreachable!() };
     let plain = layer.plain_config().unwrap();
     let asked = plain.clone().with_feature_map(FeatureMapConfig::Hedgehog);
-    let Attention::Astrocytic(new) = layer.swap(&AttentionConfig::Astrocytic(asked.clone())).unwrap() else {
-        panic!("an astrocytic layer")
-    };
-    let Attention::Astrocytic(layer) = layer else { unreachable!() };
+    layer.swap(&asked).unwrap();
+    let (layer, Attention::Astrocytic(new)) = (before, layer) else { panic!("an astrocytic layer") };
     assert_eq!(new.config(), &asked);
     for (old, new) in [(&layer.query, &new.query), (&layer.output, &new.output)] {
         assert_eq!(old.weight.to_data(), new.weight.to_data());

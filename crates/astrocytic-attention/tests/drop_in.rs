@@ -62,7 +62,7 @@ fn a_swap_keeps_the_projections_and_adds_what_the_memory_needs() {
     let plain = MultiHeadAttentionConfig::new(12, 3);
     let plain = plain.with_query_bias(false).with_key_bias(false).with_value_bias(false).with_output_bias(false);
     let mut layer = plain.init(&device);
-    let MultiHeadAttention::Vanilla(old) = layer.clone() else { panic!("{layer}") };
+    let MultiHeadAttention::Burn(old) = layer.clone() else { panic!("{layer}") };
     let config = AstrocyticAttentionConfig::linear(12, 3).with_decay(DecayConfig::Gated);
     layer.swap(&config).unwrap();
     let MultiHeadAttention::Astrocytic(new) = &layer else { panic!("{layer}") };
@@ -103,7 +103,11 @@ fn what_cannot_be_swapped_is_refused_and_left_alone() {
         (config.clone(), linear(12, 2), "n_heads"),
         (config.clone(), linear(12, 3).with_kv_heads(Some(1)), "kv_heads"),
         (config.clone(), linear(12, 3).with_write_dropout(2.0), "write_dropout"),
-        (config.clone().with_astrocytic(Some(linear(12, 3))), linear(12, 3), "already"),
+        (
+            config.clone().with_astrocytic(Some(linear(12, 3).with_decay(DecayConfig::Gated))),
+            linear(12, 3),
+            "gated decay",
+        ),
     ] {
         let mut layer = layer.init(&device);
         let before = layer.to_string();
@@ -142,7 +146,7 @@ fn swapped() -> MultiHeadAttention {
 }
 
 #[test]
-#[should_panic(expected = "of a vanilla layer or of cross-attention")]
+#[should_panic(expected = "of Burn's own layer or of cross-attention")]
 fn a_memory_refuses_cached_cross_attention() {
     let x = random([2, 5, 12]);
     swapped().forward_cache(MhaInput::self_attn(x), &mut MhaCache::autoregressive_cross_attention());

@@ -170,6 +170,7 @@ impl Block {
         match &mut self.attention {
             Attention::Astrocytic(layer) => layer.write_dropout.prob = 0.0,
             Attention::Softmax(layer) => layer.dropout.prob = 0.0,
+            Attention::Burn(layer) => layer.dropout.prob = 0.0,
             _ => {}
         }
     }

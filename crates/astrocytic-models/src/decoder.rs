@@ -8,6 +8,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::block::{Block, BlockConfig, FeedForwardConfig, INITIAL_STD, Norm};
 use crate::boundaries::Boundaries;
+use crate::cost;
 
 /// More than any machine that this is for can hold; a number that large is a mistake.
 pub(crate) const MOST_PARAMETERS: f64 = 1e11;
@@ -178,17 +179,17 @@ impl DecoderConfig {
     }
 
     /// Operations of a forward pass for each of `steps` tokens; counted as
-    /// [`AttentionConfig::flops_per_token`] counts.
+    /// [`cost::flops_per_token`] counts.
     pub fn flops_per_token(&self, steps: usize) -> f64 {
         let (d, hidden, vocabulary) = (self.d_model as f64, self.d_hidden as f64, self.vocabulary as f64);
-        let attention: f64 = (0..self.layers).map(|layer| self.attention_of(layer).flops_per_token(steps)).sum();
+        let attention: f64 = (0..self.layers).map(|layer| cost::flops_per_token(self.attention_of(layer), steps)).sum();
         let products = if self.block.feed_forward == FeedForwardConfig::GatedSilu { 6.0 } else { 4.0 };
         attention + self.layers as f64 * products * d * hidden + 2.0 * d * vocabulary
     }
 
     /// Bytes of state of one sequence after `steps` tokens, f32.
     pub fn state_bytes(&self, steps: usize) -> u64 {
-        (0..self.layers).map(|layer| self.attention_of(layer).state_bytes(steps)).sum()
+        (0..self.layers).map(|layer| cost::state_bytes(self.attention_of(layer), steps)).sum()
     }
 }
 
@@ -220,7 +221,8 @@ impl Decoder {
     pub fn swap(&mut self, layer: usize, attention: &AttentionConfig) -> Result<(), AttentionError> {
         let mut config = self.config.clone();
         config.swapped.retain(|swapped| swapped.layer != layer);
-        let new = self.blocks[layer].attention.swap(attention)?;
+        let mut new = self.blocks[layer].attention.clone();
+        new.swap(attention)?;
         config.swapped.push(SwappedLayer { layer, attention: new.config() });
         config.swapped.sort_by_key(|swapped| swapped.layer);
         config.validate()?;

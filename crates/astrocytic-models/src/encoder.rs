@@ -7,6 +7,7 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Initializer, 
 use burn::tensor::{Bool, Device, FloatDType, Int, Tensor};
 
 use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
+use crate::cost;
 use crate::decoder::draw_parameters;
 use crate::segments::SegmentsConfig;
 
@@ -139,13 +140,13 @@ impl EncoderConfig {
     }
 
     /// Operations of a forward pass for each of `steps` tokens; counted as
-    /// [`AttentionConfig::flops_per_token`] counts. Memory tokens cost what tokens do.
+    /// [`cost::flops_per_token`] counts. Memory tokens cost what tokens do.
     pub fn flops_per_token(&self, steps: usize) -> f64 {
         let (together, each) = self.segments.as_ref().map_or((steps, 1.0), |segments| {
             let length = segments.length.min(steps);
             (length + segments.memory_tokens, (length + segments.memory_tokens) as f64 / length as f64)
         });
-        let block = self.attention.flops_per_token(together) + 6.0 * self.d_model as f64 * self.d_hidden as f64;
+        let block = cost::flops_per_token(&self.attention, together) + 6.0 * self.d_model as f64 * self.d_hidden as f64;
         self.layers as f64 * block * each + 2.0 * (self.d_model * self.classes) as f64 / steps as f64
     }
 

@@ -3,6 +3,7 @@
 mod block;
 mod boundaries;
 pub mod conversion;
+pub mod cost;
 mod decoder;
 mod encoder;
 mod from_pretrained;

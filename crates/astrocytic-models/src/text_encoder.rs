@@ -122,7 +122,7 @@ impl TextEncoder {
     /// # Panics
     /// For a layer that the model does not have.
     pub fn swap(&mut self, layer: usize, attention: &AttentionConfig) -> Result<(), AttentionError> {
-        self.blocks[layer].attention = self.blocks[layer].attention.swap(attention)?;
+        self.blocks[layer].attention.swap(attention)?;
         self.config.swapped.retain(|swapped| swapped.layer != layer);
         let attention = self.blocks[layer].attention.config();
         self.config.swapped.push(SwappedLayer { layer, attention });

@@ -156,7 +156,7 @@ fn a_swapped_layer_keeps_its_projections() {
             let old = [&old.mha.query, &old.mha.key, &old.mha.value, &old.mha.output];
             let new = match &layer.mha {
                 MultiHeadAttention::Astrocytic(mha) if i < 2 => [&mha.query, &mha.key, &mha.value, &mha.output],
-                MultiHeadAttention::Vanilla(mha) if i == 2 => [&mha.query, &mha.key, &mha.value, &mha.output],
+                MultiHeadAttention::Burn(mha) if i == 2 => [&mha.query, &mha.key, &mha.value, &mha.output],
                 other => panic!("layer {i}: {other}"),
             };
             for (old, new) in old.into_iter().zip(new) {
@@ -243,8 +243,9 @@ fn what_makes_no_sense_is_named() {
     assert!(error.contains("quiet_softmax"), "{error}");
     let mut encoder = fine.init(&Device::flex());
     let before = encoder.to_string();
-    for (layers, part) in [([0, 3], "no layer 3"), ([0, 1], "already")] {
-        let error = encoder.swap(layers, &linear(WIDTH, 2)).unwrap_err().to_string();
+    let causal = linear(WIDTH, 2).with_causal(true);
+    for (layers, part) in [([0, 3], "no layer 3"), ([0, 1], "sight of later steps")] {
+        let error = encoder.swap(layers, &causal).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
         assert_eq!(encoder.to_string(), before);
     }

@@ -137,7 +137,9 @@ fn check(folder: &Path) -> Result<()> {
 
 fn read<M: Module + ModuleSnapshot>(folder: &Path, like: &M) -> Result<Stored<M>> {
     let fill = |name: &str, mut model: M| -> Result<M> {
-        let mut store = BurnpackStore::from_file(folder.join(name));
+        // Older checkpoints name the kind of an attention between the layer and its parameters.
+        let store = BurnpackStore::from_file(folder.join(name));
+        let mut store = store.with_remap_pattern(r"\.attention\.(Softmax|Astrocytic)\.", ".attention.");
         model.load_from(&mut store).map_err(|e| anyhow!("{name}: {e}"))?;
         Ok(model)
     };
@@ -165,6 +167,33 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
+
+    #[derive(Module, Debug)]
+    struct Model<A: Module> {
+        block: Block<A>,
+    }
+
+    #[derive(Module, Debug)]
+    struct Block<A: Module> {
+        attention: A,
+    }
+
+    /// A derived enum names its variant in the path of every parameter.
+    #[derive(Module, Debug)]
+    enum OldAttention {
+        Softmax(Linear),
+    }
+
+    #[test]
+    fn checkpoints_that_name_the_kind_of_an_attention_load() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(folder.path());
+        let old = Model { block: Block { attention: OldAttention::Softmax(model().valid()) } };
+        checkpoint.save(&old, &old, b"moments", &standing(3)).unwrap();
+        let stored = checkpoint.load(&Model { block: Block { attention: model() } }).unwrap().unwrap();
+        let OldAttention::Softmax(old) = old.block.attention;
+        assert_eq!(stored.best.block.attention.weight.to_data(), old.weight.to_data());
+    }
 
     fn standing(step: u64) -> Standing {
         Standing { step, best_step: step, best_loss: 1.0, since_best: 0, seconds: 1.0 }

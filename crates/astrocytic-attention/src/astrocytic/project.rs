@@ -49,7 +49,7 @@ impl AstrocyticAttention {
         let mut channels =
             [self.query.forward(x_query.clone()), self.key.forward(x_key.clone()), self.value.forward(x_value.clone())];
         if let (Some(filters), Some(history)) = (&self.convolution, &mut state.history) {
-            let kept = [query_compaction, compaction, compaction].map(|c| c.map(|c| &c.kept));
+            let kept = [query_compaction, compaction, compaction].map(|c| c.map(|c| &c.unpadded_len));
             for i in 0..3 {
                 let (filtered, last) = filters[i].forward(channels[i].clone(), history[i].clone(), kept[i]);
                 channels[i] = filtered;
@@ -77,7 +77,7 @@ impl AstrocyticAttention {
             key = rotate(key, positions.clone(), theta);
         }
         state.position = match compaction {
-            Some(compaction) => state.position.clone() + compaction.kept.clone(),
+            Some(compaction) => state.position.clone() + compaction.unpadded_len.clone(),
             None => state.position.clone().add_scalar(steps as i64),
         };
 

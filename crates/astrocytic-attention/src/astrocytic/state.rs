@@ -1,6 +1,12 @@
 //! What an attention layer remembers between calls: constant in size, whatever the number of steps.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::error::AttentionError;
+use crate::tensor_map::{Bytes, HISTORY, Load, Select, TensorMap, ToDevice};
+
+/// Names of the tensors of a window.
+const RECENT: [&str; 2] = ["recent_keys", "recent_values"];
 
 /// State of an [`AstrocyticAttention`](crate::AstrocyticAttention) layer. Made by its `empty_state`.
 #[derive(Debug, Clone)]
@@ -30,15 +36,43 @@ impl AttentionState {
         }
     }
 
+    /// The same on another device.
+    pub fn to_device(self, device: &Device) -> Self {
+        self.map(&mut ToDevice(device))
+    }
+
+    /// These rows of the batch, in this order and as often as they are named: beam search.
+    ///
+    /// # Panics
+    /// For a row that there is not, as Burn's `Tensor::select`.
+    pub fn select(self, rows: Tensor<1, Int>) -> Self {
+        self.map(&mut Select(rows))
+    }
+
     /// Bytes that the state takes.
     pub fn bytes(&self) -> usize {
-        let calcium = self.calcium.as_ref().map_or(0, |g| g.shape().num_elements() * g.dtype().size());
-        let history: usize = self.history.iter().flatten().map(|h| h.shape().num_elements() * h.dtype().size()).sum();
-        let recent: usize = self.recent.iter().flatten().map(|x| x.shape().num_elements() * x.dtype().size()).sum();
-        self.memory.shape().num_elements() * self.memory.dtype().size()
-            + calcium
-            + history
-            + recent
-            + self.position.shape().num_elements() * self.position.dtype().size()
+        let mut bytes = Bytes::default();
+        self.clone().map(&mut bytes);
+        bytes.0
+    }
+
+    pub(crate) fn map(self, with: &mut impl TensorMap) -> Self {
+        Self {
+            memory: with.map("memory", self.memory),
+            calcium: self.calcium.map(|x| with.map("calcium", x)),
+            history: self.history.map(|history| with.each(HISTORY, history)),
+            recent: self.recent.map(|recent| with.each(RECENT, recent)),
+            position: with.map("position", self.position),
+        }
+    }
+
+    pub(crate) fn load(load: &mut Load) -> Result<Self, AttentionError> {
+        Ok(Self {
+            memory: load.required("memory")?,
+            calcium: load.optional("calcium")?,
+            history: load.each(HISTORY)?,
+            recent: load.each(RECENT)?,
+            position: load.required("position")?,
+        })
     }
 }

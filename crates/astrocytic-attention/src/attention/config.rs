@@ -1,6 +1,7 @@
 //! Which attention a model has, chosen from a configuration file.
 
 use burn::config::{Config, config_to_json};
+use burn::nn::attention::MultiHeadAttentionConfig;
 use burn::serde::{Deserialize, Serialize};
 
 use crate::astrocytic::AstrocyticAttentionConfig;
@@ -9,7 +10,7 @@ use crate::error::AttentionError;
 use crate::softmax::SoftmaxAttentionConfig;
 
 /// Which attention a model has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", from = "Stored", into = "Stored")]
 #[non_exhaustive]
 pub enum AttentionConfig {
@@ -17,6 +18,8 @@ pub enum AttentionConfig {
     Astrocytic(AstrocyticAttentionConfig),
     /// Softmax over all steps, with scores that fade or not.
     Softmax(SoftmaxAttentionConfig),
+    /// Burn's own multi-head attention.
+    Burn(MultiHeadAttentionConfig),
     /// Returns 0: shows whether attention matters.
     Off,
 }
@@ -29,6 +32,7 @@ enum Stored {
     Astrocytic(AstrocyticAttentionConfig),
     Softmax(SoftmaxAttentionConfig),
     Forgetting(SoftmaxAttentionConfig),
+    Burn(MultiHeadAttentionConfig),
     Off,
 }
 
@@ -38,6 +42,7 @@ impl From<Stored> for AttentionConfig {
             Stored::Astrocytic(config) => Self::Astrocytic(config),
             Stored::Softmax(config) => Self::Softmax(config),
             Stored::Forgetting(config) => Self::Softmax(config.with_decay(DecayConfig::Gated)),
+            Stored::Burn(config) => Self::Burn(config),
             Stored::Off => Self::Off,
         }
     }
@@ -51,6 +56,7 @@ impl From<AttentionConfig> for Stored {
                 Self::Forgetting(config.with_decay(DecayConfig::None))
             }
             AttentionConfig::Softmax(config) => Self::Softmax(config),
+            AttentionConfig::Burn(config) => Self::Burn(config),
             AttentionConfig::Off => Self::Off,
         }
     }
@@ -64,6 +70,49 @@ impl std::fmt::Display for AttentionConfig {
     }
 }
 
+impl PartialEq for AttentionConfig {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Astrocytic(a), Self::Astrocytic(b)) => a == b,
+            (Self::Softmax(a), Self::Softmax(b)) => a == b,
+            // Burn's has no equality of its own.
+            (Self::Burn(a), Self::Burn(b)) => a.to_string() == b.to_string(),
+            (Self::Off, Self::Off) => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<AstrocyticAttentionConfig> for AttentionConfig {
+    fn from(config: AstrocyticAttentionConfig) -> Self {
+        Self::Astrocytic(config)
+    }
+}
+
+impl From<&AstrocyticAttentionConfig> for AttentionConfig {
+    fn from(config: &AstrocyticAttentionConfig) -> Self {
+        Self::Astrocytic(config.clone())
+    }
+}
+
+impl From<SoftmaxAttentionConfig> for AttentionConfig {
+    fn from(config: SoftmaxAttentionConfig) -> Self {
+        Self::Softmax(config)
+    }
+}
+
+impl From<MultiHeadAttentionConfig> for AttentionConfig {
+    fn from(config: MultiHeadAttentionConfig) -> Self {
+        Self::Burn(config)
+    }
+}
+
+impl From<&AttentionConfig> for AttentionConfig {
+    fn from(config: &AttentionConfig) -> Self {
+        config.clone()
+    }
+}
+
 impl AttentionConfig {
     /// Refuses what makes no sense.
     ///
@@ -73,6 +122,7 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.validate(),
             Self::Softmax(config) => config.validate(),
+            Self::Burn(config) => validate_burn(config),
             Self::Off => Ok(()),
         }
     }
@@ -82,6 +132,7 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => Some(config.d_model),
             Self::Softmax(config) => Some(config.d_model),
+            Self::Burn(config) => Some(config.d_model),
             Self::Off => None,
         }
     }
@@ -91,7 +142,21 @@ impl AttentionConfig {
         match self {
             Self::Astrocytic(config) => config.causal,
             Self::Softmax(config) => config.causal,
+            Self::Burn(_) => false,
             Self::Off => true,
         }
     }
+}
+
+/// Burn checks none of this.
+fn validate_burn(config: &MultiHeadAttentionConfig) -> Result<(), AttentionError> {
+    let fault = |text: String| Err(AttentionError::Config(text));
+    let MultiHeadAttentionConfig { d_model, n_heads, dropout, .. } = *config;
+    if n_heads == 0 || d_model == 0 || d_model % n_heads != 0 {
+        return fault(format!("n_heads = {n_heads} must divide d_model = {d_model}, both above 0"));
+    }
+    if !(0.0..1.0).contains(&dropout) {
+        return fault(format!("dropout = {dropout} must be in [0, 1)"));
+    }
+    Ok(())
 }

@@ -1,13 +1,17 @@
 //! Any attention, chosen by configuration: what a model is written over.
 
+mod burn_layer;
 mod cache;
 mod config;
+mod growing;
+mod module;
 
 use burn::module::Module;
 use burn::nn::Linear;
+use burn::nn::attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 use burn::tensor::Device;
 
-pub use cache::AttentionCache;
+pub use cache::{AttentionCache, AttentionCacheRecord, GrowingCache};
 pub use config::AttentionConfig;
 
 use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig};
@@ -15,8 +19,12 @@ use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::softmax::SoftmaxAttention;
 
-/// An attention layer of any kind. Made by [`AttentionConfig::init`].
-#[derive(Module, Debug)]
+/// An attention layer of any kind, which [`swap`](Self::swap) puts another in the place of. Made by
+/// [`AttentionConfig::init`], or from Burn's trained layer with `From`.
+///
+/// In records and in parameter groups the enum leaves no trace: parameters are `query.weight` and so on, whichever layer
+/// it is, as in `burn::nn::attention::MultiHeadAttention`. A record of a model over Burn's layer loads into one over this.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)]
 pub enum Attention {
@@ -24,6 +32,8 @@ pub enum Attention {
     Astrocytic(AstrocyticAttention),
     /// Softmax over all steps, with scores that fade or not.
     Softmax(SoftmaxAttention),
+    /// Burn's own layer, to the bit.
+    Burn(MultiHeadAttention),
     /// Returns 0.
     Off(NoAttention),
 }
@@ -38,64 +48,77 @@ impl AttentionConfig {
     /// # Panics
     /// Where [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> Attention {
+        self.validate().unwrap_or_else(|fault| panic!("{fault}"));
         match self {
             Self::Astrocytic(config) => Attention::Astrocytic(config.init(device)),
             Self::Softmax(config) => Attention::Softmax(config.init(device)),
+            Self::Burn(config) => Attention::Burn(config.init(device)),
             Self::Off => Attention::Off(NoAttention),
         }
     }
 }
 
+impl From<MultiHeadAttention> for Attention {
+    fn from(layer: MultiHeadAttention) -> Self {
+        Self::Burn(layer)
+    }
+}
+
 impl Attention {
-    /// The same layer with another attention and its four projections kept; everything else is new, and as near to the
-    /// old as it can be before it is trained.
+    /// Puts another layer in the place of this one.
+    ///
+    /// The weights and biases of `query`, `key`, `value` and `output` stay, with their parameter ids (and so an optimizer's
+    /// state), and what else [`AstrocyticAttention::from_mha`], [`from_softmax`](AstrocyticAttention::from_softmax) and
+    /// [`with_config`](AstrocyticAttention::with_config) keep. Everything else is new from `config`, its gates open. The
+    /// outputs change; brief training brings them back.
     ///
     /// # Errors
-    /// Where the sizes are not this layer's, where `config` lacks what it has ([`AstrocyticAttention::from_softmax`]), and
-    /// for a layer that returns 0 or a softmax layer in the place of another.
-    pub fn swap(&self, config: &AttentionConfig) -> Result<Self, AttentionError> {
-        match (self, config) {
-            (_, AttentionConfig::Off) => Ok(Self::Off(NoAttention)),
-            (Self::Softmax(layer), AttentionConfig::Astrocytic(config)) => {
-                Ok(Self::Astrocytic(AstrocyticAttention::from_softmax(layer, config)?))
-            }
-            (Self::Astrocytic(layer), AttentionConfig::Astrocytic(config)) => {
-                Ok(Self::Astrocytic(layer.with_config(config)?))
-            }
-            (Self::Off(_), _) => Err(AttentionError::Config("the layer returns 0: it has nothing to keep".into())),
-            _ => Err(AttentionError::Config("a layer can be swapped for an astrocytic one or none".into())),
-        }
+    /// Where the sizes are not this layer's, where `config` has no place for what it has, for a layer that returns 0, and
+    /// for another target than an astrocytic layer or none. The layer is then left as it was.
+    pub fn swap(&mut self, config: impl Into<AttentionConfig>) -> Result<(), AttentionError> {
+        let fault = |text: &str| Err(AttentionError::Config(text.into()));
+        *self = match (&*self, config.into()) {
+            (_, AttentionConfig::Off) => Self::Off(NoAttention),
+            (Self::Off(_), _) => return fault("swap: the layer returns 0, it has nothing to keep"),
+            (layer, AttentionConfig::Astrocytic(config)) => Self::Astrocytic(match layer {
+                Self::Astrocytic(layer) => layer.with_config(&config)?,
+                Self::Softmax(layer) => AstrocyticAttention::from_softmax(layer, &config)?,
+                Self::Burn(layer) => AstrocyticAttention::from_mha(layer, &config)?,
+                Self::Off(_) => return fault("swap: the layer returns 0, it has nothing to keep"),
+            }),
+            _ => return fault("swap: a layer can be swapped for an astrocytic one or none"),
+        };
+        Ok(())
     }
 
     /// The plain astrocytic configuration that has a place for all that the layer has; `None` for one that returns 0.
     pub fn plain_config(&self) -> Option<AstrocyticAttentionConfig> {
         match self {
-            Self::Astrocytic(layer) => {
-                let old = layer.config();
-                Some(
-                    AstrocyticAttentionConfig::new(old.d_model, old.n_heads)
-                        .with_kv_heads(old.kv_heads)
-                        .with_causal(old.causal)
-                        .with_bias(old.bias)
-                        .with_position(old.position)
-                        .with_convolution(old.convolution)
-                        .with_output_gate(old.output_gate)
-                        .with_decay(old.decay)
-                        .with_write_gate(old.write_gate)
-                        .with_largest_write(old.largest_write)
-                        .with_window(old.window),
-                )
-            }
+            Self::Astrocytic(layer) => Some(layer.plain_config()),
             Self::Softmax(layer) => Some(layer.plain_config()),
+            Self::Burn(layer) => {
+                let config = AstrocyticAttentionConfig::new(layer.d_model, layer.n_heads);
+                Some(config.with_bias(layer.query.bias.is_some()))
+            }
             Self::Off(_) => None,
         }
     }
 
-    /// The configuration of the layer.
+    /// The configuration of the layer. (Burn's does not keep its `initializer`: the default stands for it.)
     pub fn config(&self) -> AttentionConfig {
         match self {
             Self::Astrocytic(layer) => AttentionConfig::Astrocytic(layer.config().clone()),
             Self::Softmax(layer) => AttentionConfig::Softmax(layer.config().clone()),
+            Self::Burn(layer) => AttentionConfig::Burn(
+                MultiHeadAttentionConfig::new(layer.d_model, layer.n_heads)
+                    .with_dropout(layer.dropout.prob)
+                    .with_min_float(layer.min_float)
+                    .with_quiet_softmax(layer.quiet_softmax)
+                    .with_query_bias(layer.query.bias.is_some())
+                    .with_key_bias(layer.key.bias.is_some())
+                    .with_value_bias(layer.value.bias.is_some())
+                    .with_output_bias(layer.output.bias.is_some()),
+            ),
             Self::Off(_) => AttentionConfig::Off,
         }
     }
@@ -105,11 +128,17 @@ impl Attention {
         match self {
             Self::Astrocytic(layer) => Some(&mut layer.output),
             Self::Softmax(layer) => Some(&mut layer.output),
+            Self::Burn(layer) => Some(&mut layer.output),
             Self::Off(_) => None,
         }
     }
 
-    /// Attends; shapes as in the layer itself.
+    /// Attends. Burn's layer always returns its weights, the others where they are asked for; the `form` of a recurrence
+    /// means nothing to layers without a memory.
+    ///
+    /// # Shapes
+    /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
+    /// - context: `[batch, steps_q, d_model]`
     ///
     /// # Panics
     /// Where [`try_forward`](Self::try_forward) has an error.
@@ -120,26 +149,37 @@ impl Attention {
     /// As [`forward`](Self::forward).
     ///
     /// # Errors
-    /// As the layer itself.
+    /// For shapes that do not fit, and masks that the layer cannot honour.
     pub fn try_forward(&self, input: AttentionInput) -> Result<AttentionOutput, AttentionError> {
         match self {
             Self::Astrocytic(layer) => layer.try_forward(input),
             Self::Softmax(layer) => layer.try_forward(input),
+            Self::Burn(layer) => burn_layer::forward(layer, input),
             Self::Off(_) => Ok(nothing(input)),
         }
     }
 
-    /// A cache that has seen nothing.
+    /// A cache that has seen nothing, for calls that are given new steps.
     pub fn empty_cache(&self, batch: usize) -> AttentionCache {
         match self {
             Self::Astrocytic(layer) => AttentionCache::Memory(layer.empty_state(batch)),
             Self::Softmax(layer) => AttentionCache::KeyValue(layer.empty_cache(batch)),
+            Self::Burn(layer) => AttentionCache::KeyValue(burn_layer::empty_cache(layer, batch)),
             Self::Off(_) => AttentionCache::Empty,
         }
     }
 
-    /// Attends causally to what the cache holds and to the given new steps `[batch, steps, d_model]`, paddings included, and
-    /// keeps them.
+    /// Attends to what the cache holds and to the given steps, and remembers them.
+    ///
+    /// With a cache of [`empty_cache`](Self::empty_cache) the given steps are the new ones alone, and attention is causal.
+    ///
+    /// With [`AttentionCache::autoregressive`] they are all steps so far, and so are the contexts, of which only the new ones
+    /// are computed: Burn's way. Its own layer then does as Burn says: the first call may have several steps, each of which
+    /// sees all unless `mask_attn` is causal, and each later call has one step more. Other layers are causal and take any
+    /// number of new steps; their weights are those of the new steps.
+    ///
+    /// # Shapes
+    /// - query, key, value, context: `[batch, steps, d_model]`; masks of these steps
     ///
     /// # Panics
     /// Where [`try_forward_cache`](Self::try_forward_cache) has an error.
@@ -150,7 +190,8 @@ impl Attention {
     /// As [`forward_cache`](Self::forward_cache). After an error the cache is as it was.
     ///
     /// # Errors
-    /// As the layer itself, and for a cache that was made by another kind of layer.
+    /// As [`try_forward`](Self::try_forward), for steps that do not go on from the cache's, and for a cache that another kind of
+    /// layer or one of another configuration made.
     pub fn try_forward_cache(
         &self,
         input: AttentionInput,
@@ -159,6 +200,9 @@ impl Attention {
         match (self, cache) {
             (Self::Astrocytic(layer), AttentionCache::Memory(state)) => layer.try_forward_state(input, state),
             (Self::Softmax(layer), AttentionCache::KeyValue(cache)) => layer.try_forward_cache(input, cache),
+            (Self::Burn(layer), AttentionCache::KeyValue(cache)) => burn_layer::forward_cache(layer, input, cache),
+            (Self::Burn(layer), AttentionCache::Growing(cache)) => burn_layer::forward_growing(layer, input, cache),
+            (layer, AttentionCache::Growing(cache)) => layer.forward_growing(input, cache),
             (Self::Off(_), AttentionCache::Empty) => Ok(nothing(input)),
             _ => Err(AttentionError::Shape("the cache was made by another kind of layer".into())),
         }

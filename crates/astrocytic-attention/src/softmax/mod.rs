@@ -84,13 +84,7 @@ impl SoftmaxAttention {
         let weight = self.query.weight.val();
         let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
         let history = self.convolution.as_ref().map(|[q, k, v]| [q, k, v].map(|f| f.empty_history(batch, &like)));
-        KeyValueCache {
-            room: None,
-            length: 0,
-            padded: None,
-            position: Tensor::zeros([batch], &weight.device()),
-            history,
-        }
+        KeyValueCache::new(batch, history, &weight.device())
     }
 
     /// Attends. Masks as in Burn's layer: true is hidden; a query that sees nothing reads 0.
@@ -151,20 +145,19 @@ impl SoftmaxAttention {
     /// As [`forward_cache`](Self::forward_cache). After an error the cache is as it was.
     ///
     /// # Errors
-    /// For shapes that do not fit, another batch size than the cache's, and a `mask_attn` where it has seen steps.
+    /// For shapes that do not fit, another batch size than the cache's, a `mask_attn` where it has seen steps, and the cache of
+    /// a layer of another configuration.
     pub fn try_forward_cache(
         &self,
         input: AttentionInput,
         cache: &mut KeyValueCache,
     ) -> Result<AttentionOutput, AttentionError> {
         input.check_shapes(self.config.d_model, true)?;
-        let (batch, rows) = (input.query.dims()[0], cache.position.dims()[0]);
-        if batch != rows {
-            return Err(AttentionError::Shape(format!("batch {batch} is not that of the cache, {rows}")));
-        }
-        if cache.length > 0 && input.mask_attn.is_some() {
-            return Err(AttentionError::Shape("mask_attn needs an empty cache".into()));
-        }
+        let SoftmaxAttentionConfig { d_model, n_heads, convolution, .. } = self.config;
+        let (key_heads, d) = (self.config.key_heads(), d_model / n_heads);
+        let widths = [d_model, key_heads * d, key_heads * d];
+        let history = (convolution > 0).then(|| widths.map(|width| [convolution - 1, width]));
+        cache.check(&input, [key_heads, d + usize::from(self.decay.is_some())], history)?;
         Ok(self.attend(input, cache, true, false))
     }
 }
