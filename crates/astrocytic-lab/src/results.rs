@@ -1,7 +1,7 @@
 //! What an experiment stores: one description and one JSON line per event. Reports are made from these alone.
 
 use astrocytic_train::document_loss::DocumentLoss;
-use astrocytic_train::number;
+use astrocytic_train::number::null_is_nan;
 use serde::{Deserialize, Serialize};
 
 /// What was compared, on what, where: `experiment.json` in the results folder.
@@ -179,10 +179,10 @@ pub enum Line {
         /// Tokens seen so far, repeats counted.
         tokens: u64,
         /// Mean training loss since the last evaluation, nats per token.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         train_loss: f64,
         /// Loss on the tuning split, nats per token.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
     },
     /// The end of a run.
@@ -196,15 +196,15 @@ pub enum Line {
         /// Steps taken in all.
         steps: u64,
         /// Lowest loss on the tuning split, nats per token.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
         /// Test loss, nats per token, and its documents (final runs that finished only).
         test: Option<TestLoss>,
         /// Training throughput, tokens per second of wall clock, evaluations left out.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         tokens_per_second: f64,
         /// Wall clock of its training steps, seconds; in results from before cells had checkpoints, of the whole run.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         seconds: f64,
     },
 }
@@ -229,7 +229,7 @@ impl Line {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestLoss {
     /// Nats per token over all documents.
-    #[serde(with = "number")]
+    #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
     /// Document by document, in the order of the split; the same order for all cells. Examples are taken together by tens
     /// or hundreds.

@@ -218,7 +218,7 @@ impl Data {
                 }
             }
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(digest.finalize())
     }
 
     /// Batches of the first `size` tokens of the training split as the seed shuffles its documents, or of as many examples;

@@ -30,8 +30,7 @@ pub(crate) type Options = BTreeMap<String, Value>;
 
 /// The options that a configuration holds, under the names that `name` gives its fields; those that it gives none are left out.
 pub(crate) fn options(config: &impl Serialize, name: impl Fn(&str) -> Option<String>) -> Result<Options> {
-    // Through text as the stored ones, which may cost a number its last digit.
-    let fields: BTreeMap<String, Value> = serde_json::from_str(&serde_json::to_string(config)?)?;
+    let fields: BTreeMap<String, Value> = serde_json::from_value(serde_json::to_value(config)?)?;
     Ok(fields.into_iter().filter_map(|(field, value)| Some((name(&field)?, value))).collect())
 }
 
