@@ -1,7 +1,7 @@
 //! Fair comparisons of data efficiency, statistics and reports.
 //!
-//! An [`experiment`] is expanded into cells, each one training run; [`experiment::compare`] has workers run them and store
-//! every line; a [`report`] is made from the stored lines alone.
+//! An [`experiment`] is expanded into cells, each one training run; [`experiment::compare`] has
+//! workers run them and store every line; a [`report`] is made from the stored lines alone.
 
 pub mod arms;
 pub mod bench;

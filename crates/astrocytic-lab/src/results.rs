@@ -1,4 +1,5 @@
-//! What an experiment stores: one description and one JSON line per event. Reports are made from these alone.
+//! What an experiment stores: one description and one JSON line per event. Reports are made from
+//! these alone.
 
 use astrocytic_train::document_loss::DocumentLoss;
 use astrocytic_train::number::null_is_nan;
@@ -60,8 +61,8 @@ pub struct CorpusFacts {
     /// SHA-256 of the tokens of all splits; empty in results from before it was stored.
     #[serde(default)]
     pub sha256: String,
-    /// Whether the data are examples with answers: then all that counts tokens above counts examples, and losses are per
-    /// answer.
+    /// Whether the data are examples with answers: then all that counts tokens above counts
+    /// examples, and losses are per answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub examples: bool,
     /// What was guessed or left out in reading the files.
@@ -95,7 +96,8 @@ pub enum Role {
     Calibration,
 }
 
-/// One arm: a model that is the same as the others but for its attention, or for what it reads at once.
+/// One arm: a model that is the same as the others but for its attention, or for what it reads at
+/// once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmFacts {
     /// Short name, for example "vanilla" or "tripartite".
@@ -106,13 +108,13 @@ pub struct ArmFacts {
     pub description: String,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of state for generation at the end of a full context, f32, with what is carried to it; of encoders what is kept
-    /// until the answer.
+    /// Bytes of state for generation at the end of a full context, f32, with what is carried to it;
+    /// of encoders what is kept until the answer.
     pub state_bytes: u64,
     /// Floating-point operations of a forward pass, per token at the experiment's context.
     pub flops_per_token: f64,
-    /// Joules of the whole machine for a million tokens of training, by its own counters, measured on one thread when the
-    /// experiment began; `None` where they cannot be read.
+    /// Joules of the whole machine for a million tokens of training, by its own counters, measured
+    /// on one thread when the experiment began; `None` where they cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules_per_million_tokens: Option<f64>,
 }
@@ -203,7 +205,8 @@ pub enum Line {
         /// Training throughput, tokens per second of wall clock, evaluations left out.
         #[serde(deserialize_with = "null_is_nan")]
         tokens_per_second: f64,
-        /// Wall clock of its training steps, seconds; in results from before cells had checkpoints, of the whole run.
+        /// Wall clock of its training steps, seconds; in results from before cells had checkpoints,
+        /// of the whole run.
         #[serde(deserialize_with = "null_is_nan")]
         seconds: f64,
     },
@@ -231,13 +234,15 @@ pub struct TestLoss {
     /// Nats per token over all documents.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// Document by document, in the order of the split; the same order for all cells. Examples are taken together by tens
-    /// or hundreds.
+    /// Document by document, in the order of the split; the same order for all cells. Examples are
+    /// taken together by tens or hundreds.
     pub documents: Vec<DocumentLoss>,
-    /// Of examples: the share of answers that are right, or (SCAN) of examples that are right as a whole.
+    /// Of examples: the share of answers that are right, or (SCAN) of examples that are right as a
+    /// whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Of an arm that remembers more than a window of what it reads: its loss where each window begins anew.
+    /// Of an arm that remembers more than a window of what it reads: its loss where each window
+    /// begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_carry: Option<f64>,
     /// Of an arm whose read-out goes on learning: the rate, chosen on the tuning split.

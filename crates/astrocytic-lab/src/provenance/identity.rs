@@ -1,5 +1,6 @@
-//! What a run is: the options and the contents that its result depends on, and the program. How a path was typed is no part of
-//! it. A run keeps it in its folder from when it begins, which is after all of its inputs were read.
+//! What a run is: the options and the contents that its result depends on, and the program. How a
+//! path was typed is no part of it. A run keeps it in its folder from when it begins, which is
+//! after all of its inputs were read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,7 +29,8 @@ const NAMED: usize = 4;
 /// Values by the names of options.
 pub(crate) type Options = BTreeMap<String, Value>;
 
-/// The options that a configuration holds, under the names that `name` gives its fields; those that it gives none are left out.
+/// The options that a configuration holds, under the names that `name` gives its fields; those that
+/// it gives none are left out.
 pub(crate) fn options(config: &impl Serialize, name: impl Fn(&str) -> Option<String>) -> Result<Options> {
     let fields: BTreeMap<String, Value> = serde_json::from_value(serde_json::to_value(config)?)?;
     Ok(fields.into_iter().filter_map(|(field, value)| Some((name(&field)?, value))).collect())
@@ -122,8 +124,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Looks whether a run with those options may be in `folder`; writes nothing. The run's file is named `file`, and the run
-    /// in errors `what`.
+    /// Looks whether a run with those options may be in `folder`; writes nothing. The run's file is
+    /// named `file`, and the run in errors `what`.
     ///
     /// # Errors
     /// For a folder with another run.
@@ -167,11 +169,12 @@ impl Place {
         Ok(Some(held))
     }
 
-    /// Begins, or goes on, now that all inputs, by the options that name them, were read. No other process can begin there until
-    /// the lock is dropped.
+    /// Begins, or goes on, now that all inputs, by the options that name them, were read. No other
+    /// process can begin there until the lock is dropped.
     ///
     /// # Errors
-    /// For a folder where another process is at work, that holds a run on other inputs, or that cannot be written.
+    /// For a folder where another process is at work, that holds a run on other inputs, or that
+    /// cannot be written.
     pub(crate) fn begin(&self, inputs: impl IntoIterator<Item = (&'static str, Vec<Input>)>) -> Result<File> {
         let lock = lock(&self.folder)?;
         let inputs: BTreeMap<String, Vec<Input>> =

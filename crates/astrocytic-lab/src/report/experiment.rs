@@ -46,7 +46,8 @@ impl PlanSummary {
         page(&self.question, "", blocks) + "\n"
     }
 
-    /// A row for each pair of arms, a column for each study: the ratio at the middle of the losses that both reach.
+    /// A row for each pair of arms, a column for each study: the ratio at the middle of the losses
+    /// that both reach.
     fn middle_ratios(&self) -> Vec<Markup> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for ratio in self.studies.iter().flat_map(|study| &study.summary.ratios) {

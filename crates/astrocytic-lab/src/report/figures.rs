@@ -19,7 +19,8 @@ pub fn loss_svg(experiment: &Experiment, lines: &[Line], summary: &Summary) -> R
     loss_plot(experiment, lines, summary, 0.0)
 }
 
-/// The data ratio against the loss, every arm with the baseline, as a stand-alone SVG; `None` without ratios.
+/// The data ratio against the loss, every arm with the baseline, as a stand-alone SVG; `None`
+/// without ratios.
 ///
 /// # Errors
 /// If it cannot be drawn.
@@ -32,7 +33,8 @@ pub(super) fn excess_svg(experiment: &Experiment, lines: &[Line], summary: &Summ
     experiment.corpus.entropy.map(|floor| loss_plot(experiment, lines, summary, floor)).transpose()
 }
 
-/// An arm without its points yet. Controls are dashed, so that colour is not all that tells arms apart.
+/// An arm without its points yet. Controls are dashed, so that colour is not all that tells arms
+/// apart.
 fn of_arm(index: usize, name: &str, role: Role) -> Series {
     let control = matches!(role, Role::Control | Role::Calibration);
     Series {
@@ -154,7 +156,8 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
                 for &(step, loss) in seeds.values().flatten() {
                     steps.entry(step).or_default().push(loss);
                 }
-                // Early stopping ends seeds at different steps: a mean of the last few survivors would mislead.
+                // Early stopping ends seeds at different steps: a mean of the last few survivors
+                // would mislead.
                 steps.retain(|_, losses| 2 * losses.len() > seeds.len());
                 let line = steps.iter().filter_map(|(&step, losses)| Some((step as f64, mean(losses)?)));
                 let band = steps.iter().map(|(&step, l)| (step as f64, fold(l, f64::min), fold(l, f64::max)));

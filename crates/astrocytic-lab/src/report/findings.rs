@@ -5,8 +5,8 @@ use super::words::{held_out, level, tokens};
 use crate::results::Role;
 
 impl Summary {
-    /// A sentence for every astrocytic arm against the baseline, then against every control; for the controls where there
-    /// is no astrocytic arm.
+    /// A sentence for every astrocytic arm against the baseline, then against every control; for
+    /// the controls where there is no astrocytic arm.
     pub fn findings(&self) -> Vec<String> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for difference in &self.differences {

@@ -23,8 +23,8 @@ pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Li
             Line::Evaluation { step, .. } => Some(*step),
             Line::Result { .. } => None,
         };
-        // A run that was interrupted and run again, or run again by a program that names cells otherwise, wrote some lines twice:
-        // the last ones are those of the run that ended last.
+        // A run that was interrupted and run again, or run again by a program that names cells
+        // otherwise, wrote some lines twice: the last ones are those of the run that ended last.
         let Trial { learning_rate, weight_decay, schedule } = cell.trial;
         let run = (cell.phase, cell.arm.clone(), cell.size, cell.seed, schedule);
         found.insert((run, [learning_rate, weight_decay].map(f64::to_bits), step), line.clone());

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use super::save::save_json;
 use crate::results::{Experiment, Line};
 
-/// Reads `experiment.json` and `lines.jsonl`. No lines yet is no error; a last line cut short by a kill is left out.
+/// Reads `experiment.json` and `lines.jsonl`. No lines yet is no error; a last line cut short by a
+/// kill is left out.
 ///
 /// # Errors
 /// For a folder without an experiment, and for a malformed line, with its number.

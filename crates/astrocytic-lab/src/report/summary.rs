@@ -42,7 +42,8 @@ pub struct ArmSummary {
     pub role: Role,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of generation state at the end of a context; of encoders what is kept until the answer.
+    /// Bytes of generation state at the end of a context; of encoders what is kept until the
+    /// answer.
     pub state_bytes: u64,
     /// Floating-point operations a token, forward.
     pub flops_per_token: f64,
@@ -69,7 +70,8 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
-    /// Of an arm that remembers more than a window of what it reads: test loss of every seed where each window begins anew.
+    /// Of an arm that remembers more than a window of what it reads: test loss of every seed where
+    /// each window begins anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_carry: Vec<f64>,
     /// Of examples: share of right answers of every seed that finished.
@@ -77,10 +79,11 @@ pub struct SizeSummary {
     pub accuracies: Vec<f64>,
     /// Final runs that diverged: they have no test loss.
     pub diverged: usize,
-    /// Whether most final runs did best at the last step of the longest schedule of the grid: more steps might lower
-    /// the loss.
+    /// Whether most final runs did best at the last step of the longest schedule of the grid: more
+    /// steps might lower the loss.
     pub wants_more_steps: bool,
-    /// Whether most final runs did best at their first evaluation: an earlier stop might have done better still.
+    /// Whether most final runs did best at their first evaluation: an earlier stop might have done
+    /// better still.
     pub stops_at_once: bool,
 }
 

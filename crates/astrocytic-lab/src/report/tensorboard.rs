@@ -1,6 +1,7 @@
-//! Curves as TensorBoard's event files: TFRecords (length, masked CRC-32C, bytes, masked CRC-32C) of `tensorflow.Event`
-//! messages (tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto). Of these the fields that scalars
-//! need; no kept-up crate writes them without a protobuf compiler.
+//! Curves as TensorBoard's event files: TFRecords (length, masked CRC-32C, bytes, masked CRC-32C)
+//! of `tensorflow.Event` messages (tensorflow/core/util/event.proto,
+//! tensorflow/core/framework/summary.proto). Of these the fields that scalars need; no kept-up
+//! crate writes them without a protobuf compiler.
 
 use std::fs::File;
 use std::io::Write;
@@ -72,7 +73,8 @@ impl Event {
     }
 }
 
-/// A CRC that is stored beside what it is of is rotated and shifted, so that a CRC of both differs from a constant.
+/// A CRC that is stored beside what it is of is rotated and shifted, so that a CRC of both differs
+/// from a constant.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -81,7 +83,8 @@ fn masked(bytes: &[u8]) -> [u8; 4] {
 pub(crate) struct EventFile(File);
 
 impl EventFile {
-    /// A new file in the folder, which may have older ones of the same run: it goes on after `step`.
+    /// A new file in the folder, which may have older ones of the same run: it goes on after
+    /// `step`.
     ///
     /// # Errors
     /// For a folder that cannot be written.
@@ -114,7 +117,8 @@ fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Writes a run `ARM-SIZE-SEED` for every final run into the folder; their time is that since the run began.
+/// Writes a run `ARM-SIZE-SEED` for every final run into the folder; their time is that since the
+/// run began.
 ///
 /// # Errors
 /// For a folder that cannot be written.

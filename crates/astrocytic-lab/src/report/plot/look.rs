@@ -6,8 +6,8 @@ use plotters::style::RGBColor;
 
 /// Arms that colour alone tells apart for colour-blind readers as well.
 const SAFE: usize = 8;
-/// Okabe and Ito's palette, safe for colour-blind readers, with yellow, too pale for lines, last; then dark colours, which
-/// the shapes of points tell from those before.
+/// Okabe and Ito's palette, safe for colour-blind readers, with yellow, too pale for lines, last;
+/// then dark colours, which the shapes of points tell from those before.
 const PALETTE: [RGBColor; 2 * SAFE] = [
     RGBColor(0, 0, 0),
     RGBColor(0, 114, 178),

@@ -28,8 +28,8 @@ pub struct MemoryConfig {
 pub struct Capacity {
     /// Neurons.
     pub neurons: usize,
-    /// Most memories of those tried of which nine recalls in ten succeed with a tenth of the neurons flipped: Hopfield, dense
-    /// associative memory, neurons and astrocytes.
+    /// Most memories of those tried of which nine recalls in ten succeed with a tenth of the
+    /// neurons flipped: Hopfield, dense associative memory, neurons and astrocytes.
     pub memories: [usize; 3],
 }
 

@@ -27,7 +27,8 @@ const MOST_MEMORIES: usize = 5_000;
 /// Runs the networks, and writes a page.
 ///
 /// # Errors
-/// For parameters that make no sense, an integration that fails, or a folder that cannot be written.
+/// For parameters that make no sense, an integration that fails, or a folder that cannot be
+/// written.
 pub fn associative_memory(config: &MemoryConfig, folder: &Path) -> Result<MemoryReport> {
     let started = Instant::now();
     validate(config)?;

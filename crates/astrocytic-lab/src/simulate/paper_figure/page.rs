@@ -117,7 +117,8 @@ fn past_it(report: &PaperFigureReport) -> Result<[Markup; 4]> {
     ])
 }
 
-/// All maps, those of random directions with the most features, with the output's error layer by layer.
+/// All maps, those of random directions with the most features, with the output's error layer by
+/// layer.
 fn table(report: &PaperFigureReport) -> Markup {
     let random = |map: &MapError| RandomMap::ALL.iter().any(|random| random.name() == map.map);
     let most = most_features(report);

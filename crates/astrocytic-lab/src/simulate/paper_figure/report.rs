@@ -22,8 +22,8 @@ pub struct PaperFigureConfig {
 /// A layer's errors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerMapError {
-    /// Median of the relative difference of the normaliser, over tokens and heads: its tails are too heavy for a mean. Null where
-    /// it is not finite.
+    /// Median of the relative difference of the normaliser, over tokens and heads: its tails are
+    /// too heavy for a mean. Null where it is not finite.
     pub normaliser: f64,
     /// Root of the mean squared difference of the layer's output, relative to the original's.
     pub output: f64,

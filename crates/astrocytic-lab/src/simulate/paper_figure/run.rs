@@ -35,8 +35,8 @@ const MOST_FEATURES: usize = 1 << 20;
 /// Measures every map, and writes a page.
 ///
 /// # Errors
-/// For a model that cannot be had or is not softmax throughout, numbers of features or steps that make no sense, or a folder
-/// that cannot be written.
+/// For a model that cannot be had or is not softmax throughout, numbers of features or steps that
+/// make no sense, or a folder that cannot be written.
 pub fn paper_figure(
     config: &PaperFigureConfig,
     folder: &Path,
@@ -121,7 +121,8 @@ impl Asked<'_> {
         self.measure(&study, &config, &|_| inputs.clone())
     }
 
-    /// Measures every map, and writes the page; `training` are the inputs of a step of learned maps.
+    /// Measures every map, and writes the page; `training` are the inputs of a step of learned
+    /// maps.
     fn measure<M: Swappable>(
         &self,
         study: &Study<M>,

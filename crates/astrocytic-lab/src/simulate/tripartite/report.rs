@@ -11,7 +11,8 @@ pub struct TripartiteConfig {
     pub features: usize,
     /// Output neurons N.
     pub outputs: usize,
-    /// How many times as fast as a phase neurons, calcium and synapses are, and how many times as fast calcium spreads.
+    /// How many times as fast as a phase neurons, calcium and synapses are, and how many times as
+    /// fast calcium spreads.
     pub separation: f64,
     /// Time constant of the leak, seconds (a token takes one); `None` is no leak.
     pub memory: Option<f64>,

@@ -22,7 +22,8 @@ const MOST: usize = 256;
 /// Runs the network, and writes a page.
 ///
 /// # Errors
-/// For parameters that make no sense, an integration that fails, or a folder that cannot be written.
+/// For parameters that make no sense, an integration that fails, or a folder that cannot be
+/// written.
 pub fn tripartite(config: &TripartiteConfig, folder: &Path) -> Result<TripartiteReport> {
     let started = Instant::now();
     validate(config)?;
