@@ -46,7 +46,7 @@ fn of_arm(index: usize, name: &str, role: Role) -> Series {
     }
 }
 
-/// Test loss less `floor`.
+/// Test loss minus `floor`, against unique data.
 fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: f64) -> Result<String> {
     let excess = floor > 0.0;
     let above = |loss: f64| Some(loss - floor).filter(|&loss| loss > 0.0 && loss.is_finite());
@@ -182,7 +182,8 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
     experiment.sizes.iter().map(panel).collect()
 }
 
-/// (compared with, plot) of the data ratio against the loss; the baseline first.
+/// A plot of the data ratio for each arm that others are compared with, and its name; the baseline
+/// first.
 pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result<Vec<(String, String)>> {
     let mut panels = Vec::new();
     for against in &experiment.arms {

@@ -1,4 +1,4 @@
-//! All files that are derived from a study's stored lines.
+//! Everything that is derived from a study's stored lines.
 
 use std::path::Path;
 
@@ -13,13 +13,12 @@ use super::summary::Summary;
 use super::{tables, tensorboard};
 use crate::results::{Experiment, Line};
 
-/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg`, (where there are
-/// ratios) `ratio.svg` and the final runs' curves for TensorBoard into the folder, each file as a
+/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg`, `ratio.svg` (if
+/// there are ratios) and the final runs' curves for TensorBoard into the folder, each file as a
 /// whole or not at all.
 ///
 /// # Errors
-/// For a folder that cannot be written, and lines of an arm or size that the experiment does not
-/// have.
+/// If the folder cannot be written, and for lines of an arm or size that the study does not have.
 pub fn write(folder: &Path, experiment: &Experiment, lines: &[Line]) -> Result<Summary> {
     let lines = in_order(experiment, lines)?;
     let mut summary = summarize(experiment, &lines);

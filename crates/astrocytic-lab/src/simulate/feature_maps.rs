@@ -69,8 +69,8 @@ impl RandomMap {
             let count = CHUNK.min(m - first);
             let directions = match self {
                 Self::PositiveOrthogonal => {
-                    // Blocks of d are orthogonal to themselves alone, so that chunks lose nothing
-                    // but one block's rest.
+                    // Directions are orthogonal within blocks of d alone: a chunk costs at most one
+                    // incomplete block.
                     let config =
                         FeatureMapConfig::PositiveRandom { features: count, seed: seed ^ (chunk as u64) << 20 };
                     let map = config.init(heads, heads, d, &device);
@@ -112,8 +112,8 @@ impl RandomMap {
     }
 }
 
-/// The kernel of maps of the attention crate, of queries and of keys; that of keys is of
-/// `key_heads` heads, each of which stands in `key` for all query heads of its group.
+/// `φ(q) · φ(k)` of the attention crate's maps of queries and of keys. The keys' map has
+/// `key_heads` heads; `key` repeats each for the query heads of its group.
 pub(super) fn of_modules(maps: [&FeatureMap; 2], key_heads: usize, query: &Tensor<4>, key: &Tensor<4>) -> Tensor<4> {
     let [of_query, of_key] = maps;
     let query = of_query.forward(query.clone(), Side::Query);

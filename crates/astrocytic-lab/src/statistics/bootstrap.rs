@@ -73,8 +73,8 @@ impl Bootstrap {
     /// r(L) = D_baseline(L) / D_arm(L) over the seeds both have; `None` where the loss is outside a
     /// measured range.
     ///
-    /// In a replicate L is where it was among the losses that both curves reach: other documents
-    /// are easier or harder for both, which says nothing of the data that they need.
+    /// In each replicate, L keeps its relative place in the range of losses that both curves reach.
+    /// Resampled documents may be easier or harder for both arms, which says nothing about data.
     pub fn ratio(&self, arm: usize, baseline: usize, loss: f64) -> Option<Estimate> {
         let (of_baseline, of_arm) = (self.curve(baseline, Some(arm)), self.curve(arm, Some(baseline)));
         let observed = ratio(&of_baseline, &of_arm, loss)?;
@@ -91,8 +91,8 @@ impl Bootstrap {
                 }
                 let curve = |of| Curve::new(&self.points(|size| self.mean(of, &pairs[size], size, Some(draw))));
                 let (of_baseline, of_arm) = (curve(baseline), curve(arm));
-                // Where a replicate's curves have no loss in common the loss itself says which of
-                // them is out of reach.
+                // If a replicate's curves have no loss in common, L itself tells which of them it
+                // is beyond.
                 let loss =
                     common_range(&of_baseline, &of_arm).map_or(loss, |(low, high)| low * (high / low).powf(place));
                 let (of_baseline, of_arm) = (of_baseline.read(loss)?, of_arm.read(loss)?);

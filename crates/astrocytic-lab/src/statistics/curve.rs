@@ -64,7 +64,7 @@ impl Curve {
     pub fn read(&self, loss: f64) -> Option<Reading> {
         let (first, last) = (self.points.first()?, self.points.last()?);
         let level = loss.ln();
-        // A hair of slack, so that an end's own loss is inside after exp and ln.
+        // Slack for rounding, so that the loss at an end is inside.
         let slack = 1e-12 * level.abs().max(1.0);
         if level < last.1 - slack {
             return Some(Reading::AtLeast(last.0.exp()));

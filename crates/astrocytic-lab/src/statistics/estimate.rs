@@ -27,7 +27,7 @@ pub struct Estimate {
     pub seeds: usize,
 }
 
-/// What a percentile interval of many draws is wide: the standard normal's 0.975 quantile.
+/// Half the width of a 95 % interval of a standard normal: its 0.975 quantile.
 const NORMAL: f64 = 1.959_964;
 
 impl Estimate {

@@ -29,7 +29,7 @@ const ROWS: usize = 4;
 const TRAINING_ROWS: usize = 256;
 /// Rows of a step of that training.
 const BATCH: usize = 8;
-/// More features than anybody waits for.
+/// Largest number of features: more take too long.
 const MOST_FEATURES: usize = 1 << 20;
 
 /// Measures every map, and writes a page.
@@ -116,7 +116,7 @@ impl Asked<'_> {
         };
         let of = "1 − cosine with the original";
         let study = Study { model, inputs: inputs.clone(), loss: &loss, causal: false, of, observer };
-        // Learned maps would learn this one text by heart.
+        // A learned map would learn this one text by heart.
         let config = PaperFigureConfig { transfer_steps: 0, ..config.clone() };
         self.measure(&study, &config, &|_| inputs.clone())
     }
