@@ -43,7 +43,7 @@ impl PlanSummary {
         if !self.waiting.is_empty() {
             blocks.push(html! { p.partial { "Not begun: " (self.waiting.join(", ")) "." } });
         }
-        page(&self.question, "", blocks) + "\n"
+        page(&self.question, "", blocks)
     }
 
     /// A table of the ratio at the middle of the losses that both arms reach: a row for each pair

@@ -65,7 +65,7 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
                 found.band.push((tokens, fold(&losses, f64::min), fold(&losses, f64::max)));
             }
             // Arms side by side, so that their points do not hide one another.
-            let aside = 1.0 + 0.012 * (index as f64 - 0.5 * (summary.arms.len() - 1) as f64);
+            let aside = 1.0 + aside(index, summary.arms.len());
             found.points.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
         }
         series.push(found);
@@ -198,7 +198,7 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
         let count = arms.clone().count();
         let series = arms.enumerate().map(|(place, (index, arm))| {
             // Intervals of several arms stand side by side.
-            let aside = 0.012 * (high - low).max(0.02) * (place as f64 - 0.5 * (count - 1) as f64);
+            let aside = (high - low).max(0.02) * aside(place, count);
             let own = || ratios.iter().filter(|ratio| ratio.arm == arm.name);
             let points: Vec<_> = own().map(|r| (r.loss + aside, r.value.estimate)).collect();
             let interval = |r: &&&Ratio| r.value.interval.map(|[low, high]| (r.loss + aside, low, high));
@@ -230,6 +230,12 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
     }
     panels.sort_by_key(|(name, _)| experiment.arms.iter().any(|arm| arm.name == *name && arm.role != Role::Baseline));
     Ok(panels)
+}
+
+/// Relative shift of an arm's points, so that those of all arms stand side by side.
+fn aside(place: usize, arms: usize) -> f64 {
+    let step = 0.012 * (8.0 / arms as f64).min(1.0);
+    step * (place as f64 - 0.5 * (arms - 1) as f64)
 }
 
 fn fold(values: &[f64], pick: fn(f64, f64) -> f64) -> f64 {

@@ -32,6 +32,7 @@ pub(crate) fn page(title: &str, style: &str, blocks: impl IntoIterator<Item = Ma
             }
             body { "\n" h1 { (title) } "\n" (lines(blocks)) }
         }
+        "\n"
     };
     page.into_string()
 }
