@@ -1,10 +1,11 @@
-//! What an experiment stores: one description and one JSON line per event. Reports are made from these alone.
+//! What a study stores: one description, and one JSON line per event. Reports are made from these
+//! alone.
 
 use astrocytic_train::document_loss::DocumentLoss;
-use astrocytic_train::number;
+use astrocytic_train::number::null_is_nan;
 use serde::{Deserialize, Serialize};
 
-/// What was compared, on what, where: `experiment.json` in the results folder.
+/// What was compared, on what and where: `experiment.json` in the study's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Experiment {
     /// Name shown in the report.
@@ -60,8 +61,8 @@ pub struct CorpusFacts {
     /// SHA-256 of the tokens of all splits; empty in results from before it was stored.
     #[serde(default)]
     pub sha256: String,
-    /// Whether the data are examples with answers: then all that counts tokens above counts examples, and losses are per
-    /// answer.
+    /// Whether the data are examples with answers. Then the counts of tokens above are counts of
+    /// examples, and losses are per answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub examples: bool,
     /// What was guessed or left out in reading the files.
@@ -95,7 +96,7 @@ pub enum Role {
     Calibration,
 }
 
-/// One arm: a model that is the same as the others but for its attention, or for what it reads at once.
+/// One arm: a model that differs from the others in its attention, or in what it reads at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmFacts {
     /// Short name, for example "vanilla" or "tripartite".
@@ -106,13 +107,13 @@ pub struct ArmFacts {
     pub description: String,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of state for generation at the end of a full context, f32, with what is carried to it; of encoders what is kept
-    /// until the answer.
+    /// Bytes of state in f32, with what is carried across windows: of a decoder for generation at
+    /// the end of a full context, of an encoder until its answer.
     pub state_bytes: u64,
     /// Floating-point operations of a forward pass, per token at the experiment's context.
     pub flops_per_token: f64,
-    /// Joules of the whole machine for a million tokens of training, by its own counters, measured on one thread when the
-    /// experiment began; `None` where they cannot be read.
+    /// Joules of the whole machine per million tokens of training, by its own counters, measured on
+    /// one thread when the study began; `None` if they cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules_per_million_tokens: Option<f64>,
 }
@@ -160,9 +161,9 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// To its end or its early stop.
+    /// It reached its end or its early stop.
     Finished,
-    /// The loss was no longer finite: reported, not dropped.
+    /// Its loss was no longer finite. It is reported, not dropped.
     Diverged,
 }
 
@@ -179,10 +180,10 @@ pub enum Line {
         /// Tokens seen so far, repeats counted.
         tokens: u64,
         /// Mean training loss since the last evaluation, nats per token.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         train_loss: f64,
         /// Loss on the tuning split, nats per token.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
     },
     /// The end of a run.
@@ -196,15 +197,16 @@ pub enum Line {
         /// Steps taken in all.
         steps: u64,
         /// Lowest loss on the tuning split, nats per token.
-        #[serde(with = "number")]
+        #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
         /// Test loss, nats per token, and its documents (final runs that finished only).
         test: Option<TestLoss>,
-        /// Training throughput, tokens per second of wall clock, evaluations left out.
-        #[serde(with = "number")]
+        /// Training throughput, tokens per second of wall clock, without evaluations.
+        #[serde(deserialize_with = "null_is_nan")]
         tokens_per_second: f64,
-        /// Wall clock of its training steps, seconds; in results from before cells had checkpoints, of the whole run.
-        #[serde(with = "number")]
+        /// Wall clock of its training steps, seconds. In results from before cells had checkpoints:
+        /// of the whole run.
+        #[serde(deserialize_with = "null_is_nan")]
         seconds: f64,
     },
 }
@@ -217,7 +219,7 @@ impl Line {
         }
     }
 
-    /// The same of another run.
+    /// The same line for another run.
     pub(crate) fn of(mut self, other: &Cell) -> Self {
         let (Line::Evaluation { cell, .. } | Line::Result { cell, .. }) = &mut self;
         cell.clone_from(other);
@@ -229,18 +231,20 @@ impl Line {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestLoss {
     /// Nats per token over all documents.
-    #[serde(with = "number")]
+    #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// Document by document, in the order of the split; the same order for all cells. Examples are taken together by tens
-    /// or hundreds.
+    /// Document by document in the order of the split, which is the same for all cells. Examples
+    /// are grouped by tens or hundreds.
     pub documents: Vec<DocumentLoss>,
-    /// Of examples: the share of answers that are right, or (SCAN) of examples that are right as a whole.
+    /// If the data are examples: share of answers that are right; of SCAN, share of examples that
+    /// are right as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// Of an arm that remembers more than a window of what it reads: its loss where each window begins anew.
+    /// Loss with the memory emptied before each window. Only of arms that carry their memory from
+    /// window to window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_carry: Option<f64>,
-    /// Of an arm whose read-out goes on learning: the rate, chosen on the tuning split.
+    /// Learning rate at test time, chosen on the tuning split. Only of arms that go on learning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plasticity: Option<f64>,
 }

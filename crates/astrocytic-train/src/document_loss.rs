@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DocumentLoss {
     /// Sum of −ln p over the document's tokens.
-    #[serde(with = "crate::number")]
+    #[serde(deserialize_with = "crate::number::null_is_nan")]
     pub nats: f64,
     /// Number of tokens predicted.
     pub tokens: u64,

@@ -10,7 +10,7 @@ pub struct Standing {
     /// Step of the lowest held-out loss; 0 before there is one.
     pub best_step: u64,
     /// The lowest held-out loss, nats per token; not finite before there is one.
-    #[serde(with = "crate::number")]
+    #[serde(deserialize_with = "crate::number::null_is_nan")]
     pub best_loss: f64,
     /// Evaluations since then.
     pub since_best: u64,

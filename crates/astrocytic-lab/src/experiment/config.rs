@@ -168,7 +168,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 fn name_of(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect()
+    hex::encode(&Sha256::digest(text)[..8])
 }
 
 /// What distinguishes the runs of an arm.

@@ -1,5 +1,6 @@
-//! What a run is: the options and the contents that its result depends on, and the program. How a path was typed is no part of
-//! it. A run keeps it in its folder from when it begins, which is after all of its inputs were read.
+//! Identity of a run: the program, the options and the contents of the inputs that its result
+//! depends on. The spelling of a path is no part of it. A run stores its identity in its folder
+//! when it begins, after all inputs are read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,18 +21,18 @@ const MARKS: [(&str, &str); 4] = [
     ("experiment.json", "a comparison"),
     ("experiment.toml", "an experiment of `run`"),
 ];
-/// Files that a run writes; where one lies in a folder that is no run's it is somebody's own.
+/// Files that a run writes. In a folder that holds no run they are somebody else's.
 const WRITTEN: [&str; 5] = ["config.json", "model.safetensors", "tokenizer.json", "result.json", "report.html"];
-/// So many options that differ are named.
+/// An error names at most so many options.
 const NAMED: usize = 4;
 
 /// Values by the names of options.
 pub(crate) type Options = BTreeMap<String, Value>;
 
-/// The options that a configuration holds, under the names that `name` gives its fields; those that it gives none are left out.
+/// A configuration's fields as options. `name` gives the option of a field; `None` leaves the field
+/// out.
 pub(crate) fn options(config: &impl Serialize, name: impl Fn(&str) -> Option<String>) -> Result<Options> {
-    // Through text as the stored ones, which may cost a number its last digit.
-    let fields: BTreeMap<String, Value> = serde_json::from_str(&serde_json::to_string(config)?)?;
+    let fields: BTreeMap<String, Value> = serde_json::from_value(serde_json::to_value(config)?)?;
     Ok(fields.into_iter().filter_map(|(field, value)| Some((name(&field)?, value))).collect())
 }
 
@@ -123,8 +124,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Looks whether a run with those options may be in `folder`; writes nothing. The run's file is named `file`, and the run
-    /// in errors `what`.
+    /// Checks that `folder` is free or holds a run with these options; writes nothing. `file` is
+    /// the name of the run's file; errors call the run `what`.
     ///
     /// # Errors
     /// For a folder with another run.
@@ -168,11 +169,12 @@ impl Place {
         Ok(Some(held))
     }
 
-    /// Begins, or goes on, now that all inputs, by the options that name them, were read. No other process can begin there until
-    /// the lock is dropped.
+    /// Begins the run or goes on with it, once all inputs are read. `inputs` are keyed by the
+    /// option that names them. No other process can begin there until the returned lock is dropped.
     ///
     /// # Errors
-    /// For a folder where another process is at work, that holds a run on other inputs, or that cannot be written.
+    /// For a folder where another process is at work, that holds a run on other inputs, or that
+    /// cannot be written.
     pub(crate) fn begin(&self, inputs: impl IntoIterator<Item = (&'static str, Vec<Input>)>) -> Result<File> {
         let lock = lock(&self.folder)?;
         let inputs: BTreeMap<String, Vec<Input>> =

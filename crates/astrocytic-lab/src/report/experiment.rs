@@ -7,7 +7,7 @@ use super::layout::{or_dash, page, table, wide_table};
 use super::summary::{Ratio, Summary};
 use crate::statistics::mean;
 
-/// What a plan found: `results.json` in its folder.
+/// What an experiment found: `results.json` in its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanSummary {
     /// What was asked.
@@ -43,10 +43,11 @@ impl PlanSummary {
         if !self.waiting.is_empty() {
             blocks.push(html! { p.partial { "Not begun: " (self.waiting.join(", ")) "." } });
         }
-        page(&self.question, "", blocks) + "\n"
+        page(&self.question, "", blocks)
     }
 
-    /// A row for each pair of arms, a column for each study: the ratio at the middle of the losses that both reach.
+    /// A table of the ratio at the middle of the losses that both arms reach: a row for each pair
+    /// of arms, a column for each study.
     fn middle_ratios(&self) -> Vec<Markup> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for ratio in self.studies.iter().flat_map(|study| &study.summary.ratios) {
@@ -98,7 +99,7 @@ impl StudySummary {
         ]
     }
 
-    /// The ratio of a pair of arms in the middle of the losses that both reach.
+    /// The ratio of a pair of arms at the middle of the losses that both reach.
     fn middle_ratio(&self, (arm, baseline): (&str, &str)) -> Markup {
         let is_of = |ratio: &&Ratio| ratio.arm == arm && ratio.baseline == baseline;
         let ratios: Vec<_> = self.summary.ratios.iter().filter(is_of).collect();
@@ -128,7 +129,7 @@ impl StudySummary {
         html! { details { summary { "Every data ratio" } (table(head, self.summary.ratios.iter().map(row))) } }
     }
 
-    /// The arms at the largest size, where no ratio can be taken.
+    /// Loss and accuracy of every arm at the largest size, for a study without ratios.
     fn arms(&self) -> Markup {
         let head = html! { tr { th { "arm" } th { "test loss" } th { "accuracy" } } };
         let rows = self.summary.arms.iter().filter_map(|arm| {

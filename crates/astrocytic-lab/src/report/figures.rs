@@ -19,7 +19,8 @@ pub fn loss_svg(experiment: &Experiment, lines: &[Line], summary: &Summary) -> R
     loss_plot(experiment, lines, summary, 0.0)
 }
 
-/// The data ratio against the loss, every arm with the baseline, as a stand-alone SVG; `None` without ratios.
+/// The data ratio against the loss, every arm with the baseline, as a stand-alone SVG; `None`
+/// without ratios.
 ///
 /// # Errors
 /// If it cannot be drawn.
@@ -32,7 +33,8 @@ pub(super) fn excess_svg(experiment: &Experiment, lines: &[Line], summary: &Summ
     experiment.corpus.entropy.map(|floor| loss_plot(experiment, lines, summary, floor)).transpose()
 }
 
-/// An arm without its points yet. Controls are dashed, so that colour is not all that tells arms apart.
+/// An arm without its points yet. Controls are dashed, so that colour is not all that tells arms
+/// apart.
 fn of_arm(index: usize, name: &str, role: Role) -> Series {
     let control = matches!(role, Role::Control | Role::Calibration);
     Series {
@@ -44,7 +46,7 @@ fn of_arm(index: usize, name: &str, role: Role) -> Series {
     }
 }
 
-/// Test loss less `floor`.
+/// Test loss minus `floor`, against unique data.
 fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: f64) -> Result<String> {
     let excess = floor > 0.0;
     let above = |loss: f64| Some(loss - floor).filter(|&loss| loss > 0.0 && loss.is_finite());
@@ -63,7 +65,7 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
                 found.band.push((tokens, fold(&losses, f64::min), fold(&losses, f64::max)));
             }
             // Arms side by side, so that their points do not hide one another.
-            let aside = 1.0 + 0.012 * (index as f64 - 0.5 * (summary.arms.len() - 1) as f64);
+            let aside = 1.0 + aside(index, summary.arms.len());
             found.points.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
         }
         series.push(found);
@@ -154,7 +156,8 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
                 for &(step, loss) in seeds.values().flatten() {
                     steps.entry(step).or_default().push(loss);
                 }
-                // Early stopping ends seeds at different steps: a mean of the last few survivors would mislead.
+                // Early stopping ends seeds at different steps: a mean of the last few survivors
+                // would mislead.
                 steps.retain(|_, losses| 2 * losses.len() > seeds.len());
                 let line = steps.iter().filter_map(|(&step, losses)| Some((step as f64, mean(losses)?)));
                 let band = steps.iter().map(|(&step, l)| (step as f64, fold(l, f64::min), fold(l, f64::max)));
@@ -179,7 +182,8 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
     experiment.sizes.iter().map(panel).collect()
 }
 
-/// (compared with, plot) of the data ratio against the loss; the baseline first.
+/// A plot of the data ratio for each arm that others are compared with, and its name; the baseline
+/// first.
 pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result<Vec<(String, String)>> {
     let mut panels = Vec::new();
     for against in &experiment.arms {
@@ -194,7 +198,7 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
         let count = arms.clone().count();
         let series = arms.enumerate().map(|(place, (index, arm))| {
             // Intervals of several arms stand side by side.
-            let aside = 0.012 * (high - low).max(0.02) * (place as f64 - 0.5 * (count - 1) as f64);
+            let aside = (high - low).max(0.02) * aside(place, count);
             let own = || ratios.iter().filter(|ratio| ratio.arm == arm.name);
             let points: Vec<_> = own().map(|r| (r.loss + aside, r.value.estimate)).collect();
             let interval = |r: &&&Ratio| r.value.interval.map(|[low, high]| (r.loss + aside, low, high));
@@ -226,6 +230,12 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
     }
     panels.sort_by_key(|(name, _)| experiment.arms.iter().any(|arm| arm.name == *name && arm.role != Role::Baseline));
     Ok(panels)
+}
+
+/// Relative shift of an arm's points, so that those of all arms stand side by side.
+fn aside(place: usize, arms: usize) -> f64 {
+    let step = 0.012 * (8.0 / arms as f64).min(1.0);
+    step * (place as f64 - 0.5 * (arms - 1) as f64)
 }
 
 fn fold(values: &[f64], pick: fn(f64, f64) -> f64) -> f64 {

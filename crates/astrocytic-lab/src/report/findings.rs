@@ -1,12 +1,12 @@
-//! What a comparison found and what is to be doubted, in sentences.
+//! What a study found and what is to be doubted, in sentences.
 
 use super::summary::{ArmSummary, Ratio, SizeSummary, Summary};
 use super::words::{held_out, level, tokens};
 use crate::results::Role;
 
 impl Summary {
-    /// A sentence for every astrocytic arm against the baseline, then against every control; for the controls where there
-    /// is no astrocytic arm.
+    /// A sentence for each comparison: every astrocytic arm with the baseline, then with every
+    /// control. A study without astrocytic arms compares its controls with the baseline.
     pub fn findings(&self) -> Vec<String> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for difference in &self.differences {
@@ -24,7 +24,8 @@ impl Summary {
         pairs.into_iter().map(|(arm, baseline)| self.finding(arm, baseline)).collect()
     }
 
-    /// At the middle loss of those measured; the loss difference where there is no ratio.
+    /// The ratio at the middle one of the measured losses, or the difference at equal data if there
+    /// is no ratio.
     fn finding(&self, arm: &str, baseline: &str) -> String {
         let ratios: Vec<&Ratio> = self.ratios.iter().filter(|r| r.arm == arm && r.baseline == baseline).collect();
         let Some(ratio) = ratios.get(ratios.len() / 2) else { return self.difference_in_words(arm, baseline) };
@@ -57,7 +58,7 @@ impl Summary {
         }
     }
 
-    /// Sentences on the arms and sizes whose optimum the grid or the evaluations may have missed.
+    /// Arms and sizes whose best hyperparameters the grid or the evaluations may have missed.
     pub fn doubts(&self) -> Vec<String> {
         let short = "Still improving at the last step of the longest schedule of the grid, so that more steps might lower \
                      the loss";
@@ -75,7 +76,7 @@ impl Summary {
         found.into_iter().flatten().collect()
     }
 
-    /// Where an arm does better with the fewest data than another with the most.
+    /// Why there is no ratio if an arm with the fewest data beats another with the most.
     fn beyond_measure(&self, arm: &str, baseline: &str) -> Option<String> {
         let ends = |name: &str| {
             let sizes = &self.arms.iter().find(|arm| arm.name == name)?.sizes;

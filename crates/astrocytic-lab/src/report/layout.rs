@@ -19,7 +19,7 @@ margin:10px 0}pre{background:#f6f6f6;padding:12px;overflow-x:auto;font-size:13px
 pub(crate) const MATRICES: &str = ".maps{display:flex;flex-wrap:wrap;gap:16px 28px}.maps figure{margin:0}\
 .maps img{image-rendering:pixelated;border:1px solid #ddd;margin-right:6px}figcaption{font-size:14px;color:#555}";
 
-/// A page of blocks below its title; `style` is added to what all pages have.
+/// A page: its title, then blocks. `style` is added to the style that all pages have.
 pub(crate) fn page(title: &str, style: &str, blocks: impl IntoIterator<Item = Markup>) -> String {
     let page = html! {
         (PreEscaped("<!doctype html>\n"))
@@ -32,16 +32,17 @@ pub(crate) fn page(title: &str, style: &str, blocks: impl IntoIterator<Item = Ma
             }
             body { "\n" h1 { (title) } "\n" (lines(blocks)) }
         }
+        "\n"
     };
     page.into_string()
 }
 
-/// Markup with each part on a line of its own, so that changes of stored pages can be read.
+/// Joins markup, each part on a line of its own, so that a diff of stored pages can be read.
 pub(crate) fn lines(parts: impl IntoIterator<Item = Markup>) -> Markup {
     PreEscaped(parts.into_iter().map(|part| part.0 + "\n").collect())
 }
 
-/// A table of its head, one row or several, and rows.
+/// A table. `head` holds one row of headings or several.
 pub(crate) fn table(head: Markup, rows: impl IntoIterator<Item = Markup>) -> Markup {
     html! { table { (lines(std::iter::once(head).chain(rows))) } }
 }

@@ -1,7 +1,8 @@
-//! Reports from stored lines alone: `report.html`, `results.json`, CSV tables, plots and curves for TensorBoard.
+//! Reports from stored lines alone: `report.html`, `results.json`, CSV tables, plots and curves for
+//! TensorBoard.
 //!
-//! The same lines give the same bytes. Runs that are missing are counted, not an error. All of a report is derived: it can
-//! be removed and made again.
+//! The same lines give the same bytes. Runs that are missing are counted, not an error. All of a
+//! report is derived: it can be removed and made again.
 
 mod experiment;
 mod figures;

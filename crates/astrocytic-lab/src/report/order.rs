@@ -1,4 +1,4 @@
-//! Stored lines in the order of reports.
+//! Stored lines in the order in which reports show them.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::results::{Cell, Experiment, Line, Phase, Trial};
 
-/// Lines once each, in an order that does not depend on which worker was first.
+/// Each line once, in an order that does not depend on which worker was first.
 pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Line>> {
     let arms: HashMap<&str, usize> =
         experiment.arms.iter().enumerate().map(|(i, arm)| (arm.name.as_str(), i)).collect();
@@ -23,8 +23,8 @@ pub(super) fn in_order(experiment: &Experiment, lines: &[Line]) -> Result<Vec<Li
             Line::Evaluation { step, .. } => Some(*step),
             Line::Result { .. } => None,
         };
-        // A run that was interrupted and run again, or run again by a program that names cells otherwise, wrote some lines twice:
-        // the last ones are those of the run that ended last.
+        // A run that was interrupted and repeated may have written lines twice, under another cell
+        // name if the program changed. Those of the run that ended last count.
         let Trial { learning_rate, weight_decay, schedule } = cell.trial;
         let run = (cell.phase, cell.arm.clone(), cell.size, cell.seed, schedule);
         found.insert((run, [learning_rate, weight_decay].map(f64::to_bits), step), line.clone());

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 /// How values become shades.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Shade {
-    /// Dark where a row has its largest value; what is below 0 is white.
+    /// Darkest at the largest value of each row; values below 0 are white.
     Rows,
     /// Blue above 0, orange below, white at 0; one scale for the whole.
     Signed,
@@ -24,7 +24,7 @@ pub(crate) fn picture(values: &[f64], columns: usize, cell: usize, shade: Shade,
     for (i, row) in values.chunks_exact(columns).enumerate() {
         let of_row = row.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         for (j, &value) in row.iter().enumerate() {
-            // The root shows small values too.
+            // The square root makes small values visible.
             let colour = match shade {
                 Shade::Rows => towards([0, 0, 0], (value.max(0.0) / of_row).sqrt()),
                 Shade::Signed if value < 0.0 => towards([213, 94, 0], (-value / whole).sqrt()),
@@ -46,7 +46,7 @@ pub(crate) fn picture(values: &[f64], columns: usize, cell: usize, shade: Shade,
     Ok(html! { img alt=(alt) width=(width) height=(height) src=(source); })
 }
 
-/// From white towards a colour.
+/// A colour, mixed with white.
 fn towards(colour: [u8; 3], share: f64) -> [u8; 3] {
     colour.map(|part| (255.0 - share * f64::from(255 - part)) as u8)
 }

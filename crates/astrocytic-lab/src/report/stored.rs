@@ -8,7 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use super::save::save_json;
 use crate::results::{Experiment, Line};
 
-/// Reads `experiment.json` and `lines.jsonl`. No lines yet is no error; a last line cut short by a kill is left out.
+/// Reads `experiment.json` and `lines.jsonl`. The lines may be missing; a last line cut short by a
+/// kill is left out.
 ///
 /// # Errors
 /// For a folder without an experiment, and for a malformed line, with its number.
@@ -40,7 +41,7 @@ pub fn save_experiment(folder: &Path, experiment: &Experiment) -> Result<()> {
     save_json(folder, "experiment.json", experiment)
 }
 
-/// Bytes up to and with the last line break.
+/// Number of bytes up to the last line break, inclusive.
 pub(crate) fn whole_lines(text: &[u8]) -> usize {
     text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
 }

@@ -77,7 +77,8 @@ fn law(arm: &ArmSummary) -> Option<LawFit> {
     Some(LawFit { arm: arm.name.clone(), fit: Fit::new(&points)? })
 }
 
-/// (arm, compared with): every arm with the baseline, every astrocytic arm with every control.
+/// Indices of compared arms, (arm, compared with): every arm with the baseline, every astrocytic
+/// arm with every control.
 fn pairs(experiment: &Experiment) -> Vec<(usize, usize)> {
     let with = |role| (0..experiment.arms.len()).filter(move |&arm| experiment.arms[arm].role == role);
     let baseline = with(Role::Baseline).next();
@@ -149,7 +150,7 @@ fn finals<'a>(
     })
 }
 
-/// Final runs of an arm at a size that did best at a given step of theirs.
+/// Number of final runs of an arm at a size whose best step is `step` of the cell's id.
 fn best_at(lines: &[Line], arm: &str, size: u64, step: impl Fn(&str) -> Option<u64>) -> usize {
     let did = |line: &&Line| {
         matches!(line, Line::Result { cell, best_step, .. }

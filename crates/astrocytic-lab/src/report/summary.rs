@@ -5,16 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::results::{CorpusFacts, Role, Trial};
 use crate::statistics::{Estimate, Fit};
 
-/// Everything a comparison found.
+/// What a study found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Name of the experiment.
+    /// Name of the study.
     pub name: String,
     /// The main finding in plain words.
     pub headline: String,
     /// The text.
     pub corpus: CorpusFacts,
-    /// Whether it is a search, whose losses are of half of the tuning split.
+    /// Whether this is a search. Then the test split is untouched, and losses are of half of the
+    /// tuning split.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub search: bool,
     /// Final runs that ended, and final runs in all.
@@ -42,13 +43,14 @@ pub struct ArmSummary {
     pub role: Role,
     /// Trained parameters.
     pub parameters: u64,
-    /// Bytes of generation state at the end of a context; of encoders what is kept until the answer.
+    /// Bytes of state: of a decoder for generation at the end of a context, of an encoder until its
+    /// answer.
     pub state_bytes: u64,
-    /// Floating-point operations a token, forward.
+    /// Floating-point operations of a forward pass, per token.
     pub flops_per_token: f64,
     /// Median training throughput of the runs that finished.
     pub tokens_per_second: Option<f64>,
-    /// What was chosen of the grid at the largest size that has a final run.
+    /// The grid point that was chosen, at the largest size that has a final run.
     #[serde(flatten)]
     pub trial: Option<Trial>,
     /// Size by size, ascending.
@@ -60,7 +62,7 @@ pub struct ArmSummary {
 pub struct SizeSummary {
     /// Unique training tokens.
     pub tokens: u64,
-    /// What was chosen of the grid.
+    /// The grid point that was chosen.
     #[serde(flatten)]
     pub trial: Option<Trial>,
     /// Test loss of every seed that finished, nats per token, in the order of the seeds.
@@ -69,18 +71,20 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
-    /// Of an arm that remembers more than a window of what it reads: test loss of every seed where each window begins anew.
+    /// Test loss of every seed with the memory emptied before each window. Only of arms that carry
+    /// their memory from window to window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_carry: Vec<f64>,
-    /// Of examples: share of right answers of every seed that finished.
+    /// If the data are examples: share of right answers of every seed that finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accuracies: Vec<f64>,
     /// Final runs that diverged: they have no test loss.
     pub diverged: usize,
-    /// Whether most final runs did best at the last step of the longest schedule of the grid: more steps might lower
-    /// the loss.
+    /// Whether most final runs were best at the last step of the longest schedule: more steps might
+    /// lower the loss.
     pub wants_more_steps: bool,
-    /// Whether most final runs did best at their first evaluation: an earlier stop might have done better still.
+    /// Whether most final runs were best at their first evaluation: an earlier stop might have been
+    /// better.
     pub stops_at_once: bool,
 }
 

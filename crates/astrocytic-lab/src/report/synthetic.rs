@@ -36,32 +36,8 @@ fn experiment(
 ) -> (Experiment, Vec<Line>) {
     let experiment = Experiment {
         name: name.into(),
-        corpus: CorpusFacts {
-            name: name.rsplit(' ').next().unwrap().into(),
-            tokenizer: "byte-pair, 512".into(),
-            vocabulary: 512,
-            train_tokens: 2_100_000,
-            tuning_tokens: 60_000,
-            test_tokens: 61_440,
-            test_documents: 24,
-            bytes_per_token: 2.31,
-            entropy,
-            sha256: String::new(),
-            examples: false,
-            notes: Vec::new(),
-        },
-        arms: arms
-            .iter()
-            .map(|&(name, role, _)| ArmFacts {
-                name: name.into(),
-                role,
-                description: format!("what {name} does, in one line of words"),
-                parameters: 957_696,
-                state_bytes: 1_048_576,
-                flops_per_token: 2.1e6,
-                joules_per_million_tokens: None,
-            })
-            .collect(),
+        corpus: corpus(name.rsplit(' ').next().unwrap(), entropy),
+        arms: arms.iter().map(|&(name, role, _)| facts(name, role)).collect(),
         sizes: sizes.to_vec(),
         seeds: (0..seeds).collect(),
         tuning_seeds: vec![1_000],
@@ -75,6 +51,40 @@ fn experiment(
         commit: "unknown".into(),
         config: serde_json::json!({"corpus": name, "layers": 4}),
     };
+    (experiment, lines(arms, sizes, seeds))
+}
+
+fn corpus(name: &str, entropy: Option<f64>) -> CorpusFacts {
+    CorpusFacts {
+        name: name.into(),
+        tokenizer: "byte-pair, 512".into(),
+        vocabulary: 512,
+        train_tokens: 2_100_000,
+        tuning_tokens: 60_000,
+        test_tokens: 61_440,
+        test_documents: 24,
+        bytes_per_token: 2.31,
+        entropy,
+        sha256: String::new(),
+        examples: false,
+        notes: Vec::new(),
+    }
+}
+
+fn facts(name: &str, role: Role) -> ArmFacts {
+    ArmFacts {
+        name: name.into(),
+        role,
+        description: format!("what {name} does, in one line of words"),
+        parameters: 957_696,
+        state_bytes: 1_048_576,
+        flops_per_token: 2.1e6,
+        joules_per_million_tokens: None,
+    }
+}
+
+/// Runs whose losses follow a law: an arm's factor says how much more data it seems to have.
+fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let mut noise = move || (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0;
     let difficulty: Vec<f64> = (0..24).map(|_| 0.2 * noise()).collect();
@@ -124,5 +134,5 @@ fn experiment(
             (0..seeds).for_each(|seed| run(Phase::Final, seed, 3e-3, 1.0, 0.0));
         }
     }
-    (experiment, lines)
+    lines
 }

@@ -1,6 +1,7 @@
-//! Curves as TensorBoard's event files: TFRecords (length, masked CRC-32C, bytes, masked CRC-32C) of `tensorflow.Event`
-//! messages (tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto). Of these the fields that scalars
-//! need; no kept-up crate writes them without a protobuf compiler.
+//! Curves as TensorBoard's event files: TFRecords (length, masked CRC-32C, bytes, masked CRC-32C)
+//! of `tensorflow.Event` messages (tensorflow/core/util/event.proto,
+//! tensorflow/core/framework/summary.proto). Only the fields that scalars need are declared. No
+//! maintained crate writes them without a protobuf compiler.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,7 +16,7 @@ use crate::results::{Line, Phase};
 
 /// The format of what follows, in the first event.
 const VERSION: &str = "brain.Event:2";
-/// `SessionLog.START`: what an earlier file says of this step and later ones is void.
+/// `SessionLog.START`: voids what an earlier file says of this step and later ones.
 const START: i32 = 1;
 
 #[derive(Clone, PartialEq, Message)]
@@ -43,7 +44,7 @@ struct Scalars {
 struct Scalar {
     #[prost(string, tag = "1")]
     tag: String,
-    /// Written where it is 0 as well.
+    /// Optional, so that a 0 is written too.
     #[prost(float, optional, tag = "2")]
     value: Option<f32>,
 }
@@ -72,7 +73,8 @@ impl Event {
     }
 }
 
-/// A CRC that is stored beside what it is of is rotated and shifted, so that a CRC of both differs from a constant.
+/// TFRecord's masked CRC. It is rotated and shifted, so that the CRC of data that hold their own
+/// CRC is not a constant.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -81,7 +83,8 @@ fn masked(bytes: &[u8]) -> [u8; 4] {
 pub(crate) struct EventFile(File);
 
 impl EventFile {
-    /// A new file in the folder, which may have older ones of the same run: it goes on after `step`.
+    /// Begins a new file that goes on after `step`. The folder may hold older files of the same
+    /// run.
     ///
     /// # Errors
     /// For a folder that cannot be written.
@@ -109,12 +112,13 @@ impl EventFile {
     }
 }
 
-/// Since 1970.
+/// Seconds since 1970.
 fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Writes a run `ARM-SIZE-SEED` for every final run into the folder; their time is that since the run began.
+/// Writes a run `ARM-SIZE-SEED` into the folder for every final run. Times count from the run's
+/// beginning.
 ///
 /// # Errors
 /// For a folder that cannot be written.

@@ -1,5 +1,6 @@
-//! Kernels `φ(q) · φ(k)` of many feature maps, in f64: those of the authors' notebooks to "Building transformers from neurons and
-//! astrocytes" (function `get_phi`), which estimate `e^{q·k}` from m random directions w, and those of the attention crate.
+//! Kernels `φ(q) · φ(k)` of many feature maps, in f64: those of the authors' notebooks to "Building
+//! transformers from neurons and astrocytes" (function `get_phi`), which estimate `e^{q·k}` from m
+//! random directions w, and those of the attention crate.
 
 use astrocytic_attention::feature_map::{FeatureMap, FeatureMapConfig, Side};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -21,7 +22,8 @@ pub(super) enum RandomMap {
     PositiveOrthogonal,
     /// `√(2/m) cos(w·x + b) e^{|x|²/2}`.
     Cosine,
-    /// `1 + w·x − |x|²/2 − ½ ln m`: the first order of the positive features; no estimate of the kernel.
+    /// `1 + w·x − |x|²/2 − ½ ln m`: the first order of the positive features; no estimate of the
+    /// kernel.
     Linear,
     /// `min(e^{w·x}, 150) e^{−|x|²/2} / √m`: firing that saturates.
     Truncated,
@@ -54,7 +56,8 @@ impl RandomMap {
         }
     }
 
-    /// `φ(q) · φ(k)` for all pairs, `[batch, heads, steps, steps]`, of queries and keys `[batch, heads, steps, d]` in f64.
+    /// `φ(q) · φ(k)` for all pairs, `[batch, heads, steps, steps]`, of queries and keys `[batch,
+    /// heads, steps, d]` in f64.
     pub(super) fn kernel(self, query: &Tensor<4>, key: &Tensor<4>, m: usize, seed: u64) -> Tensor<4> {
         let [_, heads, _, d] = query.dims();
         let device = query.device();
@@ -66,7 +69,8 @@ impl RandomMap {
             let count = CHUNK.min(m - first);
             let directions = match self {
                 Self::PositiveOrthogonal => {
-                    // Blocks of d are orthogonal to themselves alone, so that chunks lose nothing but one block's rest.
+                    // Directions are orthogonal within blocks of d alone: a chunk costs at most one
+                    // incomplete block.
                     let config =
                         FeatureMapConfig::PositiveRandom { features: count, seed: seed ^ (chunk as u64) << 20 };
                     let map = config.init(heads, heads, d, &device);
@@ -108,8 +112,8 @@ impl RandomMap {
     }
 }
 
-/// The kernel of maps of the attention crate, of queries and of keys; that of keys is of `key_heads` heads, each of which stands
-/// in `key` for all query heads of its group.
+/// `φ(q) · φ(k)` of the attention crate's maps of queries and of keys. The keys' map has
+/// `key_heads` heads; `key` repeats each for the query heads of its group.
 pub(super) fn of_modules(maps: [&FeatureMap; 2], key_heads: usize, query: &Tensor<4>, key: &Tensor<4>) -> Tensor<4> {
     let [of_query, of_key] = maps;
     let query = of_query.forward(query.clone(), Side::Query);

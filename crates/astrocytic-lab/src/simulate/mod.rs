@@ -1,6 +1,7 @@
 //! Demonstrations of the networks behind the module: each a page of plots and its figures.
 //!
-//! The networks are those of the dynamics crate; here they are given something to do, measured and drawn.
+//! The networks are those of the dynamics crate; here they are given something to do, measured and
+//! drawn.
 
 mod associative_memory;
 mod feature_maps;

@@ -34,7 +34,7 @@ impl Page {
             html! { p.facts { "commit " (machine::commit()) ", " (machine::describe()) ", " (seconds) } },
             html! { p.headline { (self.headline) } },
         ];
-        let page = html_page(self.title, MATRICES, head.into_iter().chain(self.blocks)) + "\n";
+        let page = html_page(self.title, MATRICES, head.into_iter().chain(self.blocks));
         save(folder, "report.html", page.as_bytes())?;
         save_json(folder, "results.json", report)
     }

@@ -46,7 +46,8 @@ pub struct SoftmaxReport {
     pub error_calcium: f64,
     /// Largest difference from softmax(x / T) at the end, by competing gains.
     pub error_replicator: f64,
-    /// Seconds until the difference stays below 1e-6, by calcium and by gains; none where it does not.
+    /// Seconds until the difference stays below 1e-6, by calcium and by gains; none where it does
+    /// not.
     pub settled: [Option<f64>; 2],
 }
 

@@ -63,16 +63,18 @@ impl Bootstrap {
         Bootstrap { counts, losses, observed, sizes: sizes.iter().map(|&size| size as f64).collect() }
     }
 
-    /// The curve of an arm's mean losses, over the seeds that `other` has too (`None`: all its seeds).
+    /// The curve of an arm's mean losses, over the seeds that `other` has too (`None`: all its
+    /// seeds).
     pub fn curve(&self, arm: usize, other: Option<usize>) -> Curve {
         let other = other.unwrap_or(arm);
         Curve::new(&self.points(|size| self.mean(arm, &self.paired(arm, other, size), size, None)))
     }
 
-    /// r(L) = D_baseline(L) / D_arm(L) over the seeds both have; `None` where the loss is outside a measured range.
+    /// r(L) = D_baseline(L) / D_arm(L) over the seeds both have; `None` where the loss is outside a
+    /// measured range.
     ///
-    /// In a replicate L is where it was among the losses that both curves reach: other documents are easier or harder for
-    /// both, which says nothing of the data that they need.
+    /// In each replicate, L keeps its relative place in the range of losses that both curves reach.
+    /// Resampled documents may be easier or harder for both arms, which says nothing about data.
     pub fn ratio(&self, arm: usize, baseline: usize, loss: f64) -> Option<Estimate> {
         let (of_baseline, of_arm) = (self.curve(baseline, Some(arm)), self.curve(arm, Some(baseline)));
         let observed = ratio(&of_baseline, &of_arm, loss)?;
@@ -89,7 +91,8 @@ impl Bootstrap {
                 }
                 let curve = |of| Curve::new(&self.points(|size| self.mean(of, &pairs[size], size, Some(draw))));
                 let (of_baseline, of_arm) = (curve(baseline), curve(arm));
-                // Where a replicate's curves have no loss in common the loss itself says which of them is out of reach.
+                // If a replicate's curves have no loss in common, L itself tells which of them it
+                // is beyond.
                 let loss =
                     common_range(&of_baseline, &of_arm).map_or(loss, |(low, high)| low * (high / low).powf(place));
                 let (of_baseline, of_arm) = (of_baseline.read(loss)?, of_arm.read(loss)?);
@@ -107,8 +110,8 @@ impl Bootstrap {
         Some(Estimate { censored, ..estimate })
     }
 
-    /// Test loss of the arm minus the baseline's at one size, nats per token, over the seeds both have: below 0 favours
-    /// the arm.
+    /// Test loss of the arm minus the baseline's at one size, nats per token, over the seeds both
+    /// have: below 0 favours the arm.
     pub fn difference(&self, arm: usize, baseline: usize, size: usize) -> Option<Estimate> {
         let pairs = self.paired(arm, baseline, size);
         let difference = |draw| Some(self.mean(arm, &pairs, size, draw)? - self.mean(baseline, &pairs, size, draw)?);
@@ -128,7 +131,8 @@ impl Bootstrap {
         (0..arm.len()).filter(|&seed| arm[seed].is_some() && other[seed].is_some()).collect()
     }
 
-    /// Mean loss over the given seeds, as observed or in a replicate; `None` where none of them was drawn.
+    /// Mean loss over the given seeds, as observed or in a replicate; `None` where none of them was
+    /// drawn.
     fn mean(&self, arm: usize, seeds: &[usize], size: usize, draw: Option<usize>) -> Option<f64> {
         let (mut sum, mut weights) = (0.0, 0.0);
         for &seed in seeds {
@@ -181,7 +185,8 @@ mod tests {
         (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0
     }
 
-    /// Seeds share a paired part (subset, order) and have one of their own; documents differ in difficulty.
+    /// Seeds share a paired part (subset, order) and have one of their own; documents differ in
+    /// difficulty.
     fn experiment(rng: &mut ChaCha8Rng, seeds: usize, factor: f64) -> Vec<Vec<Vec<TestLoss>>> {
         let difficulty: Vec<f64> = (0..40).map(|_| 0.3 * noise(rng)).collect();
         let shared: Vec<Vec<f64>> = SIZES.iter().map(|_| (0..seeds).map(|_| noise(rng)).collect()).collect();
@@ -291,7 +296,8 @@ mod tests {
 
     #[test]
     fn harder_documents_alone_do_not_widen_a_ratio() {
-        // Documents of very different difficulty, the same for both arms: no reason to doubt a ratio that is the same in each.
+        // Documents of very different difficulty, the same for both arms: no reason to doubt a
+        // ratio that is the same in each.
         let document = |arm: usize, size: u64, hard: f64| DocumentLoss {
             nats: 100.0 * hard * planted(size as f64 * [1.0, 2.0][arm]),
             tokens: 100,

@@ -33,8 +33,8 @@ impl Reading {
 }
 
 impl Curve {
-    /// Curve through (tokens, loss) points, made monotone by pooling adjacent violators (isotonic regression of ln L).
-    /// Points that are not positive and finite are left out.
+    /// Curve through (tokens, loss) points, made monotone by pooling adjacent violators (isotonic
+    /// regression of ln L). Points that are not positive and finite are left out.
     pub fn new(points: &[(f64, f64)]) -> Curve {
         let usable = |value: f64| value > 0.0 && value.is_finite();
         let mut points: Vec<(f64, f64)> =
@@ -64,7 +64,7 @@ impl Curve {
     pub fn read(&self, loss: f64) -> Option<Reading> {
         let (first, last) = (self.points.first()?, self.points.last()?);
         let level = loss.ln();
-        // A hair of slack, so that an end's own loss is inside after exp and ln.
+        // Slack for rounding, so that the loss at an end is inside.
         let slack = 1e-12 * level.abs().max(1.0);
         if level < last.1 - slack {
             return Some(Reading::AtLeast(last.0.exp()));
@@ -95,9 +95,9 @@ pub fn ratio(baseline: &Curve, arm: &Curve, loss: f64) -> Option<f64> {
     Some(data_for_loss(baseline, loss)? / data_for_loss(arm, loss)?)
 }
 
-/// At most `count` losses, evenly spaced in ln L inside the range that both curves cover, ascending, rounded to two
-/// decimals (three where the range is narrow). Half a step is left free at either end, where resampled curves would fall
-/// outside the range most often.
+/// At most `count` losses, evenly spaced in ln L inside the range that both curves cover,
+/// ascending, rounded to two decimals (three where the range is narrow). Half a step is left free
+/// at either end, where resampled curves would fall outside the range most often.
 pub fn levels(a: &Curve, b: &Curve, count: usize) -> Vec<f64> {
     let Some((low, high)) = common_range(a, b) else { return Vec::new() };
     let unit = if high - low < 0.1 { 1e3 } else { 1e2 };

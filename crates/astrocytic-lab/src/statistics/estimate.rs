@@ -8,25 +8,26 @@ use super::moments::deviation;
 /// An estimate with its 95 % interval.
 ///
 /// The interval is the bootstrap's percentile interval, its deviations from the estimate widened by
-/// t(0.975, n − 1)/1.96 · √(n/(n − 1)) for n paired seeds, because a plain percentile interval is far too narrow for a
-/// handful of seeds (Hesterberg, arXiv 1411.5279, section 5).
+/// t(0.975, n − 1)/1.96 · √(n/(n − 1)) for n paired seeds, because a plain percentile interval is
+/// far too narrow for a handful of seeds (Hesterberg, arXiv 1411.5279, section 5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// From the seeds as they were.
     pub estimate: f64,
     /// 95 % interval; `None` with fewer than two paired seeds.
     pub interval: Option<[f64; 2]>,
-    /// Two-sided p-value of no effect, not corrected: Student's t, n − 1 degrees of freedom, on the bootstrap's standard
-    /// error.
+    /// Two-sided p-value of no effect, not corrected: Student's t, n − 1 degrees of freedom, on the
+    /// bootstrap's standard error.
     pub p: Option<f64>,
-    /// Share of replicates in which the loss fell outside a resampled curve's range. They count with the end of the range,
-    /// so with a share above 0.025 the interval may in truth reach further.
+    /// Share of replicates in which the loss fell outside a resampled curve's range. They count
+    /// with the end of the range, so with a share above 0.025 the interval may in truth reach
+    /// further.
     pub censored: f64,
     /// Paired seeds, at the size that has fewest.
     pub seeds: usize,
 }
 
-/// What a percentile interval of many draws is wide: the standard normal's 0.975 quantile.
+/// Half the width of a 95 % interval of a standard normal: its 0.975 quantile.
 const NORMAL: f64 = 1.959_964;
 
 impl Estimate {

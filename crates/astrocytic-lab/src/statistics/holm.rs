@@ -1,6 +1,7 @@
 //! Correction of p-values for the number of comparisons.
 
-/// Holm's step-down correction: the p-values of all comparisons made, corrected, in the order given.
+/// Holm's step-down correction: the p-values of all comparisons made, corrected, in the order
+/// given.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));

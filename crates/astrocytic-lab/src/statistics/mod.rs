@@ -1,7 +1,7 @@
 //! How much data a loss costs: monotone curves, data ratios and their paired bootstrap.
 //!
-//! The figure is r(L) = D_baseline(L) / D_arm(L): how many times more unique data the baseline needs to reach the loss L.
-//! It is read off inside the measured range and never extrapolated.
+//! The figure is r(L) = D_baseline(L) / D_arm(L): how many times more unique data the baseline
+//! needs to reach the loss L. It is read off inside the measured range and never extrapolated.
 
 mod bootstrap;
 mod curve;

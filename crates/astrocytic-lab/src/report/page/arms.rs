@@ -16,7 +16,7 @@ pub(super) fn arms(experiment: &Experiment, summary: &Summary) -> [Markup; 3] {
         tr {
             th { "arm" } th.text { "role" } th { "parameters" } th { "state, bytes" } th { "FLOPs/token" }
             @if energy { th { "J per million tokens" } }
-            th { "tokens/s" }
+            th { "tokens/s" } "\n"
             @for &size in &experiment.sizes { th { "rate, decay, steps at " (tokens(size as f64)) } }
         }
     };
@@ -67,7 +67,7 @@ fn arm_row(index: usize, facts: &ArmFacts, arm: &ArmSummary, energy: bool) -> Ma
 pub(super) fn tuning(experiment: &Experiment, stored: &[Line]) -> Markup {
     let head = html! {
         tr {
-            th { "arm" } th { "tokens" }
+            th { "arm" } th { "tokens" } "\n"
             @for Trial { learning_rate, weight_decay, schedule } in &experiment.trials {
                 th { (learning_rate) ", " (weight_decay) ", " (schedule) }
             }

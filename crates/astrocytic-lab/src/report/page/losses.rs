@@ -17,7 +17,7 @@ fn sizes(first: &str, experiment: &Experiment) -> Markup {
 /// Test losses, and their differences at equal data.
 pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
     let heading = if summary.search { "Losses on what stands in for the test" } else { "Test losses" };
-    // At the beginning of a sentence.
+    // Begins a sentence.
     let per = experiment.corpus.per().replacen('n', "N", 1);
     let rows = summary.arms.iter().enumerate().flat_map(|(index, arm)| arm_rows(index, arm));
     let mut blocks = vec![
@@ -41,7 +41,7 @@ pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> 
     blocks
 }
 
-/// An arm's losses, and those without what it carries from window to window.
+/// An arm's losses; below them those with the memory emptied before each window, if it carries one.
 fn arm_rows(index: usize, arm: &ArmSummary) -> Vec<Markup> {
     let cell = |size: &SizeSummary| {
         let seeds = size.test_losses.len();
@@ -84,7 +84,7 @@ fn differences(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
     pairs.into_iter().map(row).collect()
 }
 
-/// Share of right answers; nothing where the data are a text.
+/// Share of right answers; empty if the data are a text.
 pub(super) fn accuracies(experiment: &Experiment, summary: &Summary) -> Result<Vec<Markup>> {
     let Some(svg) = accuracy_svg(experiment, summary)? else { return Ok(Vec::new()) };
     let row = |(index, arm): (usize, &ArmSummary)| {

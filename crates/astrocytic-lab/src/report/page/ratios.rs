@@ -10,7 +10,7 @@ use crate::report::words::level;
 use crate::results::Experiment;
 use crate::statistics::REPLICATES;
 
-/// How much less data an arm needs.
+/// Figures and tables of the data ratios.
 pub(super) fn ratios(experiment: &Experiment, summary: &Summary) -> Result<Vec<Markup>> {
     let mut blocks = vec![html! { h2 { "Data efficiency" } }];
     if summary.ratios.is_empty() {

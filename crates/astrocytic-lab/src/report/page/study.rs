@@ -72,7 +72,7 @@ fn state(summary: &Summary) -> Vec<Markup> {
     std::iter::once(state).chain(doubts).collect()
 }
 
-/// What was found beside the headline.
+/// Comparisons beside that of the headline.
 fn further(summary: &Summary) -> Option<Markup> {
     let findings = summary.findings();
     let others = findings.iter().skip(1).map(|finding| html! { li { (finding) } });

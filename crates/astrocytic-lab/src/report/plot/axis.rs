@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
-/// An axis: its values are data values, also where it is logarithmic.
+/// An axis. Values are those of the data, on a logarithmic axis too.
 pub(crate) struct Axis {
     /// Quantity and unit.
     pub label: String,
-    /// Logarithmic?
+    /// Whether it is logarithmic.
     pub log: bool,
     /// Values with a tick; chosen from the data where `None`.
     pub ticks: Option<Vec<f64>>,

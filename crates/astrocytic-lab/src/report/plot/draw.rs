@@ -1,4 +1,4 @@
-//! One plot.
+//! Drawing of a plot.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ use super::look::Marker;
 use super::series::Series;
 
 const GREY: RGBColor = RGBColor(110, 110, 110);
-/// Pixels between the shapes along a line, and before the first of them.
+/// Pixels between the shapes along a line, and before the first one.
 const BETWEEN_SHAPES: (i32, i32) = (44, 22);
 
 /// A plot of series over two axes.
 pub(crate) struct Plot {
     /// Width and height, pixels.
     pub size: (u32, u32),
-    /// Line above it.
+    /// Title above it.
     pub title: String,
     /// Horizontal axis.
     pub x: Axis,

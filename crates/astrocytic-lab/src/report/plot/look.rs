@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use plotters::style::RGBColor;
 
-/// Arms that colour alone tells apart for colour-blind readers as well.
+/// So many colours differ for colour-blind readers too.
 const SAFE: usize = 8;
-/// Okabe and Ito's palette, safe for colour-blind readers, with yellow, too pale for lines, last; then dark colours, which
-/// the shapes of points tell from those before.
+/// Okabe and Ito's colour-blind-safe palette, with yellow, too pale for lines, last; then darker
+/// colours. The latter are not safe alone: their points have other shapes.
 const PALETTE: [RGBColor; 2 * SAFE] = [
     RGBColor(0, 0, 0),
     RGBColor(0, 114, 178),
@@ -67,7 +67,7 @@ pub(crate) enum Marker {
     Square,
 }
 
-/// Shape of the points of the arm with this index: another after every eight.
+/// Shape of the points of the arm with this index. It changes after every eight arms.
 pub(crate) fn marker(arm: usize) -> Marker {
     [Marker::Circle, Marker::Triangle, Marker::Square][arm / SAFE % 3]
 }

@@ -13,7 +13,7 @@ pub(crate) struct Series {
     pub colour: RGBColor,
     /// Pattern of the line.
     pub pattern: Pattern,
-    /// Shape of its points; other shapes than circles stand along the line as well.
+    /// Shape of its points. Triangles and squares stand along the line as well.
     pub marker: Marker,
     /// The line.
     pub line: Vec<(f64, f64)>,
@@ -28,7 +28,7 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// Everything along one axis that is to be in sight.
+    /// All values along one axis.
     pub(super) fn values(&self, horizontal: bool) -> impl Iterator<Item = f64> {
         let points = self.line.iter().chain(&self.points).chain(&self.dots);
         let spans = self.band.iter().chain(&self.intervals);

@@ -1,4 +1,5 @@
-//! `simulate associative-memory`: what a network of neurons and astrocytes recalls, and how much it holds.
+//! `simulate associative-memory`: what a network of neurons and astrocytes recalls, and how much it
+//! holds.
 
 mod course;
 mod page;

@@ -13,7 +13,8 @@ pub struct MemoryConfig {
     pub flipped: usize,
     /// Sizes at which capacity is measured.
     pub sizes: Vec<usize>,
-    /// Leak α = γ of synapses and processes; without one the fixed points are the dense memory's.
+    /// Leak α = γ of synapses and processes. Without a leak the fixed points are the dense
+    /// memory's.
     pub leak: f64,
     /// Recalls tried at each point.
     pub trials: usize,
@@ -28,8 +29,9 @@ pub struct MemoryConfig {
 pub struct Capacity {
     /// Neurons.
     pub neurons: usize,
-    /// Most memories of those tried of which nine recalls in ten succeed with a tenth of the neurons flipped: Hopfield, dense
-    /// associative memory, neurons and astrocytes.
+    /// Largest number of memories tried at which nine recalls in ten succeed, a tenth of the
+    /// neurons flipped: of Hopfield's network, the dense associative memory, neurons and
+    /// astrocytes.
     pub memories: [usize; 3],
 }
 

@@ -27,7 +27,8 @@ const MOST_MEMORIES: usize = 5_000;
 /// Runs the networks, and writes a page.
 ///
 /// # Errors
-/// For parameters that make no sense, an integration that fails, or a folder that cannot be written.
+/// For parameters that make no sense, an integration that fails, or a folder that cannot be
+/// written.
 pub fn associative_memory(config: &MemoryConfig, folder: &Path) -> Result<MemoryReport> {
     let started = Instant::now();
     validate(config)?;
@@ -82,7 +83,7 @@ fn recalls(config: &MemoryConfig, stored: &Patterns) -> Result<Vec<(usize, [f64;
 
 /// How much each network holds at each size.
 fn capacities(config: &MemoryConfig) -> Result<Vec<Capacity>> {
-    // One network and size a task; the largest take longest, and so begin first.
+    // One task for each network and size. The largest take longest, and so begin first.
     let mut tasks: Vec<(usize, usize)> = config.sizes.iter().flat_map(|&n| (0..3).map(move |kind| (n, kind))).collect();
     tasks.sort_by_key(|task| std::cmp::Reverse(*task));
     let found = tasks
@@ -123,7 +124,7 @@ fn shares(stored: &Patterns, flipped: usize, config: &MemoryConfig, rng: &mut Ch
     Ok(found)
 }
 
-/// Most memories, of a growing number, of which enough are recalled.
+/// Largest number of memories of which enough are recalled.
 fn capacity(kind: usize, neurons: usize, config: &MemoryConfig) -> Result<usize> {
     let flipped = ((CORRUPTED * neurons as f64).round() as usize).max(1);
     let (mut held, mut count, mut failures) = (0, 1, 0);

@@ -4,6 +4,7 @@ use anyhow::Result;
 use astrocytic_attention::{
     AstrocyticAttentionConfig, Attention, AttentionConfig, FeatureMapConfig, PositionConfig, SoftmaxAttention,
 };
+use astrocytic_models::conversion::{Inputs, Swappable};
 use burn::tensor::Tensor;
 
 use super::report::MapError;
@@ -11,7 +12,6 @@ use super::study::{Layers, Study};
 use crate::simulate::feature_maps::of_modules;
 use crate::swap::stage::Stage;
 use crate::swap::{Match, StageConfig, transfer};
-use astrocytic_models::conversion::{Inputs, Swappable};
 
 /// Hedgehog's maps, trained for so many steps on `training`'s inputs.
 ///

@@ -1,6 +1,7 @@
 //! The page.
 
 use anyhow::Result;
+use astrocytic_models::conversion::Swappable;
 use burn::tensor::Tensor;
 use maud::{Markup, html};
 use plotters::style::RGBColor;
@@ -11,7 +12,6 @@ use crate::report::plot::{Pattern, Series, colour};
 use crate::report::{Shade, picture, wide_table};
 use crate::simulate::feature_maps::RandomMap;
 use crate::simulate::page::{Page, dotted_line, heading, line, linear, logarithmic, matrices, plot};
-use astrocytic_models::conversion::Swappable;
 
 /// Features of the two curves of the figure, and captions of their weights.
 const FIGURE_FEATURES: [(usize, &str); 2] =
@@ -117,7 +117,8 @@ fn past_it(report: &PaperFigureReport) -> Result<[Markup; 4]> {
     ])
 }
 
-/// All maps, those of random directions with the most features, with the output's error layer by layer.
+/// All maps, those of random directions with the most features, with the output's error layer by
+/// layer.
 fn table(report: &PaperFigureReport) -> Markup {
     let random = |map: &MapError| RandomMap::ALL.iter().any(|random| random.name() == map.map);
     let most = most_features(report);

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use astrocytic_train::number;
 use serde::Serialize;
 
 /// What is asked.
@@ -23,12 +22,10 @@ pub struct PaperFigureConfig {
 /// A layer's errors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerMapError {
-    /// Median of the relative difference of the normaliser, over tokens and heads: its tails are too heavy for a mean. Null where
-    /// it is not finite.
-    #[serde(serialize_with = "number::serialize")]
+    /// Median of the relative difference of the normaliser, over tokens and heads: its tails are
+    /// too heavy for a mean. Null where it is not finite.
     pub normaliser: f64,
     /// Root of the mean squared difference of the layer's output, relative to the original's.
-    #[serde(serialize_with = "number::serialize")]
     pub output: f64,
 }
 
@@ -40,13 +37,10 @@ pub struct MapError {
     /// Its features.
     pub m: usize,
     /// Error of the normaliser, mean over layers.
-    #[serde(serialize_with = "number::serialize")]
     pub error_normaliser: f64,
     /// Error of the output, mean over layers.
-    #[serde(serialize_with = "number::serialize")]
     pub error_output: f64,
     /// Loss of the model with this attention in all of its layers, not trained any further.
-    #[serde(serialize_with = "number::serialize")]
     pub loss: f64,
     /// Layer by layer, each with the original's inputs.
     pub layers: Vec<LayerMapError>,

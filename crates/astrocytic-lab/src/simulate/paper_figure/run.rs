@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
 use astrocytic_attention::ops::cross_entropy;
+use astrocytic_models::conversion::{Inputs, Swappable};
 use astrocytic_train::observer::{Observer, Unit};
 use astrocytic_train::source::{self, EmbeddingModel, LanguageModel, Source};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -14,7 +15,6 @@ use super::page::page;
 use super::report::{PaperFigureConfig, PaperFigureReport};
 use super::study::{Study, run};
 use crate::swap::Rows;
-use astrocytic_models::conversion::{Inputs, Swappable};
 
 /// What an encoder reads: the beginning of Moby-Dick (in the public domain).
 const TEXT: &str = "Call me Ishmael. Some years ago—never mind how long precisely—having little or no money in my purse, and nothing \
@@ -29,14 +29,14 @@ const ROWS: usize = 4;
 const TRAINING_ROWS: usize = 256;
 /// Rows of a step of that training.
 const BATCH: usize = 8;
-/// More features than anybody waits for.
+/// Largest number of features: more take too long.
 const MOST_FEATURES: usize = 1 << 20;
 
 /// Measures every map, and writes a page.
 ///
 /// # Errors
-/// For a model that cannot be had or is not softmax throughout, numbers of features or steps that make no sense, or a folder
-/// that cannot be written.
+/// For a model that cannot be had or is not softmax throughout, numbers of features or steps that
+/// make no sense, or a folder that cannot be written.
 pub fn paper_figure(
     config: &PaperFigureConfig,
     folder: &Path,
@@ -116,12 +116,13 @@ impl Asked<'_> {
         };
         let of = "1 − cosine with the original";
         let study = Study { model, inputs: inputs.clone(), loss: &loss, causal: false, of, observer };
-        // Learned maps would learn this one text by heart.
+        // A learned map would learn this one text by heart.
         let config = PaperFigureConfig { transfer_steps: 0, ..config.clone() };
         self.measure(&study, &config, &|_| inputs.clone())
     }
 
-    /// Measures every map, and writes the page; `training` are the inputs of a step of learned maps.
+    /// Measures every map, and writes the page; `training` are the inputs of a step of learned
+    /// maps.
     fn measure<M: Swappable>(
         &self,
         study: &Study<M>,

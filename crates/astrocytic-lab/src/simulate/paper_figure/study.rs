@@ -3,14 +3,14 @@
 use anyhow::{Result, bail};
 use astrocytic_attention::{Attention, FeatureMapConfig, SoftmaxAttention};
 use astrocytic_models::Block;
+use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 use astrocytic_train::observer::Observer;
 use burn::tensor::{Bool, DType, Tensor};
 
 use super::report::{LayerMapError, MapError, PaperFigureConfig};
 use crate::simulate::feature_maps::{RandomMap, of_modules};
-use astrocytic_models::conversion::{Inputs, Swappable, seen_by_attention};
 
-/// The last block's output with `attend` in the place of the attention of each layer.
+/// The last block's output with `attend` in place of each layer's attention.
 pub(super) fn run<M: Swappable>(
     model: &M,
     inputs: &Inputs,
@@ -136,7 +136,7 @@ impl<'a, M: Swappable> Study<'a, M> {
         }
     }
 
-    /// Without what a causal model does not see.
+    /// Zeroes what a causal model does not see.
     pub(super) fn visible(&self, kernel: Tensor<4>) -> Tensor<4> {
         if !self.causal {
             return kernel;
@@ -168,7 +168,7 @@ pub(super) fn softmax_kernel(query: &Tensor<4>, key: &Tensor<4>) -> Tensor<4> {
 
 /// The layer's output for weights that are not yet normalised.
 fn output(layer: &SoftmaxAttention, weights: Tensor<4>, value: Tensor<4>) -> Tensor<3> {
-    // Where nothing fires nothing is read.
+    // Nothing is read where nothing fires.
     let sum = weights.clone().sum_dim(3);
     let sum = sum.clone().mask_fill(sum.equal_elem(0.0), 1.0);
     let weights = weights / sum;

@@ -11,7 +11,8 @@ pub struct TripartiteConfig {
     pub features: usize,
     /// Output neurons N.
     pub outputs: usize,
-    /// How many times as fast as a phase neurons, calcium and synapses are, and how many times as fast calcium spreads.
+    /// Length of a phase over the time constants of neurons, calcium and synapses, and speed at
+    /// which calcium spreads, in phases.
     pub separation: f64,
     /// Time constant of the leak, seconds (a token takes one); `None` is no leak.
     pub memory: Option<f64>,
@@ -22,7 +23,7 @@ pub struct TripartiteConfig {
 /// The error at a separation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeparationError {
-    /// Of the time constants.
+    /// Length of a phase over the fast time constants.
     pub separation: f64,
     /// Root of the mean squared difference from the discrete module's output, relative.
     pub error: f64,
@@ -46,11 +47,11 @@ pub struct TripartiteReport {
     pub config: TripartiteConfig,
     /// Difference from the discrete module's output at the separation asked for.
     pub error: f64,
-    /// Difference of the discrete module from softmax attention: that of the random features.
+    /// Difference of the discrete module from softmax attention, which the random features cause.
     pub discrete_against_softmax: f64,
     /// The error at several separations.
     pub errors: Vec<SeparationError>,
-    /// Mean order at which it falls: 1 is as the inverse of the separation.
+    /// Mean order at which it falls: 1 if the error is inverse to the separation.
     pub order: f64,
     /// Leaks and decays.
     pub decays: Vec<FittedDecay>,

@@ -22,7 +22,8 @@ const MOST: usize = 256;
 /// Runs the network, and writes a page.
 ///
 /// # Errors
-/// For parameters that make no sense, an integration that fails, or a folder that cannot be written.
+/// For parameters that make no sense, an integration that fails, or a folder that cannot be
+/// written.
 pub fn tripartite(config: &TripartiteConfig, folder: &Path) -> Result<TripartiteReport> {
     let started = Instant::now();
     validate(config)?;
@@ -73,7 +74,7 @@ fn validate(config: &TripartiteConfig) -> Result<()> {
     Ok(())
 }
 
-/// Writes one token, lets others pass that write nothing, and fits the decay to what is left.
+/// Writes one token, lets tokens pass that write nothing, and fits the decay of what is left.
 fn fitted_decay(tokens: &Tokens, memory: f64) -> Result<FittedDecay> {
     let count = 8;
     let silent = |first: &Vec<f64>| {
@@ -85,7 +86,7 @@ fn fitted_decay(tokens: &Tokens, memory: f64) -> Result<FittedDecay> {
     let (keys, values) = (silent(&tokens.keys[0]), silent(&tokens.values[0]));
     let network = Network { times, spread: 0.0, queries: vec![vec![0.0; keys[0].len()]; count], keys, values };
     let recording = network.run(1)?;
-    // Two phases a token, of each its beginning and its end.
+    // A token has two phases, each recorded at its beginning and its end.
     let left = |token: usize| recording.at(4 * token + 3, Variable::Fired).iter().sum::<f64>();
     let fitted = ((left(count - 1) / left(1)).ln() / (count - 2) as f64).exp();
     Ok(FittedDecay { memory, expected: times.decay(), fitted })

@@ -22,7 +22,8 @@ pub(super) struct Tokens {
     raw: [Vec<Vec<f64>>; 2],
 }
 
-/// Random queries, keys and values, and positive random features of them: `e^{w x − |x|²/2} / √m` (arXiv 2009.14794).
+/// Random queries, keys and values, and positive random features of them: `e^{w x − |x|²/2} / √m`
+/// (arXiv 2009.14794).
 pub(super) fn tokens(config: &TripartiteConfig) -> Tokens {
     let mut rng = seeded(config.seed);
     let directions = normals(&mut rng, config.features, KEY_SIZE, 1.0);
@@ -42,7 +43,8 @@ pub(super) fn tokens(config: &TripartiteConfig) -> Tokens {
 }
 
 impl Tokens {
-    /// Weights `[T, T]` and outputs of causal softmax attention whose scores lose `−log a` with every step back.
+    /// Weights `[T, T]` and outputs of causal softmax attention whose scores lose `−log a` with
+    /// every step back.
     pub(super) fn softmax_attention(&self, decay: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
         let [keys, queries] = &self.raw;
         let count = keys.len();
