@@ -139,6 +139,9 @@ impl<'ast> Visit<'ast> for Module {
     /// `pub(super)` names a module and imports nothing.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
+    /// `pub(crate)` names no dependency.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.read_tokens(call.tokens.clone());
     }
@@ -286,7 +289,7 @@ fn a_circle_is_seen() {
     let files = [
         ("lib.rs", "mod a; mod b; pub mod c; pub use a::One;"),
         ("a.rs", "pub struct One; fn f() -> u8 { vec![crate::b::two()][0] }"),
-        ("b.rs", "use crate::One; pub fn two() -> u8 { let _ = One; 2 } #[cfg(test)] mod tests { use crate::c::X; }"),
+        ("b.rs", "use crate::One; pub(super) fn two() -> u8 { let _ = One; 2 } #[cfg(test)] mod tests { use crate::c::X; }"),
         ("c/mod.rs", "mod d; pub use d::X; pub fn five() {}"),
         ("c/d.rs", "use crate::b; pub struct X; fn f() { b::two(); }"),
     ];
