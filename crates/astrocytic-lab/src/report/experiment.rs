@@ -60,7 +60,7 @@ impl PlanSummary {
             return Vec::new();
         }
         let head = html! {
-            tr { th { "arm" } th.text { "against" } @for study in &self.studies { th { (study.study) } } }
+            tr { th { "arm" } th.text { "compared with" } @for study in &self.studies { th { (study.study) } } }
         };
         let row = |pair: (&str, &str)| {
             html! {
@@ -72,8 +72,8 @@ impl PlanSummary {
         };
         let note = html! {
             p.note {
-                "Data ratio at the middle of the losses that both arms reach, with its 95 % interval: how many times the data of the \
-                 arm the one that it is held against needs. –: they reach none in common."
+                "Data ratio at the middle of the losses that both arms reach, with its 95 % interval: how many times as much data the \
+                 second arm needs as the first. –: the two reach no loss in common."
             }
         };
         vec![note, wide_table(head, pairs.into_iter().map(row))]
@@ -116,7 +116,7 @@ impl StudySummary {
 
     fn every_ratio(&self) -> Markup {
         let head = html! {
-            tr { th { "arm" } th.text { "against" } th { "loss" } th { "data ratio" } th { "95 % interval" } }
+            tr { th { "arm" } th.text { "compared with" } th { "loss" } th { "data ratio" } th { "95 % interval" } }
         };
         let row = |Ratio { arm, baseline, loss, value, .. }: &Ratio| {
             html! {

@@ -45,7 +45,7 @@ fn losses(summary: &Summary, width: usize, f: &mut Formatter) -> std::fmt::Resul
             write!(f, "  {:>14}", losses_in_words(&size.test_losses).unwrap_or("-".into()))?;
         }
         if arm.sizes.iter().any(|size| !size.without_carry.is_empty()) {
-            write!(f, "\n{:<1$}", "  each window anew", width + 22)?;
+            write!(f, "\n{:<1$}", "  each window by itself", width + 22)?;
             for size in &arm.sizes {
                 write!(f, "  {:>14}", losses_in_words(&size.without_carry).unwrap_or("-".into()))?;
             }

@@ -24,9 +24,9 @@ pub(super) fn arms(experiment: &Experiment, summary: &Summary) -> [Markup; 3] {
     let rows = arms.map(|(index, (facts, arm))| arm_row(index, facts, arm, energy));
     let measured = match energy {
         true => {
-            "J: of the whole machine, by its own counters, training on one thread with nothing else of this experiment running."
+            "J: energy of the whole machine by its own counters, training on one thread with no other run of this study beside it."
         }
-        false => "Energy was not measured; FLOPs stand for it.",
+        false => "Energy was not measured.",
     };
     let chosen = match experiment.trials.len() {
         1 => "the same for all arms, not tuned",
@@ -34,8 +34,8 @@ pub(super) fn arms(experiment: &Experiment, summary: &Summary) -> [Markup; 3] {
     };
     let note = html! {
         p.note {
-            "State: for generation at the end of a context, of encoders what is kept until the answer, f32. FLOPs: forward. "
-            (measured) " Tokens/s: median over runs, training. Rate, decay and steps of the schedule: " (chosen) "."
+            "State, in f32: a decoder's for generation at the end of a context, an encoder's until its answer. FLOPs: of a forward pass. "
+            (measured) " Tokens/s: of training, median over runs. Learning rate, weight decay and steps of the schedule: " (chosen) "."
         }
     };
     [html! { h2 { "Arms" } }, wide_table(head, rows), note]

@@ -16,7 +16,7 @@ fn sizes(first: &str, experiment: &Experiment) -> Markup {
 
 /// Test losses, and their differences at equal data.
 pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
-    let heading = if summary.search { "Losses on what stands in for the test" } else { "Test losses" };
+    let heading = if summary.search { "Search losses" } else { "Test losses" };
     // Begins a sentence.
     let per = experiment.corpus.per().replacen('n', "N", 1);
     let rows = summary.arms.iter().enumerate().flat_map(|(index, arm)| arm_rows(index, arm));
@@ -33,7 +33,7 @@ pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> 
         blocks.push(wide_table(sizes("difference at equal data", experiment), differences(experiment, summary)));
         blocks.push(html! {
             p.note {
-                (per) " over paired seeds; below 0 favours the arm named first. Small: 95 % interval, not corrected for the \
+                (per) " over paired seeds. Below 0 the first arm is better. In small print: 95 % interval, not corrected for the \
                  number of comparisons."
             }
         });
@@ -58,7 +58,7 @@ fn arm_rows(index: usize, arm: &ArmSummary) -> Vec<Markup> {
     let mut rows = vec![html! { tr { td { (swatch(index, &arm.name)) } @for size in &arm.sizes { (cell(size)) } } }];
     if arm.sizes.iter().any(|size| !size.without_carry.is_empty()) {
         let losses = arm.sizes.iter().map(|size| or_dash(losses_in_words(&size.without_carry), |loss| loss));
-        rows.push(html! { tr { td.note { "each window anew" } @for loss in losses { td { (loss) } } } });
+        rows.push(html! { tr { td.note { "each window by itself" } @for loss in losses { td { (loss) } } } });
     }
     rows
 }
@@ -97,8 +97,8 @@ pub(super) fn accuracies(experiment: &Experiment, summary: &Summary) -> Result<V
         wide_table(sizes("arm", experiment), summary.arms.iter().enumerate().map(row)),
         html! {
             p.note {
-                "Per cent of test answers that are right (of SCAN: of commands whose every action is), mean ± standard deviation \
-                 over seeds, by unique training examples."
+                "Right answers to the test, per cent (SCAN: commands with every action right): mean ± standard deviation over seeds, \
+                 by unique training examples."
             }
         },
     ])

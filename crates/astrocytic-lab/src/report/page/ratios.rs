@@ -15,9 +15,9 @@ pub(super) fn ratios(experiment: &Experiment, summary: &Summary) -> Result<Vec<M
     let mut blocks = vec![html! { h2 { "Data efficiency" } }];
     if summary.ratios.is_empty() {
         let why = if experiment.sizes.len() < 2 {
-            "One size of data gives no ratio: it takes at least two."
+            "A ratio needs at least two sizes of data."
         } else {
-            "No loss lies inside the measured range of two arms yet; nothing is extrapolated."
+            "The measured losses of no two arms overlap yet, and nothing is extrapolated."
         };
         blocks.push(html! { p { (why) } });
         return Ok(blocks);

@@ -64,8 +64,8 @@ fn state(summary: &Summary) -> Vec<Markup> {
         p class=(class) {
             (done) " of " (all) " final runs done, "
             @if tune == 0 { "nothing was tuned: the grid has one point." } @else { (tuned) " of " (tune) " tuning runs." }
-            @if done < all { " What follows is from these alone." }
-            @if diverged > 0 { " " (diverged) " diverged: no test loss, so they and their pairs are in no mean or interval." }
+            @if done < all { " This page is made from these alone." }
+            @if diverged > 0 { " " (diverged) " diverged. They have no test loss: means and intervals leave out these runs and their pairs." }
         }
     };
     let doubts = summary.doubts().into_iter().map(|doubt| html! { p.partial { (doubt) } });
@@ -83,14 +83,14 @@ fn further(summary: &Summary) -> Option<Markup> {
 
 fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> Result<Vec<Markup>> {
     let test = if summary.search {
-        "this is a search: the test split is untouched, and half of the tuning split, which no run was stopped by, stands in."
+        "This is a search: the test split is untouched. Losses are of half of the tuning split; the other half decided when runs stopped."
     } else {
-        "the test split was read once, at the end."
+        "The test split was read once, at the end."
     };
     let note = html! {
         p.note {
             "Lines: mean over seeds; circles: single seeds; bands: from the lowest to the highest seed. Each run was trained to \
-             its own early stop on the tuning split or the end of its schedule; "
+             its own early stop on the tuning split or to the end of its schedule. "
             (test)
             @if !summary.fits.is_empty() {
                 " Dotted: the law L(D) = E + B·D" sup { "−β" } " fitted to the means."
