@@ -49,16 +49,16 @@ fn model(folder: &Path) -> [Vec<u8>; 3] {
 fn training_twice_with_one_thread_or_two_or_interrupted_gives_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let [one, two, killed] = ["one", "two", "killed"].map(|name| folder.path().join(name));
-    let mut single = train(&one, "tripartite-release");
+    let mut single = train(&one, "tripartite-write-dropout");
     single.env("RAYON_NUM_THREADS", "1");
     let result: Value = serde_json::from_str(&succeed(single)).unwrap();
     assert!(result["test_loss"].as_f64().unwrap() < 6.0 && result["entropy"].as_f64().unwrap() > 0.0);
-    let mut double = train(&two, "tripartite-release");
+    let mut double = train(&two, "tripartite-write-dropout");
     double.env("RAYON_NUM_THREADS", "2");
     succeed(double);
     assert!(model(&one) == model(&two), "threads change the model");
 
-    let mut child = train(&killed, "tripartite-release").spawn().unwrap();
+    let mut child = train(&killed, "tripartite-write-dropout").spawn().unwrap();
     let begun = Instant::now();
     while !killed.join("checkpoint/standing.json").exists() {
         assert!(begun.elapsed() < Duration::from_secs(120), "no checkpoint in two minutes");
@@ -66,7 +66,7 @@ fn training_twice_with_one_thread_or_two_or_interrupted_gives_the_same_model() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    succeed(train(&killed, "tripartite-release"));
+    succeed(train(&killed, "tripartite-write-dropout"));
     assert!(model(&one) == model(&killed), "an interruption changes the model");
     // It went on and did not begin anew: no evaluation stands there twice.
     let lines = std::fs::read_to_string(killed.join("lines.jsonl")).unwrap();

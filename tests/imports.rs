@@ -264,7 +264,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 #[test]
-#[ignore = "circles still stand"]
 fn imports_run_one_way() {
     let mut circles = String::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap() {

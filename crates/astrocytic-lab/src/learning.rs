@@ -1,4 +1,5 @@
-//! Models that go on learning from the text that they are tested on, by the memories of `astrocytic-models`.
+//! Models that go on learning from the text that they are tested on, by the memories of
+//! `astrocytic-models`.
 
 use astrocytic_data::EvaluationWindows;
 use astrocytic_models::Decoder;
@@ -27,7 +28,8 @@ fn stored_name<S: Serializer>(kind: &MemoryKind, serializer: S) -> Result<S::Ok,
     })
 }
 
-/// −ln p summed over each document, for each way of learning and its rate. `model` is to be on a device without autodiff.
+/// −ln p summed over each document, for each way of learning and its rate. `model` is to be on a
+/// device without autodiff.
 pub(crate) fn losses(
     model: &Decoder,
     windows: &EvaluationWindows,

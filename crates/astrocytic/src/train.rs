@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use astrocytic_lab::session::{RememberedResult, Session, SessionConfig, SessionResult};
+use astrocytic_lab::session::{self, RememberedResult, SessionConfig, SessionResult};
 use astrocytic_models::memory::MemoryConfig;
 use clap::Args;
 
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let devices = astrocytic_train::device::parse_all(&arguments.device)?;
     let memory = arguments.memory.map(Into::into);
-    let result = Session::run(&config, &arguments.out, &devices, memory, &Progress::default())?;
+    let result = session::run(&config, &arguments.out, &devices, memory, &Progress::default())?;
     if arguments.json {
         return say(serde_json::to_string(&result)?);
     }

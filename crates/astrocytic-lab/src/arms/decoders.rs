@@ -46,9 +46,9 @@ pub(super) const DECODERS: &[DecoderArm] = &[
         last: None,
     },
     DecoderArm {
-        name: "vanilla-decay",
+        name: "forgetting-softmax",
         role: Role::Control,
-        description: "vanilla whose scores fade as the memory of linear-decay does (Forgetting Transformer)",
+        description: "vanilla whose scores fade as the memory of gated-linear does (Forgetting Transformer)",
         attention: |d, h| AttentionConfig::Softmax(vanilla(d, h).with_decay(DecayConfig::Gated)),
         last: None,
     },
@@ -67,14 +67,14 @@ pub(super) const DECODERS: &[DecoderArm] = &[
         last: None,
     },
     DecoderArm {
-        name: "tripartite-release",
+        name: "tripartite-write-dropout",
         role: Role::Astrocytic,
         description: "tripartite whose writes fail with probability 0.3 in training",
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_write_dropout(0.3)),
         last: None,
     },
     DecoderArm {
-        name: "tripartite-negative",
+        name: "tripartite-negative-eigenvalues",
         role: Role::Astrocytic,
         description: "tripartite whose writes can turn a memory's sign (strength up to 2)",
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h).with_largest_write(2.0)),
@@ -90,7 +90,7 @@ pub(super) const DECODERS: &[DecoderArm] = &[
         last: None,
     },
     DecoderArm {
-        name: "tripartite-softmax",
+        name: "tripartite-last-softmax",
         role: Role::Astrocytic,
         description: "tripartite but for the last layer, which is vanilla's",
         attention: |d, h| AttentionConfig::Astrocytic(tripartite(d, h)),
@@ -132,31 +132,31 @@ pub(super) const DECODERS: &[DecoderArm] = &[
         last: None,
     },
     DecoderArm {
-        name: "linear-decay",
+        name: "gated-linear",
         role: Role::Astrocytic,
         description: "linear whose memory, and the calcium with it, leaks as the input says",
-        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h)),
+        attention: |d, h| AttentionConfig::Astrocytic(gated_linear(d, h)),
         last: None,
     },
     DecoderArm {
-        name: "linear-decay-convolution",
+        name: "gated-linear-convolution",
         role: Role::Astrocytic,
-        description: "linear-decay with the short convolution",
-        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h).with_convolution(4)),
+        description: "gated-linear with the short convolution",
+        attention: |d, h| AttentionConfig::Astrocytic(gated_linear(d, h).with_convolution(4)),
         last: None,
     },
     DecoderArm {
-        name: "linear-decay-hedgehog",
+        name: "gated-linear-hedgehog",
         role: Role::Astrocytic,
-        description: "linear-decay with learned features (Hedgehog), which can be as peaked as softmax",
-        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h).with_feature_map(FeatureMapConfig::Hedgehog)),
+        description: "gated-linear with learned features (Hedgehog), which can be as peaked as softmax",
+        attention: |d, h| AttentionConfig::Astrocytic(gated_linear(d, h).with_feature_map(FeatureMapConfig::Hedgehog)),
         last: None,
     },
     DecoderArm {
-        name: "linear-decay-softmax",
+        name: "gated-linear-last-softmax",
         role: Role::Astrocytic,
-        description: "linear-decay but for the last layer, which is vanilla's",
-        attention: |d, h| AttentionConfig::Astrocytic(linear_decay(d, h)),
+        description: "gated-linear but for the last layer, which is vanilla's",
+        attention: |d, h| AttentionConfig::Astrocytic(gated_linear(d, h)),
         last: Some(|d, h| AttentionConfig::Softmax(vanilla(d, h))),
     },
     DecoderArm {
@@ -167,7 +167,7 @@ pub(super) const DECODERS: &[DecoderArm] = &[
         last: None,
     },
     DecoderArm {
-        name: "linear-norm",
+        name: "linear-rms-norm",
         role: Role::Control,
         description: "linear with a norm for each head instead of the calcium",
         attention: |d, h| AttentionConfig::Astrocytic(linear(d, h).with_normalizer(Normalizer::Rms)),
@@ -176,7 +176,7 @@ pub(super) const DECODERS: &[DecoderArm] = &[
     DecoderArm {
         name: "linear-delta",
         role: Role::Control,
-        description: "linear-norm with the delta rule instead of Hebbian writes",
+        description: "linear-rms-norm with the delta rule instead of Hebbian writes",
         attention: |d, h| {
             AttentionConfig::Astrocytic(
                 linear(d, h).with_normalizer(Normalizer::Rms).with_plasticity(Plasticity::Delta),
@@ -241,7 +241,7 @@ fn linear(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
     AstrocyticAttentionConfig::linear(d_model, heads).with_causal(true).with_bias(false).with_position(position)
 }
 
-fn linear_decay(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
+fn gated_linear(d_model: usize, heads: usize) -> AstrocyticAttentionConfig {
     linear(d_model, heads).with_decay(DecayConfig::Gated)
 }
 

@@ -74,7 +74,7 @@ pub(crate) const ENCODERS: &[EncoderArm] = &[
         reads: Reads::Segments,
     },
     EncoderArm {
-        name: "recurrent-memory",
+        name: "rmt",
         role: Role::Control,
         description: "softmax attention within four segments, memory tokens between them (recurrent memory transformer)",
         attention: vanilla,

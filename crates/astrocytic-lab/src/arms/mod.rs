@@ -4,6 +4,7 @@
 mod decoders;
 mod encoders;
 mod model_config;
+mod names;
 mod sizes;
 
 use anyhow::{Result, bail};
@@ -60,29 +61,29 @@ const ENDINGS: [(&str, Beyond, &str); 6] = [
     ("-carried", Beyond::Carried, "its memory goes on from window to window, through whole documents"),
     ("-cached", Beyond::Carried, "it sees the keys and values of the four windows before"),
     (
-        "-plastic",
+        "+plastic-per-document",
         Beyond::Learned(Learning { learns: MemoryKind::ReadOut, through_documents: false }),
         "its read-out goes on learning from each document that it is tested on, by the delta rule",
     ),
     (
-        "-memory",
+        "+ngram-per-document",
         Beyond::Learned(Learning { learns: MemoryKind::Ngram, through_documents: false }),
         "with a memory of what followed the last tokens of each document that it is tested on, beside a plastic read-out",
     ),
     (
-        "-memory-through",
+        "+ngram",
         Beyond::Learned(Learning { learns: MemoryKind::Ngram, through_documents: true }),
         "with such a memory, and plastic read-out, through all documents that it is tested on",
     ),
     (
-        "-dynamic",
+        "+dynamic",
         Beyond::Learned(Learning { learns: MemoryKind::Dynamic, through_documents: true }),
         "all its weights go on learning through all documents that it is tested on, by gradient descent (dynamic evaluation)",
     ),
 ];
 
 /// The arm of that name: a model's, or a decoder's with an ending that says what it knows beyond
-/// its window.
+/// its window. The arm keeps the name as it is written, which may be one from before.
 ///
 /// # Errors
 /// For a name that is none; says which there are.
@@ -91,14 +92,15 @@ pub fn arm(name: &str) -> Result<Arm> {
         Ok(Arm { name: name.into(), role, description: description.into(), beyond, reader })
     };
     let model = |name: &str| DECODERS.iter().find(|model| model.name == name);
-    if let Some(model) = model(name) {
+    let current = current(name);
+    if let Some(model) = model(&current) {
         return of(model.role, model.description, Beyond::Nothing, Reader::Decoder(model));
     }
-    if let Some(encoder) = ENCODERS.iter().find(|encoder| encoder.name == name) {
+    if let Some(encoder) = ENCODERS.iter().find(|encoder| encoder.name == current) {
         return of(encoder.role, encoder.description, Beyond::Nothing, Reader::Encoder(encoder));
     }
     for (ending, beyond, what) in ENDINGS {
-        if let Some(model) = name.strip_suffix(ending).and_then(model) {
+        if let Some(model) = current.strip_suffix(ending).and_then(model) {
             let role = if model.role == Role::Baseline { Role::Control } else { model.role };
             return of(role, &format!("{}; {what}", model.description), beyond, Reader::Decoder(model));
         }
@@ -109,6 +111,11 @@ pub fn arm(name: &str) -> Result<Arm> {
         ENDINGS.map(|e| e.0).join(", "),
         ENCODERS.iter().map(|encoder| encoder.name).collect::<Vec<_>>().join(", ")
     )
+}
+
+/// What the arm of that name is called now: two arms that share this are one.
+pub fn current(name: &str) -> String {
+    names::current(name, &ENDINGS.map(|(ending, ..)| ending))
 }
 
 impl Arm {
@@ -228,7 +235,22 @@ mod tests {
         assert_eq!(arm("vanilla-more-data-memory").unwrap().given(100, 7), (150, 7));
         assert_eq!(arm("vanilla-other-seeds-dynamic").unwrap().given(100, 7), (100, 7 + OTHER_SEEDS));
         assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));
-        for name in ["vanila", "-memory", "vanilla-memory-cached", "memory", "rmaat-memory"] {
+        // Names from before, of models, of endings, and of both.
+        for (old, new) in [
+            ("vanilla-decay", "forgetting-softmax"),
+            ("vanilla-memory-through", "vanilla+ngram"),
+            ("linear-decay-dynamic", "gated-linear+dynamic"),
+            ("linear-decay-carried", "gated-linear-carried"),
+            ("linear-decay+ngram", "gated-linear+ngram"),
+            ("recurrent-memory", "rmt"),
+        ] {
+            assert_eq!(current(old), new);
+            let [old, new] = [arm(old).unwrap(), arm(new).unwrap()];
+            assert!(old.beyond == new.beyond && old.description == new.description && old.name != new.name);
+        }
+        for name in
+            ["vanila", "+ngram", "vanilla+ngram-cached", "-memory", "vanilla-memory-cached", "memory", "rmaat-memory"]
+        {
             assert!(arm(name).is_err_and(|e| e.to_string().contains("tripartite")), "{name}");
         }
     }

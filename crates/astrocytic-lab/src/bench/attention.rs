@@ -45,36 +45,14 @@ pub(super) fn measure(
     let log_decay = decays.then(|| leaf(log_sigmoid(number() + 2.0)));
     let strength = (variant == "tripartite").then(|| leaf(sigmoid(number())));
     let upstream = draw().detach();
-    let delta = matches!(variant, "delta" | "tripartite");
-    let spec = MemorySpec {
-        plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
-        feature: if delta { FeatureMapConfig::Silu } else { FeatureMapConfig::Elu }
-            .element_wise()
-            .expect("an element-wise map"),
-        unit: delta,
-        calcium: !delta,
-        causal: true,
-        form: Form::Chunkwise(CHUNK),
-    };
-    let (c, m, t) = (CHUNK as f64, d as f64, steps as f64);
+    let spec = spec(variant);
     let d_wide = heads * d;
     let mha = (variant == "burn-mha").then(|| {
         let layer = MultiHeadAttentionConfig::new(d_wide, heads).with_dropout(0.0).init(&on);
         let mask = generate_autoregressive_mask(batch, steps, &on);
         (layer, mask)
     });
-    // Operations of the matrix products for one step of one head; triangles count as the half that
-    // they are.
-    let (op, forward, both) = match variant {
-        "linear" | "gated" => ("astrocytic", 2.0 * c * m + 4.0 * m * m, 7.0 * c * m + 14.0 * m * m),
-        "delta" | "tripartite" => ("astrocytic", 4.0 * c * m + 6.0 * m * m, 16.0 * c * m + 20.0 * m * m),
-        "softmax" => ("softmax", 2.0 * t * m, 7.0 * t * m),
-        "burn-mha" => {
-            let projections = 8.0 * m * (d_wide as f64);
-            ("softmax", 4.0 * t * m + projections, 12.0 * t * m + 3.0 * projections)
-        }
-        _ => bail!("unknown variant \"{variant}\"; choose from {}", VARIANTS.join(", ")),
-    };
+    let (op, [forward, both]) = operations(variant, [heads, d, steps])?;
     let operations = (batch * heads * steps) as f64 * if backward { both } else { forward };
 
     let run = || -> Tensor<1> {
@@ -116,6 +94,37 @@ pub(super) fn measure(
         ms_min: times.into_iter().fold(f64::INFINITY, f64::min),
         gflops: Some(operations / ms_median / 1e6),
         peak_mb: memory::rise(before),
+    })
+}
+
+/// A memory's variant.
+fn spec(variant: &str) -> MemorySpec {
+    let delta = matches!(variant, "delta" | "tripartite");
+    MemorySpec {
+        plasticity: if delta { Plasticity::Delta } else { Plasticity::Hebbian },
+        feature: if delta { FeatureMapConfig::Silu } else { FeatureMapConfig::Elu }
+            .element_wise()
+            .expect("an element-wise map"),
+        unit: delta,
+        calcium: !delta,
+        causal: true,
+        form: Form::Chunkwise(CHUNK),
+    }
+}
+
+/// The op's name, and the operations of its matrix products for one step of one head: forward, and
+/// forward and backward together. Triangles count as the half that they are.
+fn operations(variant: &str, [heads, d, steps]: [usize; 3]) -> Result<(&'static str, [f64; 2])> {
+    let (c, m, t) = (CHUNK as f64, d as f64, steps as f64);
+    Ok(match variant {
+        "linear" | "gated" => ("astrocytic", [2.0 * c * m + 4.0 * m * m, 7.0 * c * m + 14.0 * m * m]),
+        "delta" | "tripartite" => ("astrocytic", [4.0 * c * m + 6.0 * m * m, 16.0 * c * m + 20.0 * m * m]),
+        "softmax" => ("softmax", [2.0 * t * m, 7.0 * t * m]),
+        "burn-mha" => {
+            let projections = 8.0 * m * (heads * d) as f64;
+            ("softmax", [4.0 * t * m + projections, 12.0 * t * m + 3.0 * projections])
+        }
+        _ => bail!("unknown variant \"{variant}\"; choose from {}", VARIANTS.join(", ")),
     })
 }
 

@@ -107,7 +107,7 @@ impl Budget {
                 arms: names(&[
                     "vanilla",
                     "tripartite",
-                    "tripartite-release",
+                    "tripartite-write-dropout",
                     "vanilla-convolution-gate",
                     "linear",
                     "tripartite-no-decay",

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
 
-use crate::arms::{Beyond, arm};
+use crate::arms::{Beyond, arm, current};
 use crate::experiment::config::{ExperimentConfig, MOST_SEEDS};
 
 /// More tokens than a text that this machinery is for.
@@ -33,7 +33,7 @@ impl ExperimentConfig {
         if self.arms.first().map(String::as_str) != Some("vanilla") || self.arms.len() < 2 {
             bail!("arms: need \"vanilla\" first and at least one other, got {:?}", self.arms);
         }
-        let mut distinct = self.arms.clone();
+        let mut distinct: Vec<_> = self.arms.iter().map(|name| current(name)).collect();
         distinct.sort();
         distinct.dedup();
         if distinct.len() != self.arms.len() {
