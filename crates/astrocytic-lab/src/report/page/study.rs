@@ -89,7 +89,7 @@ fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> 
     };
     let note = html! {
         p.note {
-            "Lines: mean over seeds; circles: single seeds; bands: from the lowest to the highest seed. Each run was trained to \
+            "Lines: mean over seeds; points: single seeds; bands: from the lowest to the highest seed. Each run was trained to \
              its own early stop on the tuning split or to the end of its schedule. "
             (test)
             @if !summary.fits.is_empty() {
