@@ -1,5 +1,6 @@
-//! Cells as tasks of real engines: a HyperQueue server on loopback, one of whose two workers is killed in the middle; the same
-//! server as its Python package brings it, where a worker is lost, or a task killed; and the Slurm cluster that is there.
+//! Cells as tasks of real engines: a HyperQueue server on loopback, one of whose two workers is
+//! killed in the middle; the same server as its Python package brings it, where a worker is lost,
+//! or a task killed; and the Slurm cluster that is there.
 //!
 //! Skipped, saying so, where there is no `hq`, no package `hyperqueue`, or no cluster.
 

@@ -1,4 +1,5 @@
-//! `compare`: the same figures however it is run, resumed where it was, reported from stored lines alone.
+//! `compare`: the same figures however it is run, resumed where it was, reported from stored lines
+//! alone.
 
 mod program;
 

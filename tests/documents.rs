@@ -1,4 +1,5 @@
-//! What the README and the book say holds: figures follow from stored lines, links lead somewhere, commands are there.
+//! What the README and the book say holds: figures follow from stored lines, links lead somewhere,
+//! commands are there.
 
 mod program;
 
@@ -166,8 +167,8 @@ fn plots_are_those_of_the_stored_results() {
     }
 }
 
-/// Rows are `| arm | loss at the first size | … |`, of tasks with the accuracy at the largest size behind them, `… | 42.0 % |`;
-/// the headline is quoted as it stands.
+/// Rows are `| arm | loss at the first size | … |`, of tasks with the accuracy at the largest size
+/// behind them, `… | 42.0 % |`; the headline is quoted as it stands.
 #[test]
 fn losses_are_those_of_the_stored_results() {
     let tables = tables("results");
@@ -199,8 +200,9 @@ fn losses_are_those_of_the_stored_results() {
     assert!(tables.len() >= 8 && checked >= 6 * tables.len(), "{checked} figures in {} tables", tables.len());
 }
 
-/// Rows are `| arm : baseline | one for each study … |`: with its interval at the middle of the losses that both reach. Tables
-/// of p-values name the loss, `| arm : baseline, lowest | … |`. "beyond" stands where there is no ratio.
+/// Rows are `| arm : baseline | one for each study … |`: with its interval at the middle of the
+/// losses that both reach. Tables of p-values name the loss, `| arm : baseline, lowest | … |`.
+/// "beyond" stands where there is no ratio.
 #[test]
 fn ratios_are_those_of_the_stored_results() {
     let mut checked = 0;
@@ -253,7 +255,8 @@ fn ratio(study: &Value, [arm, baseline]: [&str; 2], place: &str, corrected: bool
     words.or(beyond.then(|| "beyond".into()))
 }
 
-/// Every row is one of those that the folder's rows give, and the machine and the commit stand beside it.
+/// Every row is one of those that the folder's rows give, and the machine and the commit stand
+/// beside it.
 #[test]
 fn speeds_are_those_of_the_stored_rows() {
     let mut checked = 0;
@@ -269,8 +272,8 @@ fn speeds_are_those_of_the_stored_rows() {
     assert!(checked >= 20, "{checked} rows of speed");
 }
 
-/// Rows of swapped models begin with a link to the page of a stored conversion; their figures are that conversion's: losses
-/// over the original's, or cosines with the original's embeddings.
+/// Rows of swapped models begin with a link to the page of a stored conversion; their figures are
+/// that conversion's: losses over the original's, or cosines with the original's embeddings.
 #[test]
 fn conversions_are_the_stored_ones() {
     let mut checked = 0;
@@ -341,7 +344,8 @@ fn links_lead_somewhere() {
     }
 }
 
-/// A block without a language would be taken for Rust by the documentation's tests, and for a riddle by a reader.
+/// A block without a language would be taken for Rust by the documentation's tests, and for a
+/// riddle by a reader.
 #[test]
 fn every_block_of_rust_is_compiled() {
     let compiled = read(&root().join("crates/astrocytic-models/src/lib.rs"));

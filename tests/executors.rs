@@ -1,5 +1,6 @@
-//! Whatever the paths are called and whatever lies at the program's path meanwhile: workers are the program that began, of a
-//! process, of `sbatch` or of `hq`. The two engines are stand-ins that do as the real ones do with what they are given.
+//! Whatever the paths are called and whatever lies at the program's path meanwhile: workers are the
+//! program that began, of a process, of `sbatch` or of `hq`. The two engines are stand-ins that do
+//! as the real ones do with what they are given.
 #![cfg(target_os = "linux")]
 
 mod program;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use program::text;
 
-/// Like them, each refuses a name with words that it would fill in; in the middle of a test it may put `$NEW` in the place of
-/// `$PROGRAM`, before or after it has run its tasks.
+/// Like them, each refuses a name with words that it would fill in; in the middle of a test it may
+/// put `$NEW` in the place of `$PROGRAM`, before or after it has run its tasks.
 const SBATCH: &str = r#"#!/bin/sh
 for word; do
   [ "$before" = --wrap ] && lines=$word

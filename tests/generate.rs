@@ -1,5 +1,5 @@
-//! `train` and `generate`: the same bytes however often, with how many threads, and where interrupted; the same tokens
-//! by either form.
+//! `train` and `generate`: the same bytes however often, with how many threads, and where
+//! interrupted; the same tokens by either form.
 
 mod program;
 

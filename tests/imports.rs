@@ -1,7 +1,8 @@
 //! Imports run one way: no circle between files, nor between folders.
 //!
-//! Read from the sources with `syn`: `use` lines and paths written out, followed through re-exports to
-//! the file that defines the name. Tests inside a file (`#[cfg(test)]`) may look wherever they like.
+//! Read from the sources with `syn`: `use` lines and paths written out, followed through re-exports
+//! to the file that defines the name. Tests inside a file (`#[cfg(test)]`) may look wherever they
+//! like.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -165,7 +166,8 @@ impl Sources {
         Self(files.iter().map(module).collect())
     }
 
-    /// The file that defines what a path written in a module names; `None` for what belongs to other crates.
+    /// The file that defines what a path written in a module names; `None` for what belongs to
+    /// other crates.
     fn find(&self, module: &[String], path: &[String], depth: usize) -> Option<&Names> {
         let (first, rest) = path.split_first()?;
         if depth > 20 {

@@ -1,5 +1,5 @@
-//! What one command accepts, the others run: every kind of model walks through `swap`, `generate`, `evaluate` and `swap`
-//! again.
+//! What one command accepts, the others run: every kind of model walks through `swap`, `generate`,
+//! `evaluate` and `swap` again.
 
 #[path = "../crates/astrocytic-models/tests/synthetic/mod.rs"]
 mod synthetic;
@@ -78,7 +78,8 @@ fn generate(model: &Path, more: &[&str]) -> String {
     succeed(command)
 }
 
-/// Text and JSON say the same, with a prompt or without; pairs are scored where there is a tokenizer.
+/// Text and JSON say the same, with a prompt or without; pairs are scored where there is a
+/// tokenizer.
 fn use_it(name: &str, model: &Path, pairs: &Path, has_tokenizer: bool) {
     for prompt in if has_tokenizer { &["", "ab ab"][..] } else { &[""] } {
         let streamed = generate(model, &["--prompt", prompt]);

@@ -1,5 +1,6 @@
-//! `cargo run` and `cargo test` share one build: what the tests add to the program's dependencies leaves the features of those
-//! as they are. (A dev-dependency that switches on one feature of a common crate has Burn built twice.)
+//! `cargo run` and `cargo test` share one build: what the tests add to the program's dependencies
+//! leaves the features of those as they are. (A dev-dependency that switches on one feature of a
+//! common crate has Burn built twice.)
 
 use std::collections::BTreeSet;
 use std::process::Command;

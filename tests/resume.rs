@@ -1,5 +1,6 @@
-//! A run is what its result depends on: it is gone on with however its paths are typed, refused by the option that differs, never
-//! claimed before it begins, never gone on with from something damaged, and what a kill left goes with the next start.
+//! A run is what its result depends on: it is gone on with however its paths are typed, refused by
+//! the option that differs, never claimed before it begins, never gone on with from something
+//! damaged, and what a kill left goes with the next start.
 
 mod program;
 
@@ -218,7 +219,8 @@ fn a_comparison_is_its_text_and_options_and_kills_leave_one_job_at_most() {
     }
     succeed(compare());
     let lines = std::fs::read_to_string(out.join("lines.jsonl")).unwrap();
-    // The same text by another path is the same runs: nothing is added, and the report is of the name that it began with.
+    // The same text by another path is the same runs: nothing is added, and the report is of the
+    // name that it began with.
     std::fs::rename(path("a.txt"), path("b.txt")).unwrap();
     config(&file, text(&path("b.txt")), 2);
     succeed(compare());

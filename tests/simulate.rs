@@ -1,4 +1,5 @@
-//! `simulate`: the networks behind the module compute what they are said to, and bad input is refused with the reason.
+//! `simulate`: the networks behind the module compute what they are said to, and bad input is
+//! refused with the reason.
 
 mod program;
 

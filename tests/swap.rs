@@ -1,5 +1,5 @@
-//! `swap`: a trained model's attention becomes astrocytic, the model recovers, and the controls are beside it; the same
-//! figures however often, and where interrupted.
+//! `swap`: a trained model's attention becomes astrocytic, the model recovers, and the controls are
+//! beside it; the same figures however often, and where interrupted.
 
 mod program;
 

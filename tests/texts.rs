@@ -1,5 +1,5 @@
-//! Texts and tables as people have them: read as they are meant, with a note where something was guessed, or refused in a line
-//! that says what to do.
+//! Texts and tables as people have them: read as they are meant, with a note where something was
+//! guessed, or refused in a line that says what to do.
 
 mod program;
 

@@ -34,7 +34,8 @@ impl ModuleMapper for Nothing {
     }
 }
 
-/// What is read is linear in the values: what the weights make of the new ones and what is read of the state.
+/// What is read is linear in the values: what the weights make of the new ones and what is read of
+/// the state.
 #[test]
 fn weights_after_a_state_are_those_of_the_new_steps() {
     let device = device();

@@ -1,5 +1,5 @@
-//! A device whose default is half precision computes in the precision that it is given. (A process of its own: a device's
-//! default is set once.)
+//! A device whose default is half precision computes in the precision that it is given. (A process
+//! of its own: a device's default is set once.)
 
 mod common;
 

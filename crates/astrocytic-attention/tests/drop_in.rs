@@ -1,5 +1,5 @@
-//! Burn's names over a layer that can be swapped: old records and configurations load, bits stay, and a swap keeps the
-//! projections.
+//! Burn's names over a layer that can be swapped: old records and configurations load, bits stay,
+//! and a swap keeps the projections.
 
 use astrocytic_attention::drop_in::{MhaCache, MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
 use astrocytic_attention::{AstrocyticAttentionConfig, DecayConfig};

@@ -1,4 +1,5 @@
-//! Softmax attention whose scores fade: its formula, its forms. Padding is tested with the other baselines'.
+//! Softmax attention whose scores fade: its formula, its forms. Padding is tested with the other
+//! baselines'.
 
 mod common;
 

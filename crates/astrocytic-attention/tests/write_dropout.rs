@@ -1,4 +1,5 @@
-//! Writes fail in training alone, head by head and step by step, and what does not fail is not rescaled.
+//! Writes fail in training alone, head by head and step by step, and what does not fail is not
+//! rescaled.
 
 mod common;
 

@@ -1,7 +1,9 @@
-//! The neuron–astrocyte associative memory (Kozachkov, Slotine, Krotov, PNAS 2025, arXiv 2311.08135), beside the two networks
-//! that it stands between: Hopfield's and the dense associative memory.
+//! The neuron–astrocyte associative memory (Kozachkov, Slotine, Krotov, PNAS 2025, arXiv
+//! 2311.08135), beside the two networks that it stands between: Hopfield's and the dense
+//! associative memory.
 //!
-//! N neurons x, N² synapses s, N² astrocyte processes p, with rates φ, g, ψ = tanh(β x), tanh(β s), tanh(β p) (eq. 6 of the paper):
+//! N neurons x, N² synapses s, N² astrocyte processes p, with rates φ, g, ψ = tanh(β x), tanh(β s),
+//! tanh(β p) (eq. 6 of the paper):
 //!
 //! ```text
 //! τ_n x_i′  = −λ x_i + Σ_j g_ij φ_j
@@ -9,9 +11,10 @@
 //! τ_p p_ij′ = −γ p_ij + Σ_kl T_ijkl ψ_kl + g_ij
 //! ```
 //!
-//! Memories ξ are stored in how calcium flows between processes, `T_ijkl = Σ_μ ξ_i ξ_j ξ_k ξ_l / N³` (eq. 10; the factor is that of the
-//! authors' code). An [`energy`](NeuronAstrocyte::energy) decreases along every trajectory. With α = γ = 0 the fixed points are
-//! those of the dense memory `x_i′ = −x_i + Σ_μ ξ_i (ξ · φ)³ / N³`.
+//! Memories ξ are stored in how calcium flows between processes,
+//! `T_ijkl = Σ_μ ξ_i ξ_j ξ_k ξ_l / N³` (eq. 10; the factor is that of the authors' code). An
+//! [`energy`](NeuronAstrocyte::energy) decreases along every trajectory. With α = γ = 0 the fixed
+//! points are those of the dense memory `x_i′ = −x_i + Σ_μ ξ_i (ξ · φ)³ / N³`.
 
 use crate::error::{DynamicsError, positive};
 use crate::integrate::{Trajectory, integrate};
@@ -26,7 +29,8 @@ const MOST_VARIABLES: usize = 1_000_000;
 pub enum AssociativeMemory {
     /// Hopfield's, in continuous time: `x_i′ = −x_i + Σ_μ ξ_i (ξ · φ) / N`.
     Hopfield(Patterns),
-    /// The dense associative memory of degree 4: `x_i′ = −x_i + Σ_μ ξ_i (ξ · φ)³ / N³` (Krotov and Hopfield, arXiv 1606.01164).
+    /// The dense associative memory of degree 4: `x_i′ = −x_i + Σ_μ ξ_i (ξ · φ)³ / N³` (Krotov and
+    /// Hopfield, arXiv 1606.01164).
     Dense(Patterns),
     /// Neurons, synapses and astrocyte processes.
     NeuronAstrocyte(NeuronAstrocyte),
@@ -101,7 +105,8 @@ impl NeuronAstrocyte {
     }
 
     /// The energy of a state (x, s, p), which decreases along trajectories (eqs. 5, 13, 14):
-    /// `λ [Σ x φ − L(x)] + α/2 [Σ s g − L(s)] + γ/2 [Σ p ψ − L(p)] − ½ Σ g φ φ − ½ Σ ψ g − ¼ Σ T ψ ψ` with `L(z) = Σ ln cosh(β z) / β`.
+    /// `λ [Σ x φ − L(x)] + α/2 [Σ s g − L(s)] + γ/2 [Σ p ψ − L(p)] − ½ Σ g φ φ − ½ Σ ψ g − ¼ Σ T ψ ψ`
+    /// with `L(z) = Σ ln cosh(β z) / β`.
     pub fn energy(&self, state: &[f64]) -> f64 {
         let n = self.memories.neurons();
         let rates = self.memories.rates(state);
@@ -149,13 +154,15 @@ impl AssociativeMemory {
         }
     }
 
-    /// Lets the network go from a state of its neurons, and tells the whole state, neurons first, at `samples` times and the
-    /// end. Synapses and processes start where they rest when the neurons are held there and nothing leaks (appendix D).
+    /// Lets the network go from a state of its neurons, and tells the whole state, neurons first,
+    /// at `samples` times and the end. Synapses and processes start where they rest when the
+    /// neurons are held there and nothing leaks (appendix D).
     ///
     /// # Errors
-    /// [`DynamicsError::Parameter`] for memories of unequal sizes or of other numbers than ±1, a start of another size, a gain,
-    /// time constants or a duration that are not above 0, leaks below 0, or a network too large to follow;
-    /// [`DynamicsError::Integration`] where the integration fails.
+    /// [`DynamicsError::Parameter`] for memories of unequal sizes or of other numbers than ±1, a
+    /// start of another size, a gain, time constants or a duration that are not above 0, leaks
+    /// below 0, or a network too large to follow; [`DynamicsError::Integration`] where the
+    /// integration fails.
     pub fn run(&self, start: &[f64], seconds: f64, samples: usize) -> Result<Trajectory, DynamicsError> {
         let Patterns { patterns, gain } = self.memories();
         let n = start.len();
@@ -192,7 +199,8 @@ impl AssociativeMemory {
         }
     }
 
-    /// Whether the network, let go from a state, comes to rest with the signs of a pattern after so many seconds.
+    /// Whether the network, let go from a state, comes to rest with the signs of a pattern after so
+    /// many seconds.
     ///
     /// # Errors
     /// As [`run`](Self::run).

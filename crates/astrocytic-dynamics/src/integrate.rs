@@ -20,11 +20,13 @@ pub struct Trajectory {
     pub states: Vec<Vec<f64>>,
 }
 
-/// Follows `d state / dt = slope(t, state)` from `from` to `to` and tells the state at each of the times asked for, which lie
-/// between, and at the end. No step is to be wrong by more than `tolerance` of the state, or a hundredth of it.
+/// Follows `d state / dt = slope(t, state)` from `from` to `to` and tells the state at each of the
+/// times asked for, which lie between, and at the end. No step is to be wrong by more than
+/// `tolerance` of the state, or a hundredth of it.
 ///
 /// # Errors
-/// [`DynamicsError::Integration`] where steps would have to become too small or too many, or the state is no longer finite.
+/// [`DynamicsError::Integration`] where steps would have to become too small or too many, or the
+/// state is no longer finite.
 pub fn integrate(
     slope: impl Fn(f64, &[f64], &mut [f64]),
     from: f64,

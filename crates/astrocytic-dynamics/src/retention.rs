@@ -1,18 +1,21 @@
-//! How much of a memory is kept from segment to segment, from simulated long-term plasticity (RMAAT, arXiv 2601.00426, section 3):
-//! a slow astrocyte process p sums up what a synapse s does, cycle by cycle, and saturates.
+//! How much of a memory is kept from segment to segment, from simulated long-term plasticity
+//! (RMAAT, arXiv 2601.00426, section 3): a slow astrocyte process p sums up what a synapse s does,
+//! cycle by cycle, and saturates.
 //!
 //! ```text
 //! τ_s s′ = −β s + θ(t)
 //! τ_l p′ = −γ p + s
 //! ```
 //!
-//! A segment of a sequence is a cycle, in whose first part both neurons fire (θ = 1). Of T cycles the t-th is given
-//! `(p(t) − p(t − 1)) / (p(T) − p(0))`: the factors sum to 1 and fall once the synapse has risen, and T must be known before the first of them, which a model of
-//! unbounded sequences cannot. Where the synapse is fast and always driven they are
+//! A segment of a sequence is a cycle, in whose first part both neurons fire (θ = 1). Of T cycles
+//! the t-th is given `(p(t) − p(t − 1)) / (p(T) − p(0))`: the factors sum to 1 and fall once the
+//! synapse has risen, and T must be known before the first of them, which a model of unbounded
+//! sequences cannot. Where the synapse is fast and always driven they are
 //! `e^{−a (t − 1)} (1 − e^{−a}) / (1 − e^{−a T})` with `a = γ` cycle / τ_l.
 //!
-//! The source prints its equations as proportionalities, without time constants (its authors' program, of which there is one, was not
-//! at hand); the defaults are those of its words: seconds for the synapse, tens of seconds for the process.
+//! The source prints its equations as proportionalities, without time constants (its authors'
+//! program, of which there is one, was not at hand); the defaults are those of its words: seconds
+//! for the synapse, tens of seconds for the process.
 
 use crate::error::{DynamicsError, positive};
 use crate::integrate::{EXACT, integrate};
@@ -47,8 +50,9 @@ impl LongTermPlasticity {
     /// The retention factors of a sequence of so many segments.
     ///
     /// # Errors
-    /// [`DynamicsError::Parameter`] for time constants, leaks or a cycle that are not above 0, an active share outside of
-    /// (0, 1], no segment or too many; [`DynamicsError::Integration`] where the integration fails.
+    /// [`DynamicsError::Parameter`] for time constants, leaks or a cycle that are not above 0, an
+    /// active share outside of (0, 1], no segment or too many; [`DynamicsError::Integration`] where
+    /// the integration fails.
     pub fn retention_factors(&self, segments: usize) -> Result<Vec<f64>, DynamicsError> {
         let Self { synapse, synapse_leak, process, process_leak, cycle, active } = *self;
         for (name, value) in [

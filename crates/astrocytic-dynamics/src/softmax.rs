@@ -1,7 +1,8 @@
 //! Softmax as a fixed point of astrocyte dynamics, in two ways.
 //!
-//! [`shared_calcium`]: neurons whose output an astrocyte divides by a calcium that integrates all of their firing. [`replicator`]:
-//! gains of astrocyte processes that compete for a resource (Vivet and Arenas, arXiv 2604.25481).
+//! [`shared_calcium`]: neurons whose output an astrocyte divides by a calcium that integrates all
+//! of their firing. [`replicator`]: gains of astrocyte processes that compete for a resource (Vivet
+//! and Arenas, arXiv 2604.25481).
 
 use crate::error::{DynamicsError, positive};
 use crate::integrate::{EXACT, Trajectory, integrate};
@@ -22,14 +23,17 @@ impl Default for SharedCalcium {
     }
 }
 
-/// Neurons n relax to their inputs x, an astrocyte's calcium A to the sum of what they fire, by which it divides:
-/// `τ_n n′ = −n + x`, `τ_a A′ = −A + Σ_j e^{n_j}`, `y_i = e^{n_i} / A`. From any start y tends to softmax(x). Inputs are taken less
-/// the largest, to which softmax is blind (inhibition that all share): nothing overflows.
+/// Neurons n relax to their inputs x, an astrocyte's calcium A to the sum of what they fire, by
+/// which it divides: `τ_n n′ = −n + x`, `τ_a A′ = −A + Σ_j e^{n_j}`, `y_i = e^{n_i} / A`. From any
+/// start y tends to softmax(x). Inputs are taken less the largest, to which softmax is blind
+/// (inhibition that all share): nothing overflows.
 ///
-/// Returns y at each of `samples` times up to `seconds`; it starts from neurons at rest and calcium 1.
+/// Returns y at each of `samples` times up to `seconds`; it starts from neurons at rest and calcium
+/// 1.
 ///
 /// # Errors
-/// For no input, an input that is not finite, time constants or a duration that are not above 0, or a failed integration.
+/// For no input, an input that is not finite, time constants or a duration that are not above 0, or
+/// a failed integration.
 pub fn shared_calcium(
     inputs: &[f64],
     times: SharedCalcium,
@@ -57,8 +61,9 @@ pub fn shared_calcium(
     Ok(found)
 }
 
-/// Gains p of astrocyte processes, on the simplex: `τ_p p_i′ = p_i (F_i − Σ_j p_j F_j)` with `F_i = f_i − T ln p_i`
-/// (arXiv 2604.25481, eqs. 6 and 7). From any inner start p tends to softmax(f / T) (eq. 11); `Σ p f − T Σ p ln p` only grows.
+/// Gains p of astrocyte processes, on the simplex: `τ_p p_i′ = p_i (F_i − Σ_j p_j F_j)` with
+/// `F_i = f_i − T ln p_i` (arXiv 2604.25481, eqs. 6 and 7). From any inner start p tends to
+/// softmax(f / T) (eq. 11); `Σ p f − T Σ p ln p` only grows.
 ///
 /// Returns p at each of `samples` times up to `seconds`; it starts from equal gains.
 ///
@@ -74,7 +79,8 @@ pub fn replicator(
     check(scores, seconds)?;
     positive("the gains' time constant", time_constant)?;
     positive("the temperature", temperature)?;
-    // In ln p, up to a constant that all share: p stays above 0 and its sum at 1, whatever the integrator does.
+    // In ln p, up to a constant that all share: p stays above 0 and its sum at 1, whatever the
+    // integrator does.
     let slope = |_, logs: &[f64], slope: &mut [f64]| {
         for ((slope, score), log) in slope.iter_mut().zip(scores).zip(logs) {
             *slope = (score - temperature * log) / time_constant;

@@ -1,8 +1,10 @@
-//! The network of neurons and astrocytes that computes attention (Kozachkov, Kastanenka, Krotov, PNAS 2023), in continuous time.
+//! The network of neurons and astrocytes that computes attention (Kozachkov, Kastanenka, Krotov,
+//! PNAS 2023), in continuous time.
 //!
-//! Each token is written, then read; a neuromodulator r switches between the two (0 and 1). With hidden firing h
-//! (`r φ(q) + (1 − r) φ(k)` is what drives it), output neurons x, Hebbian traces c, calcium p of the process around each synapse,
-//! facilitation s of the synapse, and g, what each hidden neuron fired in all:
+//! Each token is written, then read; a neuromodulator r switches between the two (0 and 1). With
+//! hidden firing h (`r φ(q) + (1 − r) φ(k)` is what drives it), output neurons x, Hebbian traces c,
+//! calcium p of the process around each synapse, facilitation s of the synapse, and g, what each
+//! hidden neuron fired in all:
 //!
 //! ```text
 //! τ_n h′    = −h + r φ(q) + (1 − r) φ(k)
@@ -13,13 +15,15 @@
 //! τ_s s_ij′ = −p_ij s_ij + c_ij
 //! ```
 //!
-//! Where h, x, p and s are fast and calcium spreads fast (D large), p becomes `Σ_j g_j h_j` everywhere, s becomes `c / p`, and
-//! what is read is `Σ_j c_ij φ_j(q) / Σ_j g_j φ_j(q)` with `c = Σ φ(k) v`, `g = Σ φ(k)`: causal Hebbian attention with a calcium
-//! normaliser, whose decay from token to token is `e^{−(T_w + T_r)/τ_m}`.
+//! Where h, x, p and s are fast and calcium spreads fast (D large), p becomes `Σ_j g_j h_j`
+//! everywhere, s becomes `c / p`, and what is read is `Σ_j c_ij φ_j(q) / Σ_j g_j φ_j(q)` with
+//! `c = Σ φ(k) v`, `g = Σ φ(k)`: causal Hebbian attention with a calcium normaliser, whose decay
+//! from token to token is `e^{−(T_w + T_r)/τ_m}`.
 //!
-//! The facilitation whose decay rate is the calcium, and the calcium that spreads among all processes, are the authors' own
-//! form in continuous time (arXiv 2311.08135, appendix C, eqs. 18 to 25). There c is set at once, and p starts, for each token that
-//! is read, at what is here its drive; here both follow from what fires, so that nothing is set by hand. Both are larger by m
+//! The facilitation whose decay rate is the calcium, and the calcium that spreads among all
+//! processes, are the authors' own form in continuous time (arXiv 2311.08135, appendix C, eqs. 18
+//! to 25). There c is set at once, and p starts, for each token that is read, at what is here its
+//! drive; here both follow from what fires, so that nothing is set by hand. Both are larger by m
 //! here, which cancels.
 
 use crate::error::{DynamicsError, positive};
@@ -46,8 +50,8 @@ pub struct Times {
 }
 
 impl Times {
-    /// Tokens of a second, half of it to write and half to read, and everything that is fast `separation` times as fast as a
-    /// half; nothing leaks.
+    /// Tokens of a second, half of it to write and half to read, and everything that is fast
+    /// `separation` times as fast as a half; nothing leaks.
     pub fn separated(separation: f64) -> Self {
         let fast = 0.5 / separation;
         Self { neuron: fast, calcium: fast, synapse: fast, memory: f64::INFINITY, write: 0.5, read: 0.5 }
@@ -116,23 +120,27 @@ impl Variable {
 }
 
 impl Recording {
-    /// A kind of variables at a moment of the trajectory; those of synapses row by row, N rows of m.
+    /// A kind of variables at a moment of the trajectory; those of synapses row by row, N rows of
+    /// m.
     pub fn at(&self, moment: usize, variable: Variable) -> &[f64] {
         &self.trajectory.states[moment][variable.range(self.sizes)]
     }
 }
 
 impl Network {
-    /// Shows the network its tokens, one after the other, from rest; `samples` states of each phase are recorded.
+    /// Shows the network its tokens, one after the other, from rest; `samples` states of each phase
+    /// are recorded.
     ///
     /// # Errors
-    /// [`DynamicsError::Parameter`] for time constants that are not above 0, tokens of unequal or no size, rates that are not
-    /// finite, or a network of more variables than can be followed; [`DynamicsError::Integration`] where the integration
-    /// fails, as where a calcium turns negative and a facilitation grows without bound.
+    /// [`DynamicsError::Parameter`] for time constants that are not above 0, tokens of unequal or
+    /// no size, rates that are not finite, or a network of more variables than can be followed;
+    /// [`DynamicsError::Integration`] where the integration fails, as where a calcium turns
+    /// negative and a facilitation grows without bound.
     pub fn run(&self, samples: usize) -> Result<Recording, DynamicsError> {
         let sizes @ [n, m] = self.check()?;
         let mut state = vec![0.0; 2 * m + n + 3 * n * m];
-        // At rest there is some calcium; without any a synapse would keep its facilitation for ever.
+        // At rest there is some calcium; without any a synapse would keep its facilitation for
+        // ever.
         state[Variable::Calcium.range(sizes)].fill(1.0);
         let mut recording = Recording { reads: Vec::new(), trajectory: Trajectory::default(), sizes };
         let mut now = 0.0;
@@ -232,8 +240,8 @@ impl Network {
     }
 }
 
-/// What the discrete module computes of the same tokens: `y_t = H_tᵀ φ(q_t) / (φ(q_t) · g_t)` with `H_t = a H_{t−1} + φ(k_t) v_tᵀ` and
-/// `g_t = a g_{t−1} + φ(k_t)`, a the decay.
+/// What the discrete module computes of the same tokens: `y_t = H_tᵀ φ(q_t) / (φ(q_t) · g_t)` with
+/// `H_t = a H_{t−1} + φ(k_t) v_tᵀ` and `g_t = a g_{t−1} + φ(k_t)`, a the decay.
 pub fn discrete(keys: &[Vec<f64>], queries: &[Vec<f64>], values: &[Vec<f64>], decay: f64) -> Vec<Vec<f64>> {
     let (n, m) = (values.first().map_or(0, Vec::len), keys.first().map_or(0, Vec::len));
     let (mut memory, mut calcium) = (vec![0.0; m * n], vec![0.0; m]);

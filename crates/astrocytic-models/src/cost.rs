@@ -8,8 +8,9 @@ use astrocytic_attention::{
 /// Bytes of an f32.
 const FLOAT: u64 = 4;
 
-/// Operations of an attention's forward pass for each of `steps` tokens of a sequence; a multiply-add counts as two, an exp
-/// or a division as one. Element-wise work below 1 % of the products (norms, gates) is left out.
+/// Operations of an attention's forward pass for each of `steps` tokens of a sequence; a
+/// multiply-add counts as two, an exp or a division as one. Element-wise work below 1 % of the
+/// products (norms, gates) is left out.
 pub fn flops_per_token(attention: &AttentionConfig, steps: usize) -> f64 {
     match attention {
         AttentionConfig::Astrocytic(config) => flops_of_memory(config, steps),
@@ -54,8 +55,8 @@ fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
     let plain = matches!(config.normalizer, Normalizer::Calcium { alpha } if alpha == 1.0)
         && !matches!(config.position, PositionConfig::Distance { .. });
     let d_v = size as f64 + if plain { 1.0 } else { 0.0 };
-    // Of a query head: scores and their product with the values inside a chunk, and reading the state. Of a key head:
-    // writing it.
+    // Of a query head: scores and their product with the values inside a chunk, and reading the
+    // state. Of a key head: writing it.
     let (mut read, mut write) = (2.0 * c * (m + d_v) + 2.0 * m * d_v, 2.0 * m * d_v);
     if !config.causal && config.plasticity == Plasticity::Hebbian && config.decay == DecayConfig::None {
         read = 2.0 * m * d_v; // one sum over all steps

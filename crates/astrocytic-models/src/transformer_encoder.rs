@@ -1,6 +1,8 @@
-//! Burn's `TransformerEncoder` with any of its attention layers swapped: the same names, numbers and records.
+//! Burn's `TransformerEncoder` with any of its attention layers swapped: the same names, numbers
+//! and records.
 //!
-//! Code over `burn::nn::transformer` changes its `use` line; with every layer vanilla the outputs keep their bits.
+//! Code over `burn::nn::transformer` changes its `use` line; with every layer vanilla the outputs
+//! keep their bits.
 
 use astrocytic_attention::drop_in::{MhaCache, MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError};
@@ -11,7 +13,8 @@ use burn::nn::transformer::{self as vanilla, PositionWiseFeedForward, PositionWi
 use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig};
 use burn::tensor::{Bool, Device, Tensor};
 
-/// Configuration of a [`TransformerEncoder`]: that of Burn's, whose JSON it reads, and what attends in each layer.
+/// Configuration of a [`TransformerEncoder`]: that of Burn's, whose JSON it reads, and what attends
+/// in each layer.
 #[derive(Config, Debug)]
 pub struct TransformerEncoderConfig {
     /// Width of the stream.
@@ -22,7 +25,8 @@ pub struct TransformerEncoderConfig {
     pub n_heads: usize,
     /// Number of layers.
     pub n_layers: usize,
-    /// Dropout of vanilla attention's weights, of the feed-forward layers and of what is added to the stream.
+    /// Dropout of vanilla attention's weights, of the feed-forward layers and of what is added to
+    /// the stream.
     #[config(default = 0.1)]
     pub dropout: f64,
     /// Norms before attention and feed-forward instead of after.
@@ -40,8 +44,8 @@ pub struct TransformerEncoderConfig {
     /// What a norm adds to the variance.
     #[config(default = 1e-5)]
     pub layer_norm_eps: f64,
-    /// What takes the place of attention in each layer, first to last; `None`, and a layer beyond the list, is Burn's
-    /// own attention.
+    /// What takes the place of attention in each layer, first to last; `None`, and a layer beyond
+    /// the list, is Burn's own attention.
     pub attention: Option<Vec<Option<AstrocyticAttentionConfig>>>,
 }
 
@@ -49,10 +53,11 @@ pub struct TransformerEncoderConfig {
 ///
 /// # Params
 ///
-/// - `layers`: `mha`, `pwff`, `norm_1` and `norm_2` each, named as in Burn's own encoder: its records load.
+/// - `layers`: `mha`, `pwff`, `norm_1` and `norm_2` each, named as in Burn's own encoder: its
+///   records load.
 ///
-/// Should be created with [`TransformerEncoderConfig`], or from Burn's trained encoder with `From` or
-/// [`from_burn`](Self::from_burn).
+/// Should be created with [`TransformerEncoderConfig`], or from Burn's trained encoder with `From`
+/// or [`from_burn`](Self::from_burn).
 ///
 /// ```
 /// use astrocytic_attention::AstrocyticAttentionConfig;
@@ -156,7 +161,8 @@ impl TransformerEncoderInput {
         self
     }
 
-    /// Attention mask, `[batch, steps, steps]`, true where hidden. Astrocytic layers honour a causal and an empty one.
+    /// Attention mask, `[batch, steps, steps]`, true where hidden. Astrocytic layers honour a
+    /// causal and an empty one.
     pub fn mask_attn(mut self, mask_attn: Tensor<3, Bool>) -> Self {
         self.mask_attn = Some(mask_attn);
         self
@@ -175,7 +181,8 @@ impl TransformerEncoderInput {
 }
 
 impl TransformerEncoderConfig {
-    /// The same with `attention` in the place of Burn's in some layers (counted from 0), or in all: `0..n_layers`.
+    /// The same with `attention` in the place of Burn's in some layers (counted from 0), or in all:
+    /// `0..n_layers`.
     pub fn with_astrocytic(
         mut self,
         layers: impl IntoIterator<Item = usize>,
@@ -285,7 +292,8 @@ impl From<vanilla::TransformerEncoder> for TransformerEncoder {
 }
 
 impl TransformerEncoder {
-    /// Burn's trained encoder with its weights kept and the attention of the given layers (counted from 0) swapped.
+    /// Burn's trained encoder with its weights kept and the attention of the given layers (counted
+    /// from 0) swapped.
     ///
     /// # Errors
     /// As [`swap`](Self::swap).
@@ -299,11 +307,12 @@ impl TransformerEncoder {
         Ok(own)
     }
 
-    /// Puts astrocytic attention in the place of Burn's in the given layers (counted from 0); query, key, value and
-    /// output projections stay, as [`MultiHeadAttention::swap`] says.
+    /// Puts astrocytic attention in the place of Burn's in the given layers (counted from 0);
+    /// query, key, value and output projections stay, as [`MultiHeadAttention::swap`] says.
     ///
     /// # Errors
-    /// For a layer that there is not, and as [`MultiHeadAttention::swap`]; the encoder is then left as it was.
+    /// For a layer that there is not, and as [`MultiHeadAttention::swap`]; the encoder is then left
+    /// as it was.
     pub fn swap(
         &mut self,
         layers: impl IntoIterator<Item = usize>,
@@ -332,16 +341,18 @@ impl TransformerEncoder {
         self.layers.iter().fold(x, |x, layer| layer.forward(x, &input))
     }
 
-    /// Encodes a sequence that grows: every call is given all steps so far and computes those that are new. With vanilla
-    /// layers a first call may have several steps (of which each sees all, unless `mask_attn` is causal), and each later
-    /// call has one step more; astrocytic layers are causal and take any number.
+    /// Encodes a sequence that grows: every call is given all steps so far and computes those that
+    /// are new. With vanilla layers a first call may have several steps (of which each sees all,
+    /// unless `mask_attn` is causal), and each later call has one step more; astrocytic layers are
+    /// causal and take any number.
     ///
     /// # Shapes
     /// - tensor: `[batch, steps, d_model]`
     /// - returns `[batch, steps, d_model]`
     ///
     /// # Panics
-    /// As [`forward`](Self::forward), for a cache of another encoder, and for steps that do not go on from the cache's.
+    /// As [`forward`](Self::forward), for a cache of another encoder, and for steps that do not go
+    /// on from the cache's.
     pub fn forward_autoregressive_inference(
         &self,
         input: TransformerEncoderInput,

@@ -53,8 +53,8 @@ fn operations_are_those_of_the_products() {
     let linear = &variants().into_iter().find(|(name, _)| *name == "relu").expect("a variant").1;
     let causal = AttentionConfig::Astrocytic(linear.clone().with_causal(true));
     let projections = 4.0 * 2.0 * 16.0 * 16.0;
-    // In a head: scores 7 × 8, their product with values and ones 7 × 9, reading and writing 8 × 9, each multiply-add two;
-    // maps of q and k 4 a feature.
+    // In a head: scores 7 × 8, their product with values and ones 7 × 9, reading and writing 8 × 9,
+    // each multiply-add two; maps of q and k 4 a feature.
     let head = 2.0 * 7.0 * 8.0 + 2.0 * 7.0 * 9.0 + 2.0 * 2.0 * 8.0 * 9.0 + 2.0 * 4.0 * 8.0;
     assert_eq!(flops_per_token(&causal, 64), projections + 2.0 * head);
     // Bidirectional and without decay: one sum over all steps, and no chunks.

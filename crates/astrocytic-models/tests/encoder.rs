@@ -24,7 +24,8 @@ fn attentions() -> Vec<(&'static str, AttentionConfig)> {
     ]
 }
 
-/// Each attention over whole sequences; two of them over segments of a third (the recurrent memory transformer, RMAAT).
+/// Each attention over whole sequences; two of them over segments of a third (the recurrent memory
+/// transformer, RMAAT).
 fn models() -> Vec<(String, EncoderConfig)> {
     let retention = LongTermPlasticity::default().retention_factors(3).unwrap();
     let segments = SegmentsConfig::new(STEPS / 3, 2, retention);
@@ -124,7 +125,8 @@ fn a_memory_is_multiplied_by_its_factor_and_kept_where_a_row_ended() {
     let padded = |rest| [[false; 10], std::array::from_fn(|t| t >= rest)];
     let cut = model.cut(tokens.clone(), Tensor::from_data(padded(6), &device));
     assert_eq!(cut.iter().map(|segment| segment.tokens.dims()).collect::<Vec<_>>(), [[2, 4], [2, 4], [2, 2]]);
-    // RMAAT's recurrence: what stands before a segment is the last memory times the factor of the segment before.
+    // RMAAT's recurrence: what stands before a segment is the last memory times the factor of the
+    // segment before.
     let numbers = |memory: Tensor<3>| memory.into_data().iter::<f32>().collect::<Vec<_>>();
     let mut memories = vec![model.initial_memory(2).unwrap()];
     for segment in &cut {

@@ -1,4 +1,5 @@
-//! Pretrained models do what their own programs do (shared/data/README.md has the outputs to check against).
+//! Pretrained models do what their own programs do (shared/data/README.md has the outputs to check
+//! against).
 
 #[path = "synthetic/mod.rs"]
 mod synthetic;
@@ -81,8 +82,8 @@ fn minilm_finds_what_is_alike() {
     }
 }
 
-/// A GPT-2 whose weights are 0.5 sin(t + 0.37 i²), element i of the t-th tensor by name, against the logits that
-/// GPT2LMHeadModel of transformers 5.24 gives for it in f64.
+/// A GPT-2 whose weights are 0.5 sin(t + 0.37 i²), element i of the t-th tensor by name, against
+/// the logits that GPT2LMHeadModel of transformers 5.24 gives for it in f64.
 #[test]
 fn gpt2_computes_what_transformers_does() {
     let config = serde_json::json!({
@@ -161,7 +162,8 @@ fn assert_close<const D: usize>(name: &str, found: Tensor<D>, expected: Tensor<D
     assert!(found.all_close(expected, Some(1e-4), Some(1e-5)), "{name}");
 }
 
-/// Small models of every family and format, one GPT-2 among them: with a cache as without, and padding is not there.
+/// Small models of every family and format, one GPT-2 among them: with a cache as without, and
+/// padding is not there.
 #[test]
 fn every_small_model_runs() {
     let device = Device::flex();

@@ -1,4 +1,5 @@
-//! Pretrained files are read to their tensors and tokenizers: real ones where they are, small made ones everywhere.
+//! Pretrained files are read to their tensors and tokenizers: real ones where they are, small made
+//! ones everywhere.
 //!
 //! ASTROCYTIC_MODELS names a folder with the packages' files unpacked: `minilm` and `smollm2`.
 
@@ -184,7 +185,8 @@ fn stories260k() {
     take_all(&mut model, |name, values| {
         tensors.insert(name.to_string(), values);
     });
-    // By hand: wq of layer 1 begins after embedding, five norms and wq of layer 0. Row 4 of a head of 8 is its row 1.
+    // By hand: wq of layer 1 begins after embedding, five norms and wq of layer 0. Row 4 of a head
+    // of 8 is its row 1.
     let bytes = std::fs::read(path).unwrap();
     let at = |number: usize| f32::from_le_bytes(bytes[28 + 4 * number..][..4].try_into().unwrap());
     let query = &tensors["model.layers.1.self_attn.q_proj.weight"];

@@ -1,5 +1,6 @@
-//! Readers of pretrained files against files that are damaged or meant to harm: always a model that is whole or an
-//! error of one line, never a panic, and memory within the files' size times a constant.
+//! Readers of pretrained files against files that are damaged or meant to harm: always a model that
+//! is whole or an error of one line, never a panic, and memory within the files' size times a
+//! constant.
 //!
 //! ASTROCYTIC_FUZZ_SECONDS=600 makes more of the random ones, for that long.
 
@@ -18,7 +19,8 @@ use rand_chacha::ChaCha8Rng;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// What reading may take: 12 times the bytes for 2-bit numbers as f32; texts of a few bytes cost far more each.
+/// What reading may take: 12 times the bytes for 2-bit numbers as f32; texts of a few bytes cost
+/// far more each.
 const MEMORY_FACTOR: usize = 128;
 /// What it may take however small the files are: regular expressions and tables of the tokenizers.
 const MEMORY_FLOOR: usize = 16 << 20;
@@ -36,7 +38,8 @@ fn parts(files: &mut Files) -> Vec<&mut File> {
 /// Reads everything; whether that was a model.
 fn survives(files: Files, what: &dyn std::fmt::Display) -> bool {
     let (is_model, excess) = read_all(files.clone(), what);
-    // A library's table that grows with the number of models, not with this one, has grown once: read again it does not.
+    // A library's table that grows with the number of models, not with this one, has grown once:
+    // read again it does not.
     let excess = excess.and_then(|_| read_all(files, what).1);
     assert!(excess.is_none(), "{what}: {} bytes of memory", excess.unwrap_or(0));
     is_model
@@ -205,7 +208,8 @@ fn damaged_files_are_errors() {
     }
 }
 
-/// Files of some megabytes that would take quadratic time, or memory, from a reader that believes them.
+/// Files of some megabytes that would take quadratic time, or memory, from a reader that believes
+/// them.
 fn large_and_empty() {
     let started = Instant::now();
     let file = |bytes: Vec<u8>| File { path: "file".into(), bytes };

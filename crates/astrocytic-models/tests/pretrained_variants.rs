@@ -1,4 +1,5 @@
-//! Models as people have them: what computes nothing never refuses one, and odd tokenizers are read with a note.
+//! Models as people have them: what computes nothing never refuses one, and odd tokenizers are read
+//! with a note.
 
 #[path = "synthetic/mod.rs"]
 mod synthetic;
@@ -27,7 +28,8 @@ fn read(config: &Value, tensors: &Tensors) -> Pretrained {
     pretrained::read(hugging_face((config.clone(), tensors.clone()), None)).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Each family, its prefix, its embedding, and the name under which a tied output is stored; all tied.
+/// Each family, its prefix, its embedding, and the name under which a tied output is stored; all
+/// tied.
 fn families() -> [(Value, Tensors, &'static str, &'static str, &'static str); 3] {
     let (mut config, mut tensors) = synthetic::llama();
     config["tie_word_embeddings"] = json!(true);
@@ -68,7 +70,8 @@ fn names_have_their_prefix_or_not_and_what_computes_nothing_is_left_out() {
             .collect();
         assert_eq!(numbers(read(&config, &bare)), plain, "{prefix} stripped");
         let mut more = tensors.clone();
-        // Masks, positions and wavelengths of any type, heads, and a block that the configuration does not ask for.
+        // Masks, positions and wavelengths of any type, heads, and a block that the configuration
+        // does not ask for.
         for (i, dtype) in ["BOOL", "U8", "I64", "F8_E4M3", "F16", "F32"].into_iter().enumerate() {
             let names: [&str; 3] = match prefix {
                 "model." => {

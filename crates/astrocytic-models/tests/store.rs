@@ -1,4 +1,5 @@
-//! A saved model comes back the same, and files that are not whole or do not fit are refused by name.
+//! A saved model comes back the same, and files that are not whole or do not fit are refused by
+//! name.
 
 use std::path::Path;
 
@@ -90,7 +91,8 @@ fn what_does_not_fit_is_named() {
     std::fs::write(&weights, b"\xff\xff\xff\xff\xff\xff\xff\x7f{}").unwrap();
     refused(folder.path(), "model.safetensors");
 
-    // Weights of another kind of layer: what is missing and what is left over is an error, not a half-loaded model.
+    // Weights of another kind of layer: what is missing and what is left over is an error, not a
+    // half-loaded model.
     save(&other.init(&device), folder.path()).unwrap();
     std::fs::write(&config, &text).unwrap();
     refused(folder.path(), "model.safetensors");

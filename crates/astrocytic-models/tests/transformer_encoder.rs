@@ -1,4 +1,5 @@
-//! The twin of Burn's encoder: the same bits with every layer vanilla, Burn's records, and layers that swap.
+//! The twin of Burn's encoder: the same bits with every layer vanilla, Burn's records, and layers
+//! that swap.
 
 use astrocytic_attention::AstrocyticAttentionConfig;
 use astrocytic_attention::drop_in::MultiHeadAttention;
@@ -279,7 +280,8 @@ impl ModuleVisitor for Untouched<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let gradient = param.val().grad(self.gradients);
-        // In exact arithmetic softmax does not see a key's bias, and random features are never trained.
+        // In exact arithmetic softmax does not see a key's bias, and random features are never
+        // trained.
         let size: f32 = gradient.map_or(0.0, |gradient| gradient.abs().max().into_scalar());
         let name = self.path.join(".");
         if size == 0.0 && !["key.bias", "_map.projection"].iter().any(|end| name.ends_with(end)) {

@@ -1,4 +1,5 @@
-//! Figures of a run that diverged may be NaN or infinite. JSON has neither: `serde_json` writes null, which is read as NaN.
+//! Figures of a run that diverged may be NaN or infinite. JSON has neither: `serde_json` writes
+//! null, which is read as NaN.
 
 use serde::{Deserialize, Deserializer};
 

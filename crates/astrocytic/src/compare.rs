@@ -17,11 +17,12 @@ use crate::execution::ExecutionArguments;
 pub(crate) struct Arguments {
     /// A corpus, a text file, or a task of examples.
     ///
-    /// A corpus by name (see `astrocytic data list`), "generated", or a UTF-8 text file. Tasks: "scan:simple",
-    /// "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS" (":blocks" may follow), "listops:LENGTH", and "labelled:PATH":
-    /// a CSV, TSV or JSON-lines file with text and label, a file of lines "label text", or a folder of such files with
-    /// train, dev and test in their names. "labelled:PATH:N" says that there are N labels; needed if N is above 50, or if
-    /// a label occurs once.
+    /// A corpus by name (see `astrocytic data list`), "generated", or a UTF-8 text file. Tasks:
+    /// "scan:simple", "scan:length", "scan:add-jump", "mqar:LENGTHxPAIRS" (":blocks" may follow),
+    /// "listops:LENGTH", and "labelled:PATH": a CSV, TSV or JSON-lines file with text and label, a
+    /// file of lines "label text", or a folder of such files with train, dev and test in their
+    /// names. "labelled:PATH:N" says that there are N labels; needed if N is above 50, or if a
+    /// label occurs once.
     #[arg(long, default_value = "generated")]
     corpus: String,
     /// How much to spend on two cores: minutes, about an hour, or days (the headline protocol).
@@ -36,7 +37,8 @@ pub(crate) struct Arguments {
     /// Data sizes in unique tokens (of tasks: examples), separated by commas, ascending.
     #[arg(long, value_delimiter = ',')]
     sizes: Option<Vec<u64>>,
-    /// JSON file with a study's whole configuration, instead of a budget: what experiment.json has under "config".
+    /// JSON file with a study's whole configuration, instead of a budget: what experiment.json has
+    /// under "config".
     #[arg(long, conflicts_with_all = ["budget", "arms", "seeds", "sizes", "corpus"])]
     config: Option<PathBuf>,
     /// Folder for lines, results and report [default: runs/compare-CORPUS-BUDGET].

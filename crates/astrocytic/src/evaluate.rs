@@ -15,7 +15,8 @@ pub(crate) struct Arguments {
     /// Folder that `train` or `swap` wrote, or a pretrained model (see `swap --help`).
     #[arg(long, default_value = "runs/train")]
     model: PathBuf,
-    /// Folder of minimal pairs in BLiMP's format: JSON lines with `sentence_good` and `sentence_bad`.
+    /// Folder of minimal pairs in BLiMP's format: JSON lines with `sentence_good` and
+    /// `sentence_bad`.
     #[arg(long)]
     blimp: PathBuf,
     /// Device: flex, ndarray, or (if built in) wgpu.

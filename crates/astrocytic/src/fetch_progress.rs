@@ -1,4 +1,5 @@
-//! Shows what is fetched, which the data crate tells as events: on a terminal how many bytes have come, elsewhere a line.
+//! Shows what is fetched, which the data crate tells as events: on a terminal how many bytes have
+//! come, elsewhere a line.
 
 use std::fmt::Debug;
 use std::io::IsTerminal;

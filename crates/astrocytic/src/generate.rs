@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// Text to continue; an empty one begins a new document.
     #[arg(long, default_value = "")]
     prompt: String,
-    /// Most tokens to draw; fewer if the document ends, or the positions that the model has learned.
+    /// Most tokens to draw; fewer if the document ends, or the positions that the model has
+    /// learned.
     #[arg(long, default_value_t = 200)]
     tokens: usize,
     /// Temperature, which divides the logits; 0 takes the likeliest token.
@@ -43,11 +44,12 @@ pub(crate) struct Arguments {
     /// Form of attention that computes the logits; the text is the same.
     #[arg(long, value_enum, default_value = "recurrent")]
     form: FormName,
-    /// Go on learning from the prompt and from what is written, so that what came before becomes likelier [default kind: the one
-    /// that `train --memory` stored beside the model, else ngram].
+    /// Go on learning from the prompt and from what is written, so that what came before becomes
+    /// likelier [default kind: the one that `train --memory` stored beside the model, else ngram].
     #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, require_equals = true)]
     memory: Option<Option<MemoryName>>,
-    /// How fast the memory learns [default: the rate that `train --memory` stored beside the model, else 0.4].
+    /// How fast the memory learns [default: the rate that `train --memory` stored beside the model,
+    /// else 0.4].
     #[arg(long, value_name = "RATE", requires = "memory")]
     memory_rate: Option<f32>,
     /// Device: flex, ndarray, or (if built in) wgpu.

@@ -74,11 +74,12 @@ enum Command {
 /// `mi_option_purge_delay` in mimalloc.h, which the bindings leave out.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// Freed pages stay with the process: a training step asks for the same ones again, and to have them cleared anew by the
-/// system was a quarter of its time.
+/// Freed pages stay with the process: a training step asks for the same ones again, and to have
+/// them cleared anew by the system was a quarter of its time.
 #[expect(unsafe_code, reason = "the allocator's options have no safe interface")]
 fn keep_pages() {
-    // SAFETY: sets a number that the allocator reads when it next frees; any value is allowed, at any time.
+    // SAFETY: sets a number that the allocator reads when it next frees; any value is allowed, at
+    // any time.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
 }
 
@@ -86,7 +87,8 @@ fn main() -> ExitCode {
     keep_pages();
     let command = Cli::parse().command;
     tracing::subscriber::set_global_default(fetch_progress::FetchProgress::new()).expect("nothing else sets one");
-    // A pool that this thread belongs to: handing every small product to threads beside it would cost a wake-up each.
+    // A pool that this thread belongs to: handing every small product to threads beside it would
+    // cost a wake-up each.
     if let Err(error) = rayon::ThreadPoolBuilder::new().use_current_thread().build_global() {
         eprintln!("error: cannot start threads: {error}");
         return ExitCode::from(2);

@@ -100,8 +100,8 @@ enum What {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// A pretrained model: the astrocyte's response beside the softmax normaliser (the 2023 paper's figure 4), and the error
-    /// of the attention itself.
+    /// A pretrained model: the astrocyte's response beside the softmax normaliser (the 2023 paper's
+    /// figure 4), and the error of the attention itself.
     PaperFigure {
         /// Pretrained model: a file, a folder, or a name (see `astrocytic data list`).
         #[arg(long, default_value = "all-minilm-l6-v2")]

@@ -16,8 +16,8 @@ use crate::say::say;
 pub(crate) struct Arguments {
     /// Pretrained model: a file, a folder, or a name (see `astrocytic data list`).
     ///
-    /// A file is .safetensors, .gguf, or a .bin of llama2.c. A folder holds one of these, with config.json beside
-    /// safetensors.
+    /// A file is .safetensors, .gguf, or a .bin of llama2.c. A folder holds one of these, with
+    /// config.json beside safetensors.
     #[arg(long)]
     model: PathBuf,
     /// Layers to swap: "all", "last:N", or a list such as 0,2,4-6.
@@ -25,16 +25,19 @@ pub(crate) struct Arguments {
     layers: LayerChoice,
     /// New attention: hedgehog, taylor, kozachkov2023, linear or tripartite.
     ///
-    /// The default is taylor, the nearest to softmax, for heads of up to 16 numbers, and hedgehog for larger ones.
+    /// The default is taylor, the nearest to softmax, for heads of up to 16 numbers, and hedgehog
+    /// for larger ones.
     #[arg(long)]
     preset: Option<String>,
     /// Steps that a softmax window sees beside the memory; 0 is no window.
     #[arg(long, default_value_t = 0)]
     window: usize,
-    /// Corpus (see `astrocytic data list`) or text file to train on [default: text that the model itself samples].
+    /// Corpus (see `astrocytic data list`) or text file to train on [default: text that the model
+    /// itself samples].
     #[arg(long)]
     corpus: Option<String>,
-    /// Labelled texts to probe an encoder's embeddings with, as for `compare --corpus labelled:PATH`; may be given again.
+    /// Labelled texts to probe an encoder's embeddings with, as for
+    /// `compare --corpus labelled:PATH`; may be given again.
     #[arg(long = "probe")]
     probes: Vec<PathBuf>,
     /// Tokens in a row.
@@ -64,7 +67,8 @@ pub(crate) struct Arguments {
     /// Learning rate of recovery.
     #[arg(long, default_value_t = 2e-3)]
     recovery_rate: f64,
-    /// Rank of low-rank adapters on the projections, which recovery then trains alone; 0 trains all weights.
+    /// Rank of low-rank adapters on the projections, which recovery then trains alone; 0 trains all
+    /// weights.
     #[arg(long, default_value_t = 0)]
     adapters: usize,
     /// Do not train the controls, which is faster.

@@ -17,8 +17,8 @@ use crate::say::say;
                         If a run is interrupted, start it again with the same options: it goes on from its last evaluation."
 )]
 pub(crate) struct Arguments {
-    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a TOML file that describes a corpus as those in
-    /// `datasets/` do.
+    /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a TOML file that
+    /// describes a corpus as those in `datasets/` do.
     #[arg(long, default_value = "generated")]
     corpus: String,
     /// Tokenizer, trained on the training split: "char", or "bpe:SIZE" for byte pairs.
@@ -66,14 +66,15 @@ pub(crate) struct Arguments {
     /// Seed of the weights, the order of batches, and dropout.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Also measure the model with a memory that goes on learning from the text it reads, and store the memory's best rate for
-    /// `generate --memory`.
+    /// Also measure the model with a memory that goes on learning from the text it reads, and store
+    /// the memory's best rate for `generate --memory`.
     #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "ngram")]
     memory: Option<MemoryName>,
     /// Folder for the model, its tokenizer, and the evaluations.
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
-    /// Devices: flex, ndarray, or (if built in) wgpu, wgpu:1, …; the first holds the model, each takes a share of every batch.
+    /// Devices: flex, ndarray, or (if built in) wgpu, wgpu:1, …; the first holds the model, each
+    /// takes a share of every batch.
     #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', default_value = "flex")]
     device: Vec<String>,
     /// Print one JSON object on standard output.

@@ -12,8 +12,8 @@ use crate::ops::{
 use crate::tensor::share_heads;
 
 impl AstrocyticAttention {
-    /// Whether the layer is what [`memory_attention`] computes: no exponent on the calcium, no distance
-    /// memory.
+    /// Whether the layer is what [`memory_attention`] computes: no exponent on the calcium, no
+    /// distance memory.
     pub(super) fn attends(&self) -> bool {
         let straight = !matches!(self.config.normalizer, Normalizer::Calcium { alpha } if alpha != 1.0);
         straight && self.distance.is_none()

@@ -1,6 +1,6 @@
-//! A sliding softmax window beside the memory. The last steps are seen exactly, what is older through
-//! the memory, both under one normaliser (LoLCATs, arXiv 2410.10254, eq. 7; Based, arXiv 2402.18668).
-//! It is short-term memory beside the synapses'.
+//! A sliding softmax window beside the memory. The last steps are seen exactly, what is older
+//! through the memory, both under one normaliser (LoLCATs, arXiv 2410.10254, eq. 7; Based, arXiv
+//! 2402.18668). It is short-term memory beside the synapses'.
 //!
 //! With W steps in the window, s = q·k/√d and γ a learned factor of each head:
 //!
