@@ -9,7 +9,7 @@ use astrocytic_models::memory::{MemoryConfig, MemoryKind, ReadMemory};
 use astrocytic_models::{Decoder, Generator, Sampling};
 use astrocytic_train::source::{self, LanguageModel};
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::memory::MemoryName;
 use crate::progress::Progress;
@@ -153,6 +153,17 @@ fn new_memory(MemoryConfig { kind, rate }: MemoryConfig, model: &Decoder) -> Res
         .context("the model's memory.json names a memory that changes all weights, for which there is no generation")
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Written<'a> {
+    prompt: &'a str,
+    text: &'a str,
+    tokens: &'a [u32],
+    tokens_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryConfig>,
+}
+
 /// Text on standard output as it comes, or an object in the end.
 struct Shown<'a> {
     arguments: &'a Arguments,
@@ -182,13 +193,14 @@ impl<'a> Shown<'a> {
         if !self.arguments.json {
             return Ok(writeln!(self.stdout)?);
         }
-        let rate = drawn.len() as f64 / seconds;
-        let mut object = json!({
-            "prompt": self.arguments.prompt, "text": self.continuation, "tokens": drawn, "tokens_per_second": rate
-        });
-        if let Some(memory) = memory {
-            object["memory"] = serde_json::to_value(memory)?;
-        }
+        let written = Written {
+            prompt: &self.arguments.prompt,
+            text: &self.continuation,
+            tokens: drawn,
+            tokens_per_second: drawn.len() as f64 / seconds,
+            memory,
+        };
+        let object = serde_json::to_string(&written)?;
         Ok(writeln!(self.stdout, "{object}")?)
     }
 }
