@@ -13,6 +13,7 @@ use super::real::Real;
 /// A feature map of one number, `m = d`.
 pub(crate) trait ElementWise: 'static {
     /// Whether φ(x) is x, so that there is nothing to compute.
+    #[cfg(feature = "host-kernels")]
     const IDENTITY: bool = false;
 
     /// φ(x), composed of Burn's operations.
@@ -100,6 +101,7 @@ impl PartialEq for Feature {
 pub(crate) struct Identity;
 
 impl ElementWise for Identity {
+    #[cfg(feature = "host-kernels")]
     const IDENTITY: bool = true;
 
     fn map(x: Tensor<4>) -> Tensor<4> {
