@@ -80,7 +80,7 @@ impl Document {
     /// The anchors that its headings make.
     fn anchors(&self) -> BTreeSet<String> {
         let headings =
-            self.prose().filter_map(|(_, line)| line.starts_with('#').then(|| line.trim_matches(['#', ' '])));
+            self.prose().filter(|(_, line)| line.starts_with('#')).map(|(_, line)| line.trim_matches(['#', ' ']));
         let letter = |c: char| match c {
             ' ' => Some('-'),
             c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),

@@ -32,13 +32,13 @@ struct Module {
 
 impl Module {
     /// A path as the file itself would write it.
-    fn from_file(&self, path: Names) -> Names {
+    fn outside_modules(&self, path: Names) -> Names {
         let inside = path.iter().take(self.inline).take_while(|name| *name == "super").count();
         if inside == 0 { path } else { [&["self".into()], &path[inside..]].concat() }
     }
 
     fn depend(&mut self, path: Names) {
-        let path = self.from_file(path);
+        let path = self.outside_modules(path);
         self.paths.push(path);
     }
 
@@ -55,7 +55,7 @@ impl Module {
                 if !exported {
                     self.depend(before.clone());
                 }
-                self.globs.push(self.from_file(before));
+                self.globs.push(self.outside_modules(before));
             }
             syn::UseTree::Name(name) => self.import_as(name.ident.to_string(), &name.ident, before, exported),
             syn::UseTree::Rename(name) => self.import_as(name.rename.to_string(), &name.ident, before, exported),
@@ -70,7 +70,7 @@ impl Module {
         if !exported {
             self.depend(path.clone());
         }
-        self.imports.insert(local, self.from_file(path));
+        self.imports.insert(local, self.outside_modules(path));
     }
 
     /// Paths inside a macro's call, which are tokens only.

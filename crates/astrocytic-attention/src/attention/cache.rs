@@ -39,6 +39,7 @@ pub struct GrowingCache {
 }
 
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::large_enum_variant, reason = "one for each layer")]
 pub(super) enum Seen {
     #[default]
     Nothing,

@@ -39,7 +39,8 @@ impl<T: Real> Slopes<'_, T> {
         }
     }
 
-    /// Turns the gradients of `count` rows φ, in `grads`, into those of x.
+    /// Turns the gradients of `count` rows φ of `width` numbers, `pad` apart in `grads`, into those
+    /// of x.
     #[inline(always)]
     pub fn map_backward<S: Simd>(
         &self,
@@ -47,9 +48,7 @@ impl<T: Real> Slopes<'_, T> {
         spec: &MemorySpec,
         phi: &[T],
         grads: &mut [T],
-        pad: usize,
-        width: usize,
-        count: usize,
+        [pad, width, count]: [usize; 3],
     ) {
         let rows = grads.chunks_exact_mut(pad).zip(phi.chunks_exact(pad)).take(count);
         for (i, (grad, phi)) in rows.enumerate() {

@@ -58,7 +58,7 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
                     add_scaled(simd, buffers.added, buffers.dn[i], q);
                 }
             }
-            buffers.q_slopes.map_backward(simd, spec, q, dq, m_pad, m, count);
+            buffers.q_slopes.map_backward(simd, spec, q, dq, [m_pad, m, count]);
         }
         // All queries of a key head in one product: rows between those of two heads are 0.
         let rows = (shared - 1) * c_pad + count;

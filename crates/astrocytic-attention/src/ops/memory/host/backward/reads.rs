@@ -101,7 +101,7 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
                 buffers.by_log[i] += dot(simd, &q[i * m_pad..][..m_pad], &dq[i * m_pad..][..m_pad]);
             }
         }
-        buffers.q_slopes.map_backward(simd, self.spec, q, dq, m_pad, m, count);
+        buffers.q_slopes.map_backward(simd, self.spec, q, dq, [m_pad, m, count]);
     }
 
     /// Queries as the state before the chunk is read by them, and what they add to the gradient of

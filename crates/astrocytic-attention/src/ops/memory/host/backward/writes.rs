@@ -196,6 +196,6 @@ impl<T: Real, S: Simd> Pass<'_, '_, T, S> {
                 add_scaled(simd, row, T::ONE, read);
             }
         }
-        buffers.k_slopes.map_backward(simd, self.spec, k, dk, m_pad, m, count);
+        buffers.k_slopes.map_backward(simd, self.spec, k, dk, [m_pad, m, count]);
     }
 }
