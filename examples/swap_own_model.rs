@@ -99,7 +99,7 @@ pub fn run() -> Result<[f64; 3], Box<dyn Error>> {
 
     let mut model = Recall::new(&device).try_load_file(&record)?;
     let before = accuracy(&model, random, &device);
-    model.attention.swap(&AstrocyticAttentionConfig::kozachkov2023(32, 2))?; // the swap
+    model.attention.swap(AstrocyticAttentionConfig::kozachkov2023(32, 2))?; // the swap
     let after = accuracy(&model, random, &device);
     model = train(model, 200, random, &device);
     Ok([before, after, accuracy(&model, random, &device)])

@@ -9,7 +9,7 @@
 //!
 //! let device = Device::flex();
 //! let mut attention: MultiHeadAttention = MultiHeadAttentionConfig::new(64, 4).init(&device); // or a record loaded
-//! attention.swap(&AstrocyticAttentionConfig::linear(64, 4))?;
+//! attention.swap(AstrocyticAttentionConfig::linear(64, 4))?;
 //! let context = attention.forward(MhaInput::self_attn(Tensor::zeros([2, 10, 64], &device))).context;
 //! assert_eq!(context.dims(), [2, 10, 64]);
 //! # Ok::<(), astrocytic_attention::AttentionError>(())
