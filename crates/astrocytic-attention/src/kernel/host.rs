@@ -1,6 +1,6 @@
 //! Tensors in main memory: views for kernels to read, and results that become tensors again.
 
-// Burn means to drop ndarray; as long as it is there it has kernels.
+// Burn 0.22 deprecates its ndarray backend. It keeps its kernels until Burn drops it.
 #![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;

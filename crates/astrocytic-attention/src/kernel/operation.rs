@@ -2,10 +2,10 @@
 //!
 //! A [`Kernel`] is a pair of functions on views. [`run`] calls it for tensors of the flex and
 //! ndarray backends, and records its backward pass on an autodiff device. For other tensors it
-//! returns `None`, and the caller composes the operation of Burn's. The memory has a backend trait
-//! of its own instead (`ops/memory/backend.rs`), because a GPU can have a kernel of it too.
+//! returns `None`, and the caller composes the result from Burn's operations. The memory has a
+//! backend trait instead (`ops/memory/backend.rs`), because a GPU can have a kernel of it too.
 
-// Burn means to drop ndarray; as long as it is there it has kernels.
+// Burn 0.22 deprecates its ndarray backend. It keeps its kernels until Burn drops it.
 #![allow(deprecated)]
 
 use std::fmt::Debug;

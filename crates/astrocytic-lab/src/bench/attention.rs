@@ -97,7 +97,7 @@ pub(super) fn measure(
     })
 }
 
-/// A memory's variant.
+/// The memory that a variant runs.
 fn spec(variant: &str) -> MemorySpec {
     let delta = matches!(variant, "delta" | "tripartite");
     MemorySpec {

@@ -10,11 +10,11 @@ pub struct Curve {
 /// Where a loss lies against a curve's measured range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reading {
-    /// Inside: the data that reach it.
+    /// Inside the range: the size of data at which the curve reaches the loss.
     Inside(f64),
-    /// Lower than any measured: at least the largest size.
+    /// Below every measured loss: the size is at least the largest.
     AtLeast(f64),
-    /// Higher than any measured: at most the smallest size.
+    /// Above every measured loss: the size is at most the smallest.
     AtMost(f64),
 }
 

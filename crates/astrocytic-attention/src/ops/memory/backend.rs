@@ -1,11 +1,12 @@
 //! The memory as an operation of a backend, on that backend's tensors. Kernels come in here.
 //!
 //! A backend with a kernel implements [`MemoryBackend`]. A backend without one takes the defaults,
-//! and the caller composes the operation of Burn's. The gradient is recorded once for all backends.
+//! and the caller composes the memory from Burn's operations. One place records the gradient for all
+//! backends.
 
-// Burn means to drop ndarray; as long as it is there it has kernels.
+// Burn 0.22 deprecates its ndarray backend. It keeps its kernels until Burn drops it.
 #![allow(deprecated)]
-// Without backends or gradients nobody calls what they would.
+// Only the processor's kernels and autodiff use these items.
 #![cfg_attr(not(all(feature = "host-kernels", feature = "autodiff")), allow(dead_code, unused_variables))]
 
 use burn::backend::tensor::FloatTensor;
@@ -138,7 +139,7 @@ pub(crate) trait MemoryBackend: Backend {
     /// Writes the memory and reads it. What it saves is for [`Self::memory_backward`].
     ///
     /// `None` says that the backend has no kernel for these inputs. The caller then composes the
-    /// operation of Burn's.
+    /// memory from Burn's operations.
     #[fusion(default)]
     fn memory_forward(
         spec: MemorySpec,

@@ -9,7 +9,7 @@
 //! chunk, and recomputes the rest. What is not finite reaches no read before its step. It may reach
 //! gradients of its chunk.
 
-// Burn means to drop ndarray; as long as it is there it has kernels.
+// Burn 0.22 deprecates its ndarray backend. It keeps its kernels until Burn drops it.
 #![allow(deprecated)]
 
 mod backward;

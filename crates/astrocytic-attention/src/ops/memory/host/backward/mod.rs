@@ -316,8 +316,7 @@ impl<'a, 'b, T: Real, S: Simd> Pass<'a, 'b, T, S> {
 }
 
 /// The gradient of a normaliser n: `−(dy · y) / n`, or 0 at its floor. With r the reads before it
-/// and `dr = dy / n`, `dy · y` is `along = dr · r`, which what is at hand gives: neither y nor r is
-/// needed.
+/// and `dr = dy / n`, `dy · y` equals `along = dr · r`. The caller works out `along` without y or r.
 #[inline(always)]
 fn slope_of_normalizer<T: Real>(along: T, n: T, floor: T) -> T {
     if n > floor { -along / n } else { T::ZERO }
