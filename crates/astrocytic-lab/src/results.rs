@@ -112,6 +112,14 @@ pub struct ArmFacts {
     pub state_bytes: u64,
     /// Floating-point operations of a forward pass, per token at the experiment's context.
     pub flops_per_token: f64,
+    /// Floating-point operations per token of a test, with what is learned there; `None` in results
+    /// from before it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_flops_per_token: Option<f64>,
+    /// Tokens of the test that it learns from before the last of them is predicted: of the whole
+    /// stream, or of a document on average. `None` in results from before it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_tokens: Option<u64>,
     /// Joules of the whole machine per million tokens of training, by its own counters, measured on
     /// one thread when the study began; `None` if they cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,6 +193,9 @@ pub enum Line {
         /// Loss on the tuning split, nats per token.
         #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
+        /// Commit of the program that made it; empty in lines from before it was stored.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        commit: String,
     },
     /// The end of a run.
     Result {
@@ -208,6 +219,12 @@ pub enum Line {
         /// of the whole run.
         #[serde(deserialize_with = "null_is_nan")]
         seconds: f64,
+        /// Most memory that the process held while it trained and tested, where the system tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak_bytes: Option<u64>,
+        /// Commit of the program that made it; empty in lines from before it was stored.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        commit: String,
     },
 }
 
@@ -216,6 +233,13 @@ impl Line {
     pub fn cell(&self) -> &Cell {
         match self {
             Line::Evaluation { cell, .. } | Line::Result { cell, .. } => cell,
+        }
+    }
+
+    /// Commit of the program that made it; empty in lines from before it was stored.
+    pub fn commit(&self) -> &str {
+        match self {
+            Line::Evaluation { commit, .. } | Line::Result { commit, .. } => commit,
         }
     }
 

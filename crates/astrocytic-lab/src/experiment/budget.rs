@@ -88,6 +88,11 @@ impl Budget {
             tuning_tokens: 6_000,
             test_tokens: 12_000,
             corpus_seed: 0,
+            primary: None,
+            contrasts: vec![],
+            block_tokens: 0,
+            evaluate_every: 0,
+            tuning_trials: 0,
             search: false,
         };
         match self {

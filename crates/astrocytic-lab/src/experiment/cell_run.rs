@@ -19,6 +19,7 @@ use crate::experiment::data::Data;
 use crate::experiment::job::Training;
 use crate::experiment::reading::{Reading, test_losses};
 use crate::learning::{self, Learning};
+use crate::provenance::machine;
 use crate::results::{Cell, Line, Phase, Status, TestLoss};
 
 /// Trains for cells that train alike, or goes on from a checkpoint, keeps the best weights, and
@@ -97,7 +98,15 @@ impl CellRun<'_> {
             }
             Event::Evaluation { step, train_loss, tuning_loss } => {
                 let tokens = (step as f64 * tokens_per_step).round() as u64;
-                evaluations.push(Line::Evaluation { cell: first.clone(), step, tokens, train_loss, tuning_loss });
+                let commit = machine::commit().into();
+                evaluations.push(Line::Evaluation {
+                    cell: first.clone(),
+                    step,
+                    tokens,
+                    train_loss,
+                    tuning_loss,
+                    commit,
+                });
                 self.claim.keep(&evaluations)
             }
             Event::Step { .. } => Ok(()),
@@ -182,6 +191,8 @@ fn lines<M>(
             test,
             tokens_per_second,
             seconds: outcome.standing.seconds,
+            peak_bytes: None,
+            commit: machine::commit().into(),
         });
     }
     lines

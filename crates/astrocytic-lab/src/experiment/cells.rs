@@ -237,11 +237,20 @@ mod tests {
             test: None,
             tokens_per_second: 1.0,
             seconds: 1.0,
+            peak_bytes: None,
+            commit: String::new(),
         }
     }
 
     fn evaluation(step: u64) -> Line {
-        Line::Evaluation { cell: cell("a"), step, tokens: step, train_loss: 1.0, tuning_loss: 1.0 }
+        Line::Evaluation {
+            cell: cell("a"),
+            step,
+            tokens: step,
+            train_loss: 1.0,
+            tuning_loss: 1.0,
+            commit: String::new(),
+        }
     }
 
     #[test]

@@ -69,10 +69,40 @@ pub struct ExperimentConfig {
     pub test_tokens: u64,
     /// Seed of the generated language's text, and of generated examples.
     pub corpus_seed: u64,
+    /// The comparison that answers the question, named before anything is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<Primary>,
+    /// All comparisons that are tested, the primary one among them or not; none: every astrocytic
+    /// arm with the baseline and with every control.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contrasts: Vec<[String; 2]>,
+    /// Tokens of the blocks that subsets of a text, and its test, are made of; 0: whole documents.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub block_tokens: u64,
+    /// Steps between evaluations at every size and schedule; 0: `evaluations` in each schedule.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub evaluate_every: u64,
+    /// Points of the grid, and beyond its edges, that an arm is tried at for each size at most; 0:
+    /// every point of the grid.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tuning_trials: u64,
     /// A search among ideas: the test split stays untouched, and every second document of the
     /// tuning split stands in for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub search: bool,
+}
+
+/// A comparison that is to answer the question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Primary {
+    /// The arm.
+    pub arm: String,
+    /// What it is compared with.
+    pub baseline: String,
+    /// Test loss at which the data are compared; `None`: the middle of the losses that both reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
 }
 
 impl ExperimentConfig {
@@ -157,6 +187,9 @@ impl ExperimentConfig {
             learning_rates: vec![],
             weight_decays: vec![],
             schedules: vec![],
+            primary: None,
+            contrasts: vec![],
+            tuning_trials: 0,
             ..self.clone()
         }
     }

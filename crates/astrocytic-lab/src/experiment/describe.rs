@@ -50,6 +50,8 @@ pub(super) fn describe(
                 },
             // Of keys and values a token sees half of its own window on average, and all that are
             // carried.
+            test_flops_per_token: None,
+            learned_tokens: None,
             flops_per_token: model.flops_per_token(config.context + 2 * carried),
             joules_per_million_tokens: joules.map(|joules| joules / tokens * 1e6),
         })

@@ -79,6 +79,8 @@ fn facts(name: &str, role: Role) -> ArmFacts {
         parameters: 957_696,
         state_bytes: 1_048_576,
         flops_per_token: 2.1e6,
+        test_flops_per_token: None,
+        learned_tokens: None,
         joules_per_million_tokens: None,
     }
 }
@@ -106,7 +108,14 @@ fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
                 for i in 1..=evaluations {
                     let tuning_loss = end + (5.0 - end) * (-0.55 * i as f64).exp() + 0.004 * noise();
                     let (step, tokens, train_loss) = (i * 100, i * 409_600, tuning_loss - 0.1);
-                    lines.push(Line::Evaluation { cell: cell.clone(), step, tokens, train_loss, tuning_loss });
+                    lines.push(Line::Evaluation {
+                        cell: cell.clone(),
+                        step,
+                        tokens,
+                        train_loss,
+                        tuning_loss,
+                        commit: String::new(),
+                    });
                 }
                 let document = |d: &f64| DocumentLoss { nats: 2_560.0 * (end + d + 0.01 * noise()), tokens: 2_560 };
                 let documents: Vec<DocumentLoss> = difficulty.iter().map(document).collect();
@@ -126,6 +135,8 @@ fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
                     }),
                     tokens_per_second: 9_500.0 + 300.0 * noise(),
                     seconds: 61.0,
+                    peak_bytes: None,
+                    commit: String::new(),
                 });
             };
             for (rate, decay, aside) in TRIALS {

@@ -33,7 +33,7 @@ pub(super) fn results(lines: &[Line]) -> Result<Vec<u8>> {
         "seconds",
     ]))?;
     for line in lines {
-        let Line::Result { cell, status, best_step, steps, tuning_loss, test, tokens_per_second, seconds } = line
+        let Line::Result { cell, status, best_step, steps, tuning_loss, test, tokens_per_second, seconds, .. } = line
         else {
             continue;
         };
@@ -56,7 +56,7 @@ pub(super) fn curves(lines: &[Line]) -> Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(CELL.into_iter().chain(["step", "tokens", "train_loss", "tuning_loss"]))?;
     for line in lines {
-        let Line::Evaluation { cell, step, tokens, train_loss, tuning_loss } = line else { continue };
+        let Line::Evaluation { cell, step, tokens, train_loss, tuning_loss, .. } = line else { continue };
         table.write_record(of_cell(cell).into_iter().chain([
             step.to_string(),
             tokens.to_string(),

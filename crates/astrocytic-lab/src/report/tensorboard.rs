@@ -131,7 +131,7 @@ pub(crate) fn write_finals(folder: &Path, lines: &[Line]) -> Result<()> {
         let mut events = Event::version().record();
         let mut last = 0.0;
         for line in lines {
-            if let Line::Evaluation { cell: own, step, tokens, train_loss, tuning_loss } = line
+            if let Line::Evaluation { cell: own, step, tokens, train_loss, tuning_loss, .. } = line
                 && own.id == cell.id
             {
                 last = *tokens as f64 / tokens_per_second;
