@@ -1,10 +1,10 @@
 //! `astrocytic report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use astrocytic_lab::experiment::plan::Plan;
-use astrocytic_lab::report::{Summary, load, write};
+use astrocytic_lab::report::{Calibration, StudySummary, Summary, calibrate, load, write};
 use clap::Args;
 
 use crate::say::say;
@@ -14,18 +14,53 @@ use crate::say::say;
 pub(crate) struct Arguments {
     /// Folder that `compare` or `run` wrote: a study, or a whole experiment.
     folder: PathBuf,
+    /// Also simulate so many experiments from the stored runs of each study, count how often the
+    /// intervals hold the truth, and store it as coverage.json for the report.
+    #[arg(long, value_name = "EXPERIMENTS")]
+    coverage: Option<usize>,
     /// Print one JSON object on standard output.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.folder.join("experiment.toml").exists() {
-        let summary = Plan::of_results(&arguments.folder)?.report(&arguments.folder)?;
+    let folder = &arguments.folder;
+    if folder.join("experiment.toml").exists() {
+        let plan = Plan::of_results(folder)?;
+        if let Some(count) = arguments.coverage {
+            plan.studies.iter().try_for_each(|study| simulate(&folder.join(&study.name), count))?;
+        }
+        let summary = plan.report(folder)?;
         return if arguments.json { say(serde_json::to_string(&summary)?) } else { say(summary) };
     }
-    let (experiment, lines) = load(&arguments.folder)?;
-    print(&write(&arguments.folder, &experiment, &lines)?, arguments.json)
+    if let Some(count) = arguments.coverage {
+        simulate(folder, count)?;
+    }
+    // A study of a file: its comparisons are corrected together with those of the others.
+    if let Some(whole) = folder.parent().filter(|parent| parent.join("experiment.toml").exists()) {
+        let found = Plan::of_results(whole)?.report(whole)?;
+        let is_own = |study: &StudySummary| folder.ends_with(&study.study);
+        if let Some(study) = found.studies.into_iter().find(is_own) {
+            return print(&study.summary, arguments.json);
+        }
+    }
+    let (experiment, lines) = load(folder)?;
+    print(&write(folder, &experiment, &lines)?, arguments.json)
+}
+
+/// Simulates experiments from a study's runs; says how they came out.
+fn simulate(folder: &Path, count: usize) -> Result<()> {
+    for Calibration { arm, baseline, coverage, .. } in calibrate(folder, count)? {
+        eprintln!(
+            "{}: {arm} and {baseline}, a true ratio of {:.2}: {} of {} intervals hold it ({:.1} %)",
+            folder.display(),
+            coverage.truth,
+            coverage.held,
+            coverage.intervals,
+            100.0 * coverage.share()
+        );
+    }
+    Ok(())
 }
 
 /// The summary as JSON or as text.

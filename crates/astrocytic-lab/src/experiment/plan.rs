@@ -21,7 +21,7 @@ use crate::experiment::grid::cap_sizes;
 use crate::experiment::step_cost::step_cost;
 use crate::experiment::stored::{Asked, stored_experiment};
 use crate::provenance::identity::{self, Options};
-use crate::report::{self, PlanSummary, StudySummary};
+use crate::report::{self, PlanSummary, StudySummary, Summary};
 
 /// A plan's file in its results.
 const FILE: &str = "experiment.toml";
@@ -181,26 +181,33 @@ impl Plan {
     /// # Errors
     /// For stored lines that are broken, and a folder that cannot be written.
     pub fn report(&self, folder: &Path) -> Result<PlanSummary> {
+        let (begun, waiting): (Vec<&Study>, Vec<&Study>) =
+            self.studies.iter().partition(|study| is_begun(folder, &study.name));
+        let stored = |study: &&Study| {
+            let own = folder.join(&study.name);
+            let (experiment, lines) = report::load(&own)?;
+            Ok(report::Stored { name: study.name.clone(), folder: own, experiment, lines })
+        };
+        let (found, table) = report::write_all(begun.iter().map(stored).collect::<Result<_>>()?)?;
+        let summarized = |(study, found): (&&Study, Summary)| {
+            let ExperimentConfig { d_model, layers, heads, .. } = study.config;
+            let report = format!("{}/report.html", study.name);
+            StudySummary {
+                study: study.name.clone(),
+                model: [d_model, layers, heads],
+                summary: Summary { report, ..found },
+            }
+        };
         let mut summary = PlanSummary {
             question: self.question.clone(),
             expected: self.expected.clone(),
-            studies: Vec::new(),
-            waiting: Vec::new(),
+            headline: String::new(),
+            studies: begun.iter().zip(found).map(summarized).collect(),
+            waiting: waiting.into_iter().map(|study| study.name.clone()).collect(),
             report: "report.html".into(),
         };
-        for study in &self.studies {
-            let own = folder.join(&study.name);
-            if !is_begun(folder, &study.name) {
-                summary.waiting.push(study.name.clone());
-                continue;
-            }
-            let (experiment, lines) = report::load(&own)?;
-            let mut found = report::write(&own, &experiment, &lines)?;
-            found.report = format!("{}/report.html", study.name);
-            let ExperimentConfig { d_model, layers, heads, .. } = study.config;
-            let model = [d_model, layers, heads];
-            summary.studies.push(StudySummary { study: study.name.clone(), model, summary: found });
-        }
+        summary.headline = summary.conclusion();
+        report::save(folder, "results.csv", &table)?;
         report::save_json(folder, "results.json", &summary)?;
         report::save(folder, "report.html", summary.page().as_bytes())?;
         summary.report = folder.join("report.html").display().to_string();

@@ -1,11 +1,14 @@
 //! What an experiment found, study by study: its page and its text.
 
-use maud::{Markup, PreEscaped, html};
+use std::collections::{BTreeMap, BTreeSet};
+
+use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::layout::{or_dash, page, table, wide_table};
-use super::summary::{Ratio, Summary};
-use crate::statistics::mean;
+use super::summary::{Contrast, Measure, Summary, Verdict};
+use super::words::{self, level};
+use crate::statistics::{Estimate, mean};
 
 /// What an experiment found: `results.json` in its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +17,8 @@ pub struct PlanSummary {
     pub question: String,
     /// What was expected.
     pub expected: String,
+    /// What is concluded of the primary contrast.
+    pub headline: String,
     /// Every study that has begun.
     pub studies: Vec<StudySummary>,
     /// Studies that have not.
@@ -37,46 +42,123 @@ pub struct StudySummary {
 impl PlanSummary {
     /// The page.
     pub(crate) fn page(&self) -> String {
-        let mut blocks = vec![html! { p.facts { "Expected before it was run: " (self.expected) } }];
-        blocks.extend(self.middle_ratios());
+        let mut blocks = vec![
+            html! { p.facts { "Expected before it was run: " (self.expected) } },
+            html! { p.headline { (self.headline) } },
+        ];
+        blocks.extend(self.matrix());
         blocks.extend(self.studies.iter().flat_map(StudySummary::blocks));
+        blocks.extend(self.every_contrast());
         if !self.waiting.is_empty() {
             blocks.push(html! { p.partial { "Not begun: " (self.waiting.join(", ")) "." } });
         }
         page(&self.question, "", blocks)
     }
 
-    /// A table of the ratio at the middle of the losses that both arms reach: a row for each pair
-    /// of arms, a column for each study.
-    fn middle_ratios(&self) -> Vec<Markup> {
+    /// Compared arms, in the order of the first study that has them.
+    fn pairs(&self) -> Vec<(&str, &str)> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for ratio in self.studies.iter().flat_map(|study| &study.summary.ratios) {
-            let pair = (ratio.arm.as_str(), ratio.baseline.as_str());
+        for contrast in self.contrasts().map(|(_, contrast)| contrast) {
+            let pair = (contrast.arm.as_str(), contrast.baseline.as_str());
             if !pairs.contains(&pair) {
                 pairs.push(pair);
             }
         }
+        pairs
+    }
+
+    /// Every contrast with its study.
+    fn contrasts(&self) -> impl Iterator<Item = (&StudySummary, &Contrast)> {
+        self.studies.iter().flat_map(|study| study.summary.contrasts.iter().map(move |contrast| (study, contrast)))
+    }
+
+    /// A row for each pair of arms, a column for each study, and the corpora that agree.
+    fn matrix(&self) -> Vec<Markup> {
+        let pairs = self.pairs();
         if pairs.is_empty() {
             return Vec::new();
         }
         let head = html! {
-            tr { th { "arm" } th.text { "compared with" } @for study in &self.studies { th { (study.study) } } }
+            tr {
+                th { "arm" } th.text { "compared with" } @for study in &self.studies { th { (study.study) } }
+                th.text { "established" }
+            }
         };
         let row = |pair: (&str, &str)| {
             html! {
                 tr {
                     td { (pair.0) } td.text { (pair.1) }
-                    @for study in &self.studies { (study.middle_ratio(pair)) }
+                    @for study in &self.studies { (study.cell(pair)) }
+                    td.text { (self.agreement(pair)) }
                 }
             }
         };
         let note = html! {
             p.note {
-                "Data ratio at the middle of the losses that both arms reach, with its 95 % interval: how many times as much data the \
-                 second arm needs as the first. –: the two reach no loss in common."
+                "Data ratio: how many times as much data the second arm needs as the first, to reach the loss in small print, with                  its 95 % interval. –: the two reach no loss in common. What one of two arms alone learns from while it is tested                  counts as its data. Studies of one corpus are one unit of evidence: a corpus counts where all of its studies agree                  after the correction for all comparisons of the file."
             }
         };
         vec![note, wide_table(head, pairs.into_iter().map(row))]
+    }
+
+    /// In how many corpora all studies establish that an arm needs less data, or more.
+    fn agreement(&self, pair: (&str, &str)) -> String {
+        let mut corpora: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
+        for (study, contrast) in self.contrasts() {
+            if (contrast.arm.as_str(), contrast.baseline.as_str()) == pair {
+                corpora.entry(&study.summary.corpus.name).or_default().push(contrast.verdict);
+            }
+        }
+        let agree = |verdict: Verdict| corpora.values().filter(|found| found.iter().all(|v| *v == verdict)).count();
+        let count = |verdict, word: &str| match agree(verdict) {
+            0 => None,
+            agree => Some(format!("{word} in {agree} of {}", corpora.len())),
+        };
+        let found = [count(Verdict::Better, "better"), count(Verdict::Worse, "worse")];
+        let found: Vec<String> = found.into_iter().flatten().collect();
+        if found.is_empty() { "–".into() } else { found.join(", ") }
+    }
+
+    /// Every contrast, sorted by study.
+    fn every_contrast(&self) -> Option<Markup> {
+        let head = html! {
+            tr {
+                th { "study" } th.text { "arm" } th.text { "compared with" } th { "at loss" } th { "ratio" }
+                th { "95 % interval" } th { "p" } th { "Holm p" } th.text { "verdict" }
+            }
+        };
+        let row = |(study, contrast): (&StudySummary, &Contrast)| html! { tr { td { (study.study) } (contrast_cells(contrast)) } };
+        let count = self.contrasts().count();
+        (count > 0).then(|| {
+            html! {
+                h2 { "Every comparison" }
+                details { summary { "All " (count) ", by study" } (wide_table(head, self.contrasts().map(row))) }
+            }
+        })
+    }
+
+    /// What is concluded of the primary contrast, in all studies together.
+    pub(crate) fn conclusion(&self) -> String {
+        let primary: Vec<_> = self.contrasts().filter(|(_, contrast)| contrast.primary).collect();
+        let Some((_, first)) = primary.first() else {
+            let family = self.contrasts().map(|(_, contrast)| contrast.family).max().unwrap_or(0);
+            return format!(
+                "No primary contrast was named before it was run: all {family} comparisons are secondary, and corrected together."
+            );
+        };
+        let corpora: BTreeSet<&str> = self.studies.iter().map(|study| study.summary.corpus.name.as_str()).collect();
+        let agreement = match self.agreement((&first.arm, &first.baseline)).as_str() {
+            "–" => "established in none".to_string(),
+            found => found.to_string(),
+        };
+        let count = corpora.len();
+        let unit = if count == 1 { "corpus" } else { "corpora" };
+        format!(
+            "Primary contrast: {} against {}: {agreement} ({count} {unit}, {} studies).",
+            first.arm,
+            first.baseline,
+            primary.len()
+        )
     }
 }
 
@@ -90,7 +172,11 @@ impl StudySummary {
                 "; " (done) " of " (all) " final runs"
             }
         };
-        let figures = if self.summary.ratios.is_empty() { self.arms() } else { self.every_ratio() };
+        let figures = if self.summary.ratios.is_empty() {
+            self.arms()
+        } else {
+            html! {}
+        };
         [
             html! { h2 { a href=(self.summary.report) { (self.study) } } },
             facts,
@@ -99,34 +185,23 @@ impl StudySummary {
         ]
     }
 
-    /// The ratio of a pair of arms at the middle of the losses that both reach.
-    fn middle_ratio(&self, (arm, baseline): (&str, &str)) -> Markup {
-        let is_of = |ratio: &&Ratio| ratio.arm == arm && ratio.baseline == baseline;
-        let ratios: Vec<_> = self.summary.ratios.iter().filter(is_of).collect();
-        let Some(Ratio { value, .. }) = ratios.get(ratios.len() / 2) else { return html! { td { "–" } } };
+    /// What is tested of a pair of arms.
+    fn cell(&self, (arm, baseline): (&str, &str)) -> Markup {
+        let is_it = |contrast: &&Contrast| contrast.arm == arm && contrast.baseline == baseline;
+        let found = self.summary.contrasts.iter().find(is_it);
+        let Some((contrast, value)) = found.and_then(|contrast| Some((contrast, contrast.value.as_ref()?))) else {
+            return html! { td { "–" } };
+        };
+        let (figure, at) = match contrast.measure {
+            Measure::Ratio { loss } => (format!("{:.2}", value.estimate), loss.map_or(String::new(), level)),
+            Measure::Difference { tokens } => (format!("{:+.3}", value.estimate), words::tokens(tokens as f64)),
+        };
+        let is_sure = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);
         html! {
-            td {
-                (format!("{:.2}", value.estimate))
-                @if let Some([low, high]) = value.interval {
-                    br; span.note { (format!("{low:.2}")) (PreEscaped("&nbsp;to&nbsp;")) (format!("{high:.2}")) }
-                }
+            td class=[is_sure.then_some("best")] {
+                (figure) br; span.note { (interval(value)) br; "at " (at) }
             }
         }
-    }
-
-    fn every_ratio(&self) -> Markup {
-        let head = html! {
-            tr { th { "arm" } th.text { "compared with" } th { "loss" } th { "data ratio" } th { "95 % interval" } }
-        };
-        let row = |Ratio { arm, baseline, loss, value, .. }: &Ratio| {
-            html! {
-                tr {
-                    td { (arm) } td.text { (baseline) } td { (format!("{loss:.3}")) } td { (format!("{:.2}", value.estimate)) }
-                    td { (or_dash(value.interval, |[low, high]| format!("{low:.2} to {high:.2}"))) }
-                }
-            }
-        };
-        html! { details { summary { "Every data ratio" } (table(head, self.summary.ratios.iter().map(row))) } }
     }
 
     /// Loss and accuracy of every arm at the largest size, for a study without ratios.
@@ -146,9 +221,44 @@ impl StudySummary {
     }
 }
 
+/// An interval, one of its ends or both open.
+pub(super) fn interval(value: &Estimate) -> String {
+    let text = |end: f64| format!("{end:.2}");
+    match value.interval.map(|end| end.map(text)) {
+        [Some(low), Some(high)] => format!("{low} to {high}"),
+        [Some(low), None] => format!("at least {low}"),
+        [None, Some(high)] => format!("at most {high}"),
+        [None, None] => "no interval".into(),
+    }
+}
+
+/// Cells of a table of contrasts, from the arm to the verdict.
+pub(super) fn contrast_cells(contrast: &Contrast) -> Markup {
+    let value = contrast.value.as_ref();
+    let (at, figure) = match contrast.measure {
+        Measure::Ratio { loss } => (or_dash(loss, level), or_dash(value, |value| format!("{:.3}", value.estimate))),
+        Measure::Difference { tokens } => {
+            (words::tokens(tokens as f64), or_dash(value, |value| format!("{:+.3} nats", value.estimate)))
+        }
+    };
+    let p = |p: f64| if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") };
+    let verdict = match contrast.verdict {
+        Verdict::Better => "better",
+        Verdict::Worse => "worse",
+        Verdict::NotEstablished => "not established",
+        Verdict::Bounded => "one bound, not tested",
+        Verdict::NotMeasured => "not measured",
+    };
+    html! {
+        td.text { (contrast.arm) @if contrast.primary { " (primary)" } } td.text { (contrast.baseline) } td { (at) } td { (figure) }
+        td { (or_dash(value, interval)) } td { (or_dash(value.and_then(|value| value.p), p)) } td { (or_dash(contrast.p_holm, p)) }
+        td.text { (verdict) }
+    }
+}
+
 impl std::fmt::Display for PlanSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        writeln!(f, "{}", self.question)?;
+        writeln!(f, "{}\n{}", self.question, self.headline)?;
         for study in &self.studies {
             writeln!(f, "\n{}: {}", study.study, study.summary.headline)?;
         }

@@ -6,10 +6,10 @@ use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::plot::{Axis, Pattern, Plot, Series, colour, marker, plain};
-use super::summary::{Ratio, SizeSummary, Summary};
+use super::summary::{Ratio, SizeSummary, Stream, Summary};
 use super::words::{held_out, is_search, tokens};
 use crate::results::{Experiment, Line, Phase, Role};
-use crate::statistics::mean;
+use crate::statistics::{Estimate, mean};
 
 /// Test loss against unique training tokens, as a stand-alone SVG.
 ///
@@ -56,7 +56,11 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
     for (index, arm) in summary.arms.iter().enumerate() {
         let mut found = of_arm(index, &arm.name, arm.role);
         for size in &arm.sizes {
-            let tokens = size.tokens as f64;
+            // What is learned from while testing counts.
+            let tokens = (if arm.untrained { 0 } else { size.tokens } + arm.learned_tokens) as f64;
+            if tokens == 0.0 {
+                continue;
+            }
             let losses: Vec<f64> = size.test_losses.iter().copied().filter_map(above).collect();
             if let Some(mean) = size.mean.and_then(above) {
                 found.line.push((tokens, mean));
@@ -93,7 +97,10 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
         size: (1120, 520),
         title: if excess { "Loss above the entropy of the source" } else { "Loss against unique data" }.into(),
         x: Axis {
-            label: format!("unique training {}", experiment.corpus.unit()),
+            label: match summary.arms.iter().any(|arm| arm.learned_tokens > 0) {
+                true => "unique training tokens, and those of the test that are learned from".into(),
+                false => format!("unique training {}", experiment.corpus.unit()),
+            },
             log: true,
             ticks: Some(experiment.sizes.iter().map(|&size| size as f64).collect()),
             format: tokens,
@@ -201,7 +208,7 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
             let aside = (high - low).max(0.02) * aside(place, count);
             let own = || ratios.iter().filter(|ratio| ratio.arm == arm.name);
             let points: Vec<_> = own().map(|r| (r.loss + aside, r.value.estimate)).collect();
-            let interval = |r: &&&Ratio| r.value.interval.map(|[low, high]| (r.loss + aside, low, high));
+            let interval = |r: &&&Ratio| interval(&r.value).map(|[low, high]| (r.loss + aside, low, high));
             Series {
                 dots: points.clone(),
                 line: points,
@@ -230,6 +237,41 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
     }
     panels.sort_by_key(|(name, _)| experiment.arms.iter().any(|arm| arm.name == *name && arm.role != Role::Baseline));
     Ok(panels)
+}
+
+/// The data ratio against the length of the test, where an arm learns through it; `None` where none
+/// does.
+pub(super) fn stream_svg(experiment: &Experiment, summary: &Summary) -> Result<Option<String>> {
+    let mut series: Vec<Series> = Vec::new();
+    for (index, arm) in experiment.arms.iter().enumerate() {
+        // With the baseline alone: others would crowd the plot, and are in the table.
+        let own = summary.streams.iter().filter(|stream| stream.ratio.arm == arm.name);
+        let own: Vec<_> = own.filter(|stream| stream.ratio.baseline == experiment.arms[0].name).collect();
+        let points: Vec<_> = own.iter().map(|stream| (stream.tokens as f64, stream.ratio.value.estimate)).collect();
+        let bar = |stream: &&Stream| interval(&stream.ratio.value).map(|[low, high]| (stream.tokens as f64, low, high));
+        if !points.is_empty() {
+            let intervals = own.iter().filter_map(bar).collect();
+            series.push(Series { dots: points.clone(), line: points, intervals, ..of_arm(index, &arm.name, arm.role) });
+        }
+    }
+    if series.is_empty() {
+        return Ok(None);
+    }
+    let plot = Plot {
+        size: (1120, 400),
+        title: format!("Data ratio against {} by the length of the test", experiment.arms[0].name),
+        x: Axis { label: "tokens of the test".into(), log: true, ticks: None, format: tokens },
+        y: Axis { label: "r = D(vanilla) / (D(arm) + learned)".into(), log: true, ticks: None, format: plain },
+        series,
+        rule: Some(1.0),
+    };
+    plot.svg().map(Some)
+}
+
+/// Ends of an interval as it is drawn; an open one ends at the estimate.
+fn interval(value: &Estimate) -> Option<[f64; 2]> {
+    let [low, high] = value.interval;
+    (value.interval != [None, None]).then(|| [low.unwrap_or(value.estimate), high.unwrap_or(value.estimate)])
 }
 
 /// Relative shift of an arm's points, so that those of all arms stand side by side.

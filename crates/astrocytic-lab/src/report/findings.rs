@@ -1,126 +1,155 @@
-//! What a study found and what is to be doubted, in sentences.
+//! What a study found, in sentences: the size of a difference first, then its doubt.
 
-use super::summary::{ArmSummary, Ratio, SizeSummary, Summary};
-use super::words::{held_out, level, tokens};
+use super::summary::{ArmSummary, Contrast, Measure, Summary, Verdict};
+use super::words::{held_out, level, p_value, tokens};
 use crate::results::Role;
+use crate::statistics::Estimate;
 
 impl Summary {
-    /// A sentence for each comparison: every astrocytic arm with the baseline, then with every
-    /// control. A study without astrocytic arms compares its controls with the baseline.
+    /// A sentence for each contrast, the primary one first, then those of astrocytic arms; a study
+    /// without these compares its controls.
     pub fn findings(&self) -> Vec<String> {
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for difference in &self.differences {
-            let pair = (difference.arm.as_str(), difference.baseline.as_str());
-            let astrocytic = |arm: &&ArmSummary| arm.name == pair.0 && arm.role == Role::Astrocytic;
-            if self.arms.iter().find(astrocytic).is_some() && !pairs.contains(&pair) {
-                pairs.push(pair);
+        let is_astrocytic = |contrast: &&Contrast| {
+            let is_arm = |arm: &&ArmSummary| arm.name == contrast.arm && arm.role == Role::Astrocytic;
+            self.arms.iter().any(|arm| is_arm(&arm))
+        };
+        let mut told: Vec<&Contrast> =
+            self.contrasts.iter().filter(|contrast| contrast.primary || is_astrocytic(contrast)).collect();
+        if told.is_empty() {
+            told = self.contrasts.iter().collect();
+        }
+        told.into_iter().map(|contrast| self.finding(contrast)).collect()
+    }
+
+    fn finding(&self, contrast: &Contrast) -> String {
+        let kind = if contrast.primary { "Primary contrast: " } else { "" };
+        let found = match (&contrast.value, contrast.measure) {
+            (Some(value), Measure::Ratio { loss: Some(loss) }) => self.ratio_in_words(contrast, value, loss),
+            (Some(value), Measure::Difference { tokens }) => {
+                let why = "with one size of data no ratio can be taken";
+                self.difference_in_words(contrast, value, tokens, why)
             }
-        }
-        if pairs.is_empty() {
-            // Controls alone: each against the baseline.
-            pairs = self.differences.iter().map(|d| (d.arm.as_str(), d.baseline.as_str())).collect();
-            pairs.dedup();
-        }
-        pairs.into_iter().map(|(arm, baseline)| self.finding(arm, baseline)).collect()
+            _ => self.without_ratio(contrast),
+        };
+        format!("{kind}{found}")
     }
 
-    /// The ratio at the middle one of the measured losses, or the difference at equal data if there
-    /// is no ratio.
-    fn finding(&self, arm: &str, baseline: &str) -> String {
-        let ratios: Vec<&Ratio> = self.ratios.iter().filter(|r| r.arm == arm && r.baseline == baseline).collect();
-        let Some(ratio) = ratios.get(ratios.len() / 2) else { return self.difference_in_words(arm, baseline) };
-        let (r, loss, per) = (ratio.value.estimate, level(ratio.loss), self.corpus.per());
-        let of = held_out(self.search);
-        let Some([low, high]) = ratio.value.interval else {
+    fn ratio_in_words(&self, contrast: &Contrast, value: &Estimate, loss: f64) -> String {
+        let Contrast { arm, baseline, .. } = contrast;
+        let reach = format!("to reach a {} of {} {}", held_out(self.search), level(loss), self.corpus.per());
+        let learned = self.learned_in_words(contrast);
+        let r = value.estimate;
+        let bound = match value.interval {
+            [Some(low), None] => Some(format!("at least {low:.2}")),
+            [None, Some(high)] => Some(format!("at most {high:.2}")),
+            _ => None,
+        };
+        if let Some(bound) = bound {
             return format!(
-                "{baseline} needed {r:.2} times the data of {arm} to reach a {of} of {loss} {per}, with one seed: an \
-                 interval wants at least two, so no difference is established."
+                "{baseline} needs {bound} times the data that {arm} needs {reach}{learned}: the loss is near the end of \
+                 what was measured, so the ratio, {r:.2} as read, has one bound and is not tested."
             );
-        };
-        let mut interval = format!("95 % interval {low:.2} to {high:.2}");
-        if ratio.value.censored > 0.025 {
-            interval += ", which may reach further: the loss is near the end of what was measured";
         }
-        let fact = format!(
-            "to reach a {of} of {loss} {per} {baseline} needs {r:.2} times the data that {arm} needs ({interval})"
-        );
-        if (low..=high).contains(&1.0) {
-            return format!("No difference established between {arm} and {baseline}: {fact}; the interval contains 1.");
-        }
-        let less = if r > 1.0 { "less" } else { "more" };
-        match ratio.p_holm {
-            Some(p) if p >= 0.05 => format!(
-                "Not established: {arm} needs {less} data than {baseline}; {fact}, but corrected for the {} comparisons of \
-                 this report it may be chance (Holm p = {p:.2}).",
-                self.ratios.len()
+        let doubt = doubt(contrast, value, 1.0);
+        format!(
+            "{baseline} needs {r:.2} times the data that {arm} needs {reach}{learned} ({}){doubt}.",
+            interval(value)
+        )
+    }
+
+    /// Which data are counted that are no training data.
+    fn learned_in_words(&self, contrast: &Contrast) -> String {
+        let learner = if contrast.learned > 0 { &contrast.arm } else { &contrast.baseline };
+        match contrast.learned {
+            0 => String::new(),
+            count => format!(
+                ", counting the {} tokens of the test that {learner} learns from",
+                tokens(count.unsigned_abs() as f64)
             ),
-            _ => format!("{arm} needs {less} data than {baseline}: {fact}."),
         }
     }
 
-    /// Arms and sizes whose best hyperparameters the grid or the evaluations may have missed.
-    pub fn doubts(&self) -> Vec<String> {
-        let short = "Still improving at the last step of the longest schedule of the grid, so that more steps might lower \
-                     the loss";
-        let early = "Best at the first evaluation, so that an earlier stop might have done better";
-        let doubt = |text: &str, holds: fn(&SizeSummary) -> bool| {
-            let at = |arm: &ArmSummary| {
-                let sizes: Vec<_> =
-                    arm.sizes.iter().filter(|size| holds(size)).map(|size| tokens(size.tokens as f64)).collect();
-                (!sizes.is_empty()).then(|| format!("{} at {}", arm.name, sizes.join(", ")))
-            };
-            let found: Vec<String> = self.arms.iter().filter_map(at).collect();
-            (!found.is_empty()).then(|| format!("{text}: {}.", found.join("; ")))
+    /// Why there is no ratio, and what can be said instead.
+    fn without_ratio(&self, contrast: &Contrast) -> String {
+        let Contrast { arm, baseline, .. } = contrast;
+        let is_it = |d: &&super::summary::Difference| d.arm == *arm && d.baseline == *baseline;
+        let Some(found) = self.differences.iter().rfind(is_it) else {
+            return format!("{arm} and {baseline} have no run in common yet.");
         };
-        let found = [doubt(short, |size| size.wants_more_steps), doubt(early, |size| size.stops_at_once)];
-        found.into_iter().flatten().collect()
+        let why = self.beyond_measure(contrast);
+        let why = why.unwrap_or("the measured losses of the two do not overlap, so no ratio can be taken".into());
+        self.difference_in_words(contrast, &found.value, found.tokens, &why)
     }
 
     /// Why there is no ratio if an arm with the fewest data beats another with the most.
-    fn beyond_measure(&self, arm: &str, baseline: &str) -> Option<String> {
+    fn beyond_measure(&self, contrast: &Contrast) -> Option<String> {
+        let (arm, baseline) = (contrast.arm.as_str(), contrast.baseline.as_str());
         let ends = |name: &str| {
             let sizes = &self.arms.iter().find(|arm| arm.name == name)?.sizes;
             Some((sizes.first()?, sizes.last()?))
         };
         let (few, many) = (ends(arm)?.0, ends(baseline)?.1);
         let (of_few, of_many) = (few.mean?, many.mean?);
+        let learned = contrast.learned.max(0) as u64;
+        let counted = match learned {
+            0 => String::new(),
+            count => format!(", and {} of the test that it learns from,", tokens(count as f64)),
+        };
+        let which = match few.tokens + learned < many.tokens {
+            true => "the ratio is at the end of what was measured or beyond",
+            false => "no ratio can be taken",
+        };
         (of_few <= of_many).then(|| {
             format!(
-                "the ratio is at the end of what was measured or beyond: with {} {arm} is at {of_few:.3}, with {} {baseline} is at {of_many:.3}",
+                "{which}: with {}{counted} {arm} is at {of_few:.3}, with {} {baseline} is at {of_many:.3}",
                 tokens(few.tokens as f64),
                 tokens(many.tokens as f64)
             )
         })
     }
 
-    fn difference_in_words(&self, arm: &str, baseline: &str) -> String {
-        let Some(found) = self.differences.iter().rfind(|d| d.arm == arm && d.baseline == baseline) else {
-            return format!("{arm} and {baseline} have no run in common yet.");
-        };
-        let sizes = self.differences.iter().filter(|d| d.arm == arm && d.baseline == baseline).count();
-        let why = if sizes < 2 {
-            "with one size of data no ratio can be taken".into()
-        } else {
-            self.beyond_measure(arm, baseline)
-                .unwrap_or("the measured losses of the two do not overlap, so no ratio can be taken".into())
-        };
-        let value = &found.value;
-        let verdict = match value.interval {
-            Some([low, high]) if low <= 0.0 && high >= 0.0 => {
-                format!(" (95 % interval {low:+.3} to {high:+.3}, which contains 0): no difference established")
-            }
-            Some([low, high]) => {
-                format!(" (95 % interval {low:+.3} to {high:+.3}, not corrected for other comparisons)")
-            }
-            None => ", with one seed: no difference established".into(),
+    fn difference_in_words(&self, contrast: &Contrast, value: &Estimate, size: u64, why: &str) -> String {
+        let doubt = match contrast.measure {
+            Measure::Difference { .. } => doubt(contrast, value, 0.0),
+            Measure::Ratio { .. } => ", not tested".into(),
         };
         format!(
-            "At {} unique {} the {} of {arm} minus that of {baseline} is {:+.3} {}{verdict}; {why}.",
-            tokens(found.tokens as f64),
+            "At {} unique {} the {} of {} minus that of {} is {:+.3} {} ({}){doubt}; {why}.",
+            tokens(size as f64),
             self.corpus.unit(),
             held_out(self.search),
+            contrast.arm,
+            contrast.baseline,
             value.estimate,
-            self.corpus.per()
+            self.corpus.per(),
+            interval(value)
         )
+    }
+}
+
+/// An interval in words.
+fn interval(value: &Estimate) -> String {
+    match value.ends() {
+        Some([low, high]) => format!("95 % interval {low:.2} to {high:.2}"),
+        None if value.seeds < 2 => "one seed, no interval".into(),
+        None => "no interval".into(),
+    }
+}
+
+/// What is concluded; `none` is the value without an effect.
+fn doubt(contrast: &Contrast, value: &Estimate, none: f64) -> String {
+    match (contrast.verdict, contrast.p_holm) {
+        (Verdict::Better | Verdict::Worse, Some(p)) if contrast.family > 1 => {
+            format!(", Holm p {} over {} comparisons", p_value(p), contrast.family)
+        }
+        (Verdict::Better | Verdict::Worse, Some(p)) => format!(", p {}", p_value(p)),
+        (_, Some(p)) if !value.holds(none) => {
+            format!(
+                ": not established, because over {} comparisons it may be chance, Holm p {}",
+                contrast.family,
+                p_value(p)
+            )
+        }
+        _ => ": no difference established".into(),
     }
 }

@@ -4,10 +4,16 @@
 //! The same lines give the same bytes. Runs that are missing are counted, not an error. All of a
 //! report is derived: it can be removed and made again.
 
+mod calibration;
+mod contrasts;
+mod doubts;
 mod experiment;
+mod family;
 mod figures;
 mod findings;
+mod grid_edges;
 mod layout;
+mod learned;
 mod order;
 mod page;
 mod picture;
@@ -24,6 +30,7 @@ mod text;
 mod words;
 mod write;
 
+pub use calibration::{Calibration, calibrate};
 pub use experiment::{PlanSummary, StudySummary};
 pub use figures::{loss_svg, ratio_svg};
 pub(crate) use layout::{MATRICES, page as html_page, table, wide_table};
@@ -32,5 +39,8 @@ pub(crate) use save::{save, save_json};
 pub(crate) use stored::whole_lines;
 pub use stored::{load, save_experiment};
 pub use summarize::summarize;
-pub use summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary};
+pub use summary::{
+    ArmSummary, Contrast, Difference, GridAxis, LawFit, Measure, Ratio, SizeSummary, Stream, Summary, Verdict,
+};
 pub use write::write;
+pub(crate) use write::{Stored, write_all};

@@ -1,74 +1,75 @@
 //! Every figure of a report, worked out from the stored lines.
 
-use super::summary::{ArmSummary, Difference, LawFit, Ratio, SizeSummary, Summary};
+use std::collections::BTreeMap;
+
+use super::contrasts::{Comparisons, comparisons};
+use super::doubts::doubts;
+use super::family::correct;
+use super::grid_edges::{edges, tried};
+use super::learned::learned_tokens;
+use super::summary::{ArmSummary, LawFit, SizeSummary, Summary};
 use super::words::is_search;
-use crate::results::{ArmFacts, Cell, Experiment, Line, Phase, Role, Status, TestLoss};
-use crate::statistics::{Bootstrap, Fit, REPLICATES, Runs, deviation, holm, levels, mean};
+use crate::results::{Cell, Experiment, Line, Phase, Status, TestLoss, Trial};
+use crate::statistics::{Fit, deviation, mean};
 
-/// Seed of the bootstrap: the same lines give the same report.
-const BOOTSTRAP_SEED: u64 = 20_240_501;
-
-/// Works out every figure from the lines.
+/// Works out every figure of a study that stands alone.
 pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
+    let mut found = [figures(experiment, lines)];
+    conclude(&mut found);
+    let [summary] = found;
+    summary
+}
+
+/// Corrects the comparisons of all studies of a file, and says what was found.
+pub(super) fn conclude(studies: &mut [Summary]) {
+    correct(studies);
+    for summary in studies {
+        let findings = summary.findings().into_iter();
+        summary.headline = findings.take(1).next().unwrap_or("No two arms can be compared yet.".into());
+    }
+}
+
+/// Works out the figures of one study; its comparisons are not corrected yet.
+pub(super) fn figures(experiment: &Experiment, lines: &[Line]) -> Summary {
     let arms: Vec<ArmSummary> = (0..experiment.arms.len()).map(|arm| arm_summary(experiment, lines, arm)).collect();
-    let (ratios, differences) = comparisons(experiment, lines);
+    let Comparisons { contrasts, ratios, differences, streams } = comparisons(experiment, lines);
     let done =
         |phase| lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count();
     let cells = experiment.arms.len() * experiment.sizes.len();
+    let tuned = done(Phase::Tune);
+    // How many points a search tries it finds out as it goes.
+    let is_searched = experiment.config["tuning_trials"].as_u64().is_some_and(|most| most > 0);
+    let to_tune = if is_searched { tuned } else { cells * experiment.trials.len() * experiment.tuning_seeds.len() };
     let mut summary = Summary {
         name: experiment.name.clone(),
         headline: String::new(),
         corpus: experiment.corpus.clone(),
         search: is_search(experiment),
         final_runs: [done(Phase::Final), cells * experiment.seeds.len()],
-        tuning_runs: [done(Phase::Tune), cells * experiment.trials.len() * experiment.tuning_seeds.len()],
+        tuning_runs: [tuned, to_tune],
         fits: arms.iter().filter_map(law).collect(),
         arms,
+        contrasts,
         ratios,
+        streams,
         differences,
+        commits: commits(experiment, lines),
+        doubts: Vec::new(),
         report: "report.html".into(),
     };
-    summary.headline =
-        summary.findings().into_iter().next().unwrap_or_else(|| "No arm can be compared with the baseline yet.".into());
+    summary.doubts = doubts(experiment, lines, &summary);
     summary
 }
 
-/// Data ratios, corrected for their number, and differences at equal data of all pairs of arms.
-fn comparisons(experiment: &Experiment, lines: &[Line]) -> (Vec<Ratio>, Vec<Difference>) {
-    let bootstrap = Bootstrap::new(&experiment.sizes, &runs(experiment, lines), REPLICATES, BOOTSTRAP_SEED);
-    let name = |arm: usize| experiment.arms[arm].name.clone();
-    let (mut ratios, mut differences) = (Vec::new(), Vec::new());
-    for (arm, baseline) in pairs(experiment) {
-        let (curve, other) = (bootstrap.curve(arm, Some(baseline)), bootstrap.curve(baseline, Some(arm)));
-        let count = if experiment.sizes.len() < 4 { 3 } else { 5 };
-        for loss in levels(&curve, &other, count) {
-            if let Some(value) = bootstrap.ratio(arm, baseline, loss) {
-                ratios.push(Ratio { arm: name(arm), baseline: name(baseline), loss, value, p_holm: None });
-            }
-        }
-        for (size, &tokens) in experiment.sizes.iter().enumerate() {
-            if let Some(value) = bootstrap.difference(arm, baseline, size) {
-                differences.push(Difference { arm: name(arm), baseline: name(baseline), tokens, value });
-            }
-        }
+/// Commits of the program by the number of lines that each made.
+fn commits(experiment: &Experiment, lines: &[Line]) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in lines {
+        // Lines from before they named their commit are of the experiment's.
+        let commit = if line.commit().is_empty() { &experiment.commit } else { line.commit() };
+        *counts.entry(commit).or_default() += 1;
     }
-    let tested: Vec<f64> = ratios.iter().filter_map(|ratio| ratio.value.p).collect();
-    for (ratio, p) in ratios.iter_mut().filter(|ratio| ratio.value.p.is_some()).zip(holm(&tested)) {
-        ratio.p_holm = Some(p);
-    }
-    (ratios, differences)
-}
-
-/// The test losses of every arm.
-fn runs<'a>(experiment: &'a Experiment, lines: &'a [Line]) -> Vec<Runs<'a>> {
-    let of_arm = |arm: &'a ArmFacts| {
-        let at = |&size: &u64| {
-            let test = |&seed: &u64| finals(lines, &arm.name, size).find(|run| run.0.seed == seed)?.2;
-            experiment.seeds.iter().map(test).collect()
-        };
-        experiment.sizes.iter().map(at).collect()
-    };
-    experiment.arms.iter().map(of_arm).collect()
+    counts.into_iter().map(|(commit, count)| (commit.to_string(), count)).collect()
 }
 
 /// The law fitted to an arm's mean losses, where there are enough of them.
@@ -77,22 +78,11 @@ fn law(arm: &ArmSummary) -> Option<LawFit> {
     Some(LawFit { arm: arm.name.clone(), fit: Fit::new(&points)? })
 }
 
-/// Indices of compared arms, (arm, compared with): every arm with the baseline, every astrocytic
-/// arm with every control.
-fn pairs(experiment: &Experiment) -> Vec<(usize, usize)> {
-    let with = |role| (0..experiment.arms.len()).filter(move |&arm| experiment.arms[arm].role == role);
-    let baseline = with(Role::Baseline).next();
-    let astrocytic = || with(Role::Astrocytic);
-    let others = || astrocytic().chain(with(Role::Control)).chain(with(Role::Calibration));
-    let to_baseline = baseline.into_iter().flat_map(|b| others().map(move |a| (a, b)));
-    let to_controls = with(Role::Control).flat_map(|control| astrocytic().map(move |a| (a, control)));
-    to_baseline.chain(to_controls).collect()
-}
-
 fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummary {
     let facts = &experiment.arms[arm];
-    let longest = experiment.trials.iter().map(|trial| trial.schedule).max().unwrap_or(0);
     let at = |&tokens: &u64| {
+        let tried = tried(lines, &facts.name, tokens);
+        let longest = experiment.trials.iter().chain(&tried).map(|trial| trial.schedule).max().unwrap_or(0);
         let runs: Vec<_> = finals(lines, &facts.name, tokens).collect();
         let test_losses: Vec<f64> = runs.iter().filter_map(|run| Some(run.2?.loss)).collect();
         let chosen = runs.first().map(|run| run.0.trial);
@@ -107,20 +97,27 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
             diverged: runs.iter().filter(|run| *run.1 == Status::Diverged).count(),
             wants_more_steps: 2 * best_at(lines, &facts.name, tokens, |_| Some(longest)) > runs.len(),
             stops_at_once: 2 * best_at(lines, &facts.name, tokens, |id| first_evaluation(lines, id)) > runs.len(),
+            edges: chosen.map_or(Vec::new(), |best: Trial| edges(&best, &tried)),
         }
     };
     let sizes: Vec<SizeSummary> = experiment.sizes.iter().map(at).collect();
-    let mut speeds: Vec<f64> = lines
-        .iter()
-        .filter_map(|line| match line {
-            Line::Result { cell, status: Status::Finished, tokens_per_second, .. } if cell.arm == facts.name => {
-                Some(*tokens_per_second)
-            }
-            _ => None,
-        })
-        .filter(|speed| speed.is_finite())
-        .collect();
-    speeds.sort_by(f64::total_cmp);
+    let of_runs = |value: fn(&Line) -> Option<f64>| -> Vec<f64> {
+        lines.iter().filter(|line| line.cell().arm == facts.name).filter_map(value).collect()
+    };
+    let speeds = of_runs(|line| match line {
+        Line::Result { status: Status::Finished, tokens_per_second, steps, .. } if *steps > 0 => {
+            Some(*tokens_per_second)
+        }
+        _ => None,
+    });
+    let peaks = of_runs(|line| match line {
+        Line::Result { peak_bytes, .. } => peak_bytes.map(|bytes| bytes as f64),
+        Line::Evaluation { .. } => None,
+    });
+    let steps = of_runs(|line| match line {
+        Line::Result { cell, steps, .. } if cell.phase == Phase::Final => Some(*steps as f64),
+        _ => None,
+    });
     let trial = sizes.iter().rev().find_map(|size| size.trial);
     ArmSummary {
         name: facts.name.clone(),
@@ -128,10 +125,21 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
         parameters: facts.parameters,
         state_bytes: facts.state_bytes,
         flops_per_token: facts.flops_per_token,
-        tokens_per_second: speeds.get(speeds.len() / 2).copied(),
+        test_flops_per_token: facts.test_flops_per_token,
+        learned_tokens: learned_tokens(facts, &experiment.corpus),
+        untrained: !steps.is_empty() && steps.iter().all(|&steps| steps == 0.0),
+        peak_bytes: median(peaks).map(|bytes| bytes as u64),
+        tokens_per_second: median(speeds),
         trial,
         sizes,
     }
+}
+
+/// The upper median of what is finite.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.retain(|value| value.is_finite());
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Final runs of an arm at a size that ended: (cell, status, test).

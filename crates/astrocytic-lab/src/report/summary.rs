@@ -24,12 +24,21 @@ pub struct Summary {
     pub tuning_runs: [usize; 2],
     /// Every arm.
     pub arms: Vec<ArmSummary>,
-    /// Data-efficiency ratios.
+    /// Every comparison that is tested, the primary one first.
+    pub contrasts: Vec<Contrast>,
+    /// Data ratios of the contrasts over the losses that both arms reach.
     pub ratios: Vec<Ratio>,
+    /// Data ratios by the length of the test, where an arm learns through it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<Stream>,
     /// Differences of test loss at equal data.
     pub differences: Vec<Difference>,
     /// Fitted laws, where there are five sizes.
     pub fits: Vec<LawFit>,
+    /// Commits of the program that made the lines, and how many lines each.
+    pub commits: Vec<(String, usize)>,
+    /// What is to be doubted, in sentences.
+    pub doubts: Vec<String>,
     /// Path of the page.
     pub report: String,
 }
@@ -46,8 +55,21 @@ pub struct ArmSummary {
     /// Bytes of state: of a decoder for generation at the end of a context, of an encoder until its
     /// answer.
     pub state_bytes: u64,
-    /// Floating-point operations of a forward pass, per token.
+    /// Floating-point operations of a forward pass, per token. A training step takes three times
+    /// as many.
     pub flops_per_token: f64,
+    /// Floating-point operations per token of a test, with what is learned there, where stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_flops_per_token: Option<f64>,
+    /// Tokens of the test that it learns from, which count as data.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub learned_tokens: u64,
+    /// Whether it is not trained at all: D = 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrained: bool,
+    /// Median over runs of the most memory that their process held, bytes, where stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
     /// Median training throughput of the runs that finished.
     pub tokens_per_second: Option<f64>,
     /// The grid point that was chosen, at the largest size that has a final run.
@@ -86,6 +108,26 @@ pub struct SizeSummary {
     /// Whether most final runs were best at their first evaluation: an earlier stop might have been
     /// better.
     pub stops_at_once: bool,
+    /// Axes of the grid on which no value beyond the chosen one was tried on one side, though others
+    /// were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<GridAxis>,
+}
+
+/// An axis of the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GridAxis {
+    /// Peak learning rate.
+    LearningRate,
+    /// Weight decay.
+    WeightDecay,
+    /// Steps of the schedule.
+    Schedule,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// D_baseline(L) / D_arm(L) at one loss: above 1 the arm needs less data.
@@ -97,11 +139,77 @@ pub struct Ratio {
     pub baseline: String,
     /// Test loss L, nats per token.
     pub loss: f64,
-    /// Its estimate, interval and uncorrected p-value.
+    /// Its estimate and interval.
     #[serde(flatten)]
     pub value: Estimate,
-    /// p-value of r = 1 after Holm's correction over all ratios of the report.
+}
+
+/// A comparison that is tested: the data ratio at one named loss, or, with one size of data, the
+/// difference of losses there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contrast {
+    /// The arm.
+    pub arm: String,
+    /// What it is compared with.
+    pub baseline: String,
+    /// Whether the file named it as the one that answers the question.
+    pub primary: bool,
+    /// What is compared.
+    #[serde(flatten)]
+    pub measure: Measure,
+    /// Tokens that the arm has learned from while it was tested and the baseline has not: they
+    /// count as its data. Below 0 the baseline's.
+    pub learned: i64,
+    /// `None` where it cannot be estimated.
+    pub value: Option<Estimate>,
+    /// p-value of no effect after Holm's correction over its family.
     pub p_holm: Option<f64>,
+    /// Comparisons in its family: the primary one in all studies of the file, or all others.
+    pub family: usize,
+    /// What is concluded.
+    pub verdict: Verdict,
+}
+
+/// What a contrast compares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "measure", rename_all = "kebab-case")]
+pub enum Measure {
+    /// D_baseline(L) / D_arm(L).
+    Ratio {
+        /// Test loss L, nats per token; `None` where the two reach none in common.
+        loss: Option<f64>,
+    },
+    /// Test loss of the arm minus the baseline's.
+    Difference {
+        /// Unique training tokens of both.
+        tokens: u64,
+    },
+}
+
+/// What is concluded of a contrast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Corrected p < 0.05, and the arm needs less data, or has the lower loss.
+    Better,
+    /// Corrected p < 0.05, and the arm needs more data, or has the higher loss.
+    Worse,
+    /// Neither.
+    NotEstablished,
+    /// The loss is near the end of what was measured: the ratio has one bound, and is not tested.
+    Bounded,
+    /// The two reach no loss in common, or have no run in common.
+    NotMeasured,
+}
+
+/// A data ratio when the test is only so long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Tokens of the test, from its beginning.
+    pub tokens: u64,
+    /// The ratio at the middle of the losses that both reach on them.
+    #[serde(flatten)]
+    pub ratio: Ratio,
 }
 
 /// Test loss of the arm minus the baseline's: below 0 favours the arm.
@@ -113,7 +221,7 @@ pub struct Difference {
     pub baseline: String,
     /// Unique training tokens of both.
     pub tokens: u64,
-    /// Its estimate, interval and uncorrected p-value.
+    /// Its estimate and interval.
     #[serde(flatten)]
     pub value: Estimate,
 }

@@ -2,12 +2,11 @@
 
 use std::fmt::{Display, Formatter};
 
-use super::summary::{Ratio, Summary};
-use super::words::{accuracies_in_words, held_out, level, losses_in_words, tokens};
+use super::summary::Summary;
+use super::words::{accuracies_in_words, held_out, losses_in_words, tokens};
 
 impl Display for Summary {
     fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
-        writeln!(f, "{}\n", self.headline)?;
         let width = self.arms.iter().map(|arm| arm.name.len()).max().unwrap_or(0).max(3);
         losses(self, width, f)?;
         if self.corpus.examples {
@@ -17,7 +16,7 @@ impl Display for Summary {
             writeln!(f, "entropy of the source: {entropy:.3}; what is above it is excess")?;
         }
         trials(self, width, f)?;
-        ratios(self, f)?;
+        contrasts(self, f)?;
         let diverged: usize = self.arms.iter().flat_map(|arm| &arm.sizes).map(|size| size.diverged).sum();
         if diverged > 0 {
             writeln!(f, "{diverged} of the final runs diverged")?;
@@ -25,7 +24,7 @@ impl Display for Summary {
         if self.final_runs[0] < self.final_runs[1] {
             writeln!(f, "{} of {} final runs done", self.final_runs[0], self.final_runs[1])?;
         }
-        for doubt in self.doubts() {
+        for doubt in &self.doubts {
             writeln!(f, "{doubt}")?;
         }
         write!(f, "\nReport: {}", self.report)
@@ -87,11 +86,9 @@ fn trials(summary: &Summary, width: usize, f: &mut Formatter) -> std::fmt::Resul
     writeln!(f)
 }
 
-fn ratios(summary: &Summary, f: &mut Formatter) -> std::fmt::Result {
-    for Ratio { arm, baseline, value, loss, .. } in &summary.ratios {
-        let interval = value.interval.map_or("no interval".into(), |[low, high]| format!("{low:.2} to {high:.2}"));
-        let (ratio, loss) = (value.estimate, level(*loss));
-        writeln!(f, "{arm} against {baseline}: data ratio {ratio:.2} ({interval}) at loss {loss}")?;
+fn contrasts(summary: &Summary, f: &mut Formatter) -> std::fmt::Result {
+    for finding in summary.findings() {
+        writeln!(f, "{finding}")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Everything that is derived from a study's stored lines.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -8,41 +8,77 @@ use super::figures::{loss_svg, ratio_svg};
 use super::order::in_order;
 use super::page::study;
 use super::save::{save, save_json};
-use super::summarize::summarize;
+use super::summarize::{conclude, figures};
 use super::summary::Summary;
-use super::{tables, tensorboard};
+use super::{calibration, tables, tensorboard};
 use crate::results::{Experiment, Line};
 
-/// Writes `report.html`, `results.json`, `results.csv`, `curves.csv`, `loss.svg`, `ratio.svg` (if
-/// there are ratios) and the final runs' curves for TensorBoard into the folder, each file as a
-/// whole or not at all.
+/// What a study stored, and where.
+pub(crate) struct Stored {
+    /// Its name; of a comparison that stands alone, none.
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) experiment: Experiment,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Writes `report.html`, `results.json`, `results.csv`, `loss.svg`, `ratio.svg` (if there are
+/// ratios) and the final runs' curves for TensorBoard into the folder, each file as a whole or not
+/// at all.
 ///
 /// # Errors
 /// If the folder cannot be written, and for lines of an arm or size that the study does not have.
 pub fn write(folder: &Path, experiment: &Experiment, lines: &[Line]) -> Result<Summary> {
-    let lines = in_order(experiment, lines)?;
-    let mut summary = summarize(experiment, &lines);
-    save(folder, "results.csv", &tables::results(&lines)?)?;
-    save(folder, "curves.csv", &tables::curves(&lines)?)?;
-    save(folder, "loss.svg", loss_svg(experiment, &lines, &summary)?.as_bytes())?;
-    if let Some(svg) = ratio_svg(experiment, &summary)? {
-        save(folder, "ratio.svg", svg.as_bytes())?;
+    let (name, folder) = (String::new(), folder.to_path_buf());
+    let alone = Stored { name, folder, experiment: experiment.clone(), lines: lines.to_vec() };
+    Ok(write_all(vec![alone])?.0.swap_remove(0))
+}
+
+/// The same for the studies of a file, whose comparisons are corrected together; and `results.csv`
+/// of all of them.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_all(mut studies: Vec<Stored>) -> Result<(Vec<Summary>, Vec<u8>)> {
+    for study in &mut studies {
+        study.lines = in_order(&study.experiment, &study.lines)?;
     }
-    save(folder, "report.html", study(experiment, &lines, &summary)?.as_bytes())?;
-    tensorboard::write_finals(&folder.join("tensorboard"), &lines)?;
-    save_json(folder, "results.json", &summary)?;
-    summary.report = folder.join("report.html").display().to_string();
-    Ok(summary)
+    let mut summaries: Vec<Summary> =
+        studies.iter().map(|Stored { experiment, lines, .. }| figures(experiment, lines)).collect();
+    conclude(&mut summaries);
+    for (stored, summary) in studies.iter().zip(&mut summaries) {
+        stored.write(summary)?;
+        summary.report = stored.folder.join("report.html").display().to_string();
+    }
+    let rows = studies.iter().zip(&summaries);
+    let rows: Vec<_> = rows.map(|(s, summary)| (s.name.as_str(), &s.experiment, &s.lines[..], summary)).collect();
+    let table = tables::results(&rows)?;
+    Ok((summaries, table))
+}
+
+impl Stored {
+    fn write(&self, summary: &Summary) -> Result<()> {
+        let Self { name, folder, experiment, lines } = self;
+        save(folder, "results.csv", &tables::results(&[(name, experiment, lines, summary)])?)?;
+        save(folder, "loss.svg", loss_svg(experiment, lines, summary)?.as_bytes())?;
+        if let Some(svg) = ratio_svg(experiment, summary)? {
+            save(folder, "ratio.svg", svg.as_bytes())?;
+        }
+        save(folder, "report.html", study(experiment, lines, summary, &calibration::stored(folder)?)?.as_bytes())?;
+        tensorboard::write_finals(&folder.join("tensorboard"), lines)?;
+        save_json(folder, "results.json", summary)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::summarize::summarize;
     use crate::report::synthetic::{quick, standard};
     use crate::report::{load, save_experiment};
     use crate::results::Status;
 
-    const FILES: [&str; 6] = ["report.html", "results.json", "results.csv", "curves.csv", "loss.svg", "ratio.svg"];
+    const FILES: [&str; 5] = ["report.html", "results.json", "results.csv", "loss.svg", "ratio.svg"];
 
     fn stored(folder: &Path, lines: &[Line]) {
         let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
@@ -153,7 +189,11 @@ mod tests {
     #[test]
     fn optima_that_may_have_been_missed_are_named() {
         let (experiment, mut lines) = quick();
-        assert_eq!(summarize(&experiment, &lines).doubts(), Vec::<String>::new());
+        let doubts = summarize(&experiment, &lines).doubts;
+        assert!(
+            doubts[0].contains("best learning rate is at the edge") && doubts[0].ends_with("every arm at every size.")
+        );
+        assert!(doubts[2].contains("One schedule alone was tried: 600.") && doubts[3].contains("24 documents"));
         for line in &mut lines {
             if let Line::Result { cell, best_step, .. } = line
                 && (cell.arm.as_str(), cell.size) == ("vanilla", experiment.sizes[1])
@@ -167,7 +207,7 @@ mod tests {
                 *best_step = 100;
             }
         }
-        let doubts = summarize(&experiment, &lines).doubts();
+        let doubts = summarize(&experiment, &lines).doubts;
         assert!(doubts[0].ends_with("lower the loss: vanilla at 64k."), "{doubts:?}");
         assert!(doubts[1].ends_with("done better: tripartite at 16k."), "{doubts:?}");
     }

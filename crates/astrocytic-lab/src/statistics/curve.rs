@@ -26,9 +26,14 @@ impl Reading {
         }
     }
 
-    /// Whether the loss lies outside of the range.
-    pub(super) fn is_censored(self) -> bool {
-        !matches!(self, Reading::Inside(_))
+    /// Whether more data are needed than were measured.
+    pub(super) fn is_at_least(self) -> bool {
+        matches!(self, Reading::AtLeast(_))
+    }
+
+    /// Whether fewer data are needed than were measured.
+    pub(super) fn is_at_most(self) -> bool {
+        matches!(self, Reading::AtMost(_))
     }
 }
 
@@ -111,7 +116,7 @@ pub fn levels(a: &Curve, b: &Curve, count: usize) -> Vec<f64> {
 }
 
 /// Lowest and highest loss that both curves reach.
-pub(super) fn common_range(a: &Curve, b: &Curve) -> Option<(f64, f64)> {
+pub(crate) fn common_range(a: &Curve, b: &Curve) -> Option<(f64, f64)> {
     let (a, b) = (a.loss_range()?, b.loss_range()?);
     let (low, high) = (a.0.max(b.0), a.1.min(b.1));
     (low < high).then_some((low, high))

@@ -73,7 +73,7 @@ fn differences(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
         match summary.differences.iter().find(is_it) {
             None => html! { td { "–" } },
             Some(Difference { value, .. }) => {
-                let interval = value.interval.map_or("no interval".into(), |[l, h]| format!("{l:+.3} to {h:+.3}"));
+                let interval = value.ends().map_or("no interval".into(), |[l, h]| format!("{l:+.3} to {h:+.3}"));
                 html! { td { (format!("{:+.3}", value.estimate)) br; span.note { (interval) } } }
             }
         }

@@ -3,12 +3,13 @@
 use anyhow::Result;
 use maud::{Markup, PreEscaped, html};
 
-use crate::report::figures::ratio_panels;
-use crate::report::layout::{or_dash, swatch, table, wide_table};
+use crate::report::experiment::{contrast_cells, interval};
+use crate::report::figures::{ratio_panels, stream_svg};
+use crate::report::layout::{swatch, table, wide_table};
 use crate::report::summary::{LawFit, Ratio, Summary};
 use crate::report::words::level;
 use crate::results::Experiment;
-use crate::statistics::REPLICATES;
+use crate::statistics::RESAMPLES;
 
 /// Figures and tables of the data ratios.
 pub(super) fn ratios(experiment: &Experiment, summary: &Summary) -> Result<Vec<Markup>> {
@@ -26,25 +27,48 @@ pub(super) fn ratios(experiment: &Experiment, summary: &Summary) -> Result<Vec<M
     blocks.push(html! {
         p.note {
             "r(L) = D(compared with) / D(arm): how many times more unique data the other needs to reach the same test loss L, read \
-             off inside the measured range only. Bars: 95 % intervals from "
-            (REPLICATES)
-            " bootstrap resamples of seeds and of test documents, the same for both arms, widened for few seeds (Student's t)."
+             off inside the measured range only. Bars: 95 % intervals of Student's t, the variance by leaving out seeds and test \
+             documents (two-way jackknife). An end is missing where the truth may lie beyond what was measured: in more than 2.5 % of "
+            (RESAMPLES)
+            " resamples the loss was not reached."
         }
     });
+    blocks.push(contrasts(summary));
     blocks.push(every_ratio(experiment, summary));
+    blocks.extend(streams(experiment, summary)?);
     blocks.extend(laws(summary));
     Ok(blocks)
 }
 
-fn every_ratio(experiment: &Experiment, summary: &Summary) -> Markup {
+/// What is tested.
+fn contrasts(summary: &Summary) -> Markup {
     let head = html! {
         tr {
-            th { "arm" } th.text { "compared with" } th { "loss" } th { "r" } th { "95 % interval" } th { "Holm p" }
-            th { "censored" }
+            th.text { "arm" } th.text { "compared with" } th { "at loss" } th { "r" } th { "95 % interval" } th { "p" } th { "Holm p" }
+            th.text { "verdict" }
         }
     };
-    let row = |Ratio { arm, baseline, loss, value, p_holm }: &Ratio| {
-        let p = |p| if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") };
+    let rows = summary.contrasts.iter().map(|contrast| html! { tr { (contrast_cells(contrast)) } });
+    let family = summary.contrasts.iter().map(|contrast| contrast.family).max().unwrap_or(0);
+    html! {
+        details open {
+            summary { "What is tested: " (summary.contrasts.len()) " comparisons" }
+            (wide_table(head, rows))
+            p.note {
+                "Each at one loss, the middle of those that both arms reach or the one that the file names. p: of r = 1; the interval                  excludes 1 where p < 0.05. Holm p: corrected over the " (family) " comparisons of the file; the primary contrast has a \
+                 family of its own. One that cannot be estimated stays in. What one of two arms alone learns from while it is tested \
+                 counts as its data."
+            }
+        }
+    }
+}
+
+/// Ratios over the losses that both reach.
+fn every_ratio(experiment: &Experiment, summary: &Summary) -> Markup {
+    let head = html! {
+        tr { th { "arm" } th.text { "compared with" } th { "loss" } th { "r" } th { "95 % interval" } th { "censored" } }
+    };
+    let row = |Ratio { arm, baseline, loss, value }: &Ratio| {
         let index = experiment.arms.iter().position(|facts| facts.name == *arm).unwrap_or(0);
         html! {
             tr {
@@ -52,22 +76,32 @@ fn every_ratio(experiment: &Experiment, summary: &Summary) -> Markup {
                 td.text { (baseline) }
                 td { (level(*loss)) }
                 td { (format!("{:.3}", value.estimate)) }
-                td { (or_dash(value.interval, |[low, high]| format!("{low:.2} to {high:.2}"))) }
-                td { (or_dash(*p_holm, p)) }
+                td { (interval(value)) }
                 td { (format!("{:.1} %", 100.0 * value.censored)) }
             }
         }
     };
     html! {
         details {
-            summary { "All " (summary.ratios.len()) " ratios" }
+            summary { "Ratios over the range: " (summary.ratios.len()) ", not tested" }
             (wide_table(head, summary.ratios.iter().map(row)))
             p.note {
-                "Holm p: of r = 1, corrected over all these ratios. Censored: resamples in which the loss fell outside a measured \
-                 range and counted with its end; above 2.5 % the interval may in truth reach further."
+                "Censored: resamples in which the loss fell outside of a measured range. Above 2.5 % an end of the interval is open."
             }
         }
     }
+}
+
+/// Ratios by the length of the test, where an arm learns through it.
+fn streams(experiment: &Experiment, summary: &Summary) -> Result<Vec<Markup>> {
+    let Some(svg) = stream_svg(experiment, summary)? else { return Ok(Vec::new()) };
+    let note = html! {
+        p.note {
+            "What an arm learns from while it is tested counts as its data: the longer the test, the more it has learned from. Each ratio \
+             is read at the middle of the losses that both arms reach on so much of the test."
+        }
+    };
+    Ok(vec![PreEscaped(svg), note])
 }
 
 fn laws(summary: &Summary) -> Option<Markup> {

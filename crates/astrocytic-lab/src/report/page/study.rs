@@ -6,14 +6,20 @@ use maud::{Markup, PreEscaped, html};
 use super::arms::{arms, tuning};
 use super::losses::{accuracies, losses};
 use super::ratios::ratios;
+use crate::report::calibration::Calibration;
 use crate::report::figures::{excess_svg, learning_panels, loss_svg};
-use crate::report::layout::{lines, page};
+use crate::report::layout::{lines, page, table};
 use crate::report::summary::Summary;
-use crate::report::words::tokens;
+use crate::report::words::{level, tokens};
 use crate::results::{CorpusFacts, Experiment, Line};
 
 /// The whole page.
-pub(in crate::report) fn study(experiment: &Experiment, stored: &[Line], summary: &Summary) -> Result<String> {
+pub(in crate::report) fn study(
+    experiment: &Experiment,
+    stored: &[Line],
+    summary: &Summary,
+    calibrations: &[Calibration],
+) -> Result<String> {
     let mut blocks = facts(experiment);
     blocks.push(html! { p.headline { (summary.headline) } });
     blocks.extend(state(summary));
@@ -22,6 +28,7 @@ pub(in crate::report) fn study(experiment: &Experiment, stored: &[Line], summary
     blocks.extend(losses(experiment, summary));
     blocks.extend(accuracies(experiment, summary)?);
     blocks.extend(ratios(experiment, summary)?);
+    blocks.extend(calibration(calibrations));
     blocks.extend(learning_curves(experiment, stored)?);
     blocks.extend(arms(experiment, summary));
     if experiment.trials.len() > 1 {
@@ -68,7 +75,7 @@ fn state(summary: &Summary) -> Vec<Markup> {
             @if diverged > 0 { " " (diverged) " diverged. They have no test loss: means and intervals leave out these runs and their pairs." }
         }
     };
-    let doubts = summary.doubts().into_iter().map(|doubt| html! { p.partial { (doubt) } });
+    let doubts = summary.doubts.iter().map(|doubt| html! { p.partial { (doubt) } });
     std::iter::once(state).chain(doubts).collect()
 }
 
@@ -100,6 +107,35 @@ fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> 
     let svg = PreEscaped(loss_svg(experiment, stored, summary)?);
     let excess = excess_svg(experiment, stored, summary)?.map(PreEscaped);
     Ok([html! { h2 { "Loss against unique data" } }, svg, note].into_iter().chain(excess).collect())
+}
+
+/// How often the intervals of simulated experiments held the truth.
+fn calibration(found: &[Calibration]) -> Option<Markup> {
+    let head = html! {
+        tr {
+            th.text { "simulated from" } th { "true ratio" } th { "at loss" } th { "experiments" } th { "intervals" }
+            th { "hold it" } th { "p < 0.05 of no effect" }
+        }
+    };
+    let row = |Calibration { arm, baseline, learn, coverage }: &Calibration| {
+        html! {
+            tr {
+                td.text { (arm) " and " (baseline) @if *learn { br; span.note { "both learn while they are tested" } } }
+                td { (format!("{:.2}", coverage.truth)) } td { (level(coverage.loss)) } td { (coverage.experiments) } td { (coverage.intervals) }
+                td { (format!("{:.1} %", 100.0 * coverage.share())) } td { (coverage.significant) }
+            }
+        }
+    };
+    (!found.is_empty()).then(|| {
+        html! {
+            h2 { "Do the intervals hold?" }
+            (table(head, found.iter().map(row)))
+            p.note {
+                "Experiments simulated from the stored runs of two arms: seeds and documents vary as theirs do, pairs stay together, and \
+                 the ratio is known. Of the 95 % intervals some 95 % should hold it."
+            }
+        }
+    })
 }
 
 fn learning_curves(experiment: &Experiment, stored: &[Line]) -> Result<[Markup; 3]> {
