@@ -1,6 +1,6 @@
 //! The intervals of a report hold the truth as often as they claim: in 200 experiments simulated from
 //! each of the stored studies with 50 test documents and more, without an effect and with a planted
-//! one, of models that learn while they are tested too.
+//! one, of models that learn while they are tested too. The counts are those that are stored.
 
 use std::path::Path;
 
@@ -24,7 +24,11 @@ fn intervals_hold_the_truth_in_92_to_98_of_a_hundred_experiments() {
         for file in ["experiment.json", "lines.jsonl"] {
             std::fs::copy(results.join(study).join(file), folder.path().join(file)).expect("stored results");
         }
-        for Calibration { arm, baseline, learn, coverage } in calibrate(folder.path(), 200).expect("experiments") {
+        let found = calibrate(folder.path(), 200).expect("experiments");
+        let stored = std::fs::read(results.join(study).join("coverage.json")).expect("a stored coverage");
+        let stored: Vec<Calibration> = serde_json::from_slice(&stored).expect("a coverage");
+        assert!(found == stored, "{study}: coverage.json is stale; run `astrocytic report --coverage 200`");
+        for Calibration { arm, baseline, learn, coverage } in found {
             let place = format!("{study}, {arm} and {baseline}, ratio {:.2}: {coverage:?}", coverage.truth);
             println!("{place}, {:.1} %", 100.0 * coverage.share());
             assert!(coverage.intervals >= 150, "{place}");

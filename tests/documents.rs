@@ -25,7 +25,10 @@ static REPORTS: LazyLock<PathBuf> = LazyLock::new(|| {
         for experiment in experiments() {
             let folder = reports.join(&experiment);
             for (name, bytes) in program::files(&root().join("experiments/results").join(&experiment)) {
-                if ["experiment.toml", "experiment.json", "lines.jsonl"].iter().any(|source| name.ends_with(source)) {
+                if ["experiment.toml", "experiment.json", "lines.jsonl", "coverage.json"]
+                    .iter()
+                    .any(|source| name.ends_with(source))
+                {
                     let path = folder.join(name);
                     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
                     std::fs::write(path, bytes).expect("a copy");
@@ -200,9 +203,9 @@ fn losses_are_those_of_the_stored_results() {
     assert!(tables.len() >= 8 && checked >= 6 * tables.len(), "{checked} figures in {} tables", tables.len());
 }
 
-/// Rows are `| arm : baseline | one for each study … |`: with its interval at the middle of the
-/// losses that both reach. Tables of p-values name the loss, `| arm : baseline, lowest | … |`.
-/// "beyond" stands where there is no ratio.
+/// Rows are `| arm : baseline | one for each study … |`: the tested ratio, with its interval or, in
+/// tables of p-values, with its corrected p. One bound is `(≥ 0.64)`; "–" stands where there is no
+/// ratio.
 #[test]
 fn ratios_are_those_of_the_stored_results() {
     let mut checked = 0;
@@ -214,12 +217,11 @@ fn ratios_are_those_of_the_stored_results() {
         let studies = results["studies"].as_array().expect("studies");
         for row in &rows[2..] {
             let cells = cells(row);
-            let (arm, rest) = cells[0].split_once(" : ").unwrap_or_else(|| panic!("{row}: no ratio"));
-            let (baseline, place) = rest.split_once(", ").unwrap_or((rest, "middle"));
+            let (arm, baseline) = cells[0].split_once(" : ").unwrap_or_else(|| panic!("{row}: no ratio"));
             assert_eq!(cells.len(), 1 + studies.len(), "{row}");
             for (study, cell) in studies.iter().zip(&cells[1..]) {
-                let expected = ratio(study, [arm, baseline], place, corrected);
-                assert_eq!(Some(*cell), expected.as_deref(), "{}: {row}: {}", document.path, study["study"]);
+                let expected = ratio(study, [arm, baseline], corrected);
+                assert_eq!(*cell, expected, "{}: {row}: {}", document.path, study["study"]);
                 checked += 1;
             }
         }
@@ -227,32 +229,43 @@ fn ratios_are_those_of_the_stored_results() {
     assert!(checked >= 100, "{checked} ratios");
 }
 
-/// A study's ratio in words, where it has one or is beyond its range.
-fn ratio(study: &Value, [arm, baseline]: [&str; 2], place: &str, corrected: bool) -> Option<String> {
-    let mean = |name: &str, last: bool| {
-        let arm = study["arms"].as_array().expect("arms").iter().find(|arm| arm["name"] == name);
-        let sizes = arm.unwrap_or_else(|| panic!("no arm {name}"))["sizes"].as_array().expect("sizes");
-        (if last { sizes.last() } else { sizes.first() }).expect("a size")["mean"].as_f64().expect("a mean")
-    };
+/// A study's tested ratio in words.
+fn ratio(study: &Value, [arm, baseline]: [&str; 2], corrected: bool) -> String {
     let of = |row: &&Value| row["arm"] == arm && row["baseline"] == baseline;
-    let rows: Vec<&Value> = study["ratios"].as_array().expect("ratios").iter().filter(of).collect();
-    let row = match place {
-        "lowest" => rows.first(),
-        "middle" => rows.get(rows.len() / 2),
-        "highest" => rows.last(),
-        _ => panic!("{arm} : {baseline}, {place}: name the lowest, middle or highest loss"),
+    let contrast = study["contrasts"].as_array().expect("contrasts").iter().find(of);
+    let contrast = contrast.unwrap_or_else(|| panic!("{arm} : {baseline}: not compared in {}", study["study"]));
+    let value = &contrast["value"];
+    let Some(estimate) = value["estimate"].as_f64() else { return "–".into() };
+    let doubt = match [0, 1].map(|end| value["interval"][end].as_f64()) {
+        [Some(_), Some(_)] if corrected => format!("{:.3}", contrast["p_holm"].as_f64().expect("a p-value")),
+        [Some(low), Some(high)] => format!("{low:.2}–{high:.2}"),
+        [Some(low), None] => format!("≥ {low:.2}"),
+        [None, Some(high)] => format!("≤ {high:.2}"),
+        [None, None] => "–".into(),
     };
-    let number = |value: &Value| format!("{:.2}", value.as_f64().expect("a number"));
-    let words = row.map(|row| {
-        let doubt = match corrected {
-            true => format!("{:.3}", row["p_holm"].as_f64().expect("a p-value")),
-            false => [0, 1].map(|end| number(&row["interval"][end])).join("–"),
-        };
-        format!("{} ({doubt})", number(&row["estimate"]))
-    });
-    // With the least data at about the loss that the other has with the most.
-    let beyond = mean(arm, false) < mean(baseline, true) + 0.02;
-    words.or(beyond.then(|| "beyond".into()))
+    format!("{estimate:.2} ({doubt})")
+}
+
+/// Rows are `| study | arm : baseline | true ratio | intervals | share that holds it |`.
+#[test]
+fn coverages_are_the_stored_ones() {
+    let mut checked = 0;
+    for Table { document, folder, rows } in tables("coverage") {
+        for row in &rows[2..] {
+            let cells = cells(row);
+            let stored = json(&root().join(folder).join(cells[0]).join("coverage.json"));
+            let text = |found: &Value| {
+                let [intervals, held] = ["intervals", "held"].map(|name| found[name].as_f64().expect("a count"));
+                let pair = format!("{} : {}", found["arm"].as_str()?, found["baseline"].as_str()?);
+                let truth = format!("{:.2}", found["truth"].as_f64()?);
+                Some([pair, truth, intervals.to_string(), format!("{:.1} %", 100.0 * held / intervals)])
+            };
+            let all: Vec<_> = stored.as_array().expect("simulations").iter().filter_map(text).collect();
+            assert!(all.iter().any(|found| found[..] == cells[1..]), "{}: {row} is not among {all:?}", document.path);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4, "{checked} coverages");
 }
 
 /// Every row is one of those that the folder's rows give, and the machine and the commit stand

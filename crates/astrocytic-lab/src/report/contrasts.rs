@@ -214,12 +214,16 @@ fn read(test: &TestLoss) -> u64 {
     test.documents.iter().map(|document| document.tokens).sum()
 }
 
-/// An estimate's verdict, once its p-value is corrected; `effect` is above 0 where the arm does
-/// better.
+/// From fewer test documents nothing is concluded: simulated experiments with seven held the truth in
+/// as few as 77 of a hundred intervals.
+pub(super) const FEWEST_DOCUMENTS: usize = 50;
+
+/// An estimate's verdict, once its p-value is corrected; `better` is whether the arm does better.
 pub(super) fn verdict(value: Option<&Estimate>, p_holm: Option<f64>, better: bool) -> Verdict {
     match (value, p_holm) {
         (None, _) => Verdict::NotMeasured,
         (Some(value), _) if value.p.is_none() && value.interval != [None, None] => Verdict::Bounded,
+        (Some(value), _) if value.documents < FEWEST_DOCUMENTS => Verdict::NotEstablished,
         (Some(_), Some(p)) if p < 0.05 => {
             if better {
                 Verdict::Better

@@ -1,12 +1,11 @@
 //! What is to be doubted of a study, in sentences.
 
+use super::contrasts::FEWEST_DOCUMENTS;
 use super::grid_edges::{fixed, tried};
 use super::summary::{ArmSummary, GridAxis, SizeSummary, Summary};
 use super::words::tokens;
 use crate::results::{Experiment, Line, Role, Trial};
 
-/// Fewer documents say little about others.
-const FEWEST_DOCUMENTS: usize = 50;
 /// An arm that spends more than so many times vanilla's operations needs a control that does too.
 const MOST_FLOPS: f64 = 1.1;
 
@@ -16,9 +15,9 @@ pub(super) fn doubts(experiment: &Experiment, lines: &[Line], summary: &Summary)
     doubts.extend(edges(experiment, lines, summary));
     doubts.extend(operations(summary));
     let corpus = &experiment.corpus;
-    if !summary.search && corpus.test_documents < FEWEST_DOCUMENTS {
+    if corpus.test_documents < FEWEST_DOCUMENTS {
         doubts.push(format!(
-            "The test has {} documents: intervals and p-values rest on so few, and {FEWEST_DOCUMENTS} are wanted.",
+            "The test has {} documents: nothing is concluded from fewer than {FEWEST_DOCUMENTS}.",
             corpus.test_documents
         ));
     }

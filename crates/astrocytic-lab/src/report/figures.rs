@@ -6,7 +6,7 @@ use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::plot::{Axis, Pattern, Plot, Series, colour, marker, plain};
-use super::summary::{Ratio, SizeSummary, Stream, Summary};
+use super::summary::{ArmSummary, Ratio, SizeSummary, Stream, Summary};
 use super::words::{held_out, is_search, tokens};
 use crate::results::{Experiment, Line, Phase, Role};
 use crate::statistics::{Estimate, mean};
@@ -46,33 +46,82 @@ fn of_arm(index: usize, name: &str, role: Role) -> Series {
     }
 }
 
+/// More arms than these hide one another where all is drawn.
+const LEGIBLE: usize = 8;
+
+/// An arm's losses minus `floor` where that is above 0, at what it has learned from: the mean, the
+/// range and the single seeds.
+fn loss_series(place: (usize, usize), arm: &ArmSummary, floor: f64) -> Series {
+    let above = |loss: f64| Some(loss - floor).filter(|&loss| loss > 0.0 && loss.is_finite());
+    let (index, arms) = place;
+    let mut found = of_arm(index, &arm.name, arm.role);
+    for size in &arm.sizes {
+        // What is learned from while testing counts.
+        let tokens = (if arm.untrained { 0 } else { size.tokens } + arm.learned_tokens) as f64;
+        if tokens == 0.0 {
+            continue;
+        }
+        let losses: Vec<f64> = size.test_losses.iter().copied().filter_map(above).collect();
+        if let Some(mean) = size.mean.and_then(above) {
+            found.line.push((tokens, mean));
+        }
+        if !losses.is_empty() {
+            found.band.push((tokens, fold(&losses, f64::min), fold(&losses, f64::max)));
+        }
+        // Arms side by side, so that their points do not hide one another.
+        let aside = 1.0 + aside(index, arms);
+        found.points.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
+    }
+    found
+}
+
+/// A panel for each arm of a crowded plot: the arm and the baseline stand out, the others are grey.
+pub(super) fn arm_panels(experiment: &Experiment, summary: &Summary) -> Result<Vec<String>> {
+    let arms = summary.arms.len();
+    if arms <= LEGIBLE {
+        return Ok(Vec::new());
+    }
+    let grey = RGBColor(215, 215, 215);
+    let panel = |(index, arm): (usize, &ArmSummary)| {
+        let (front, behind): (Vec<_>, Vec<_>) =
+            summary.arms.iter().enumerate().partition(|(other, _)| [0, index].contains(other));
+        let behind = behind.into_iter().map(|(other, arm)| Series {
+            line: loss_series((other, arms), arm, 0.0).line,
+            colour: grey,
+            ..Series::default()
+        });
+        let front = front.into_iter().map(|(other, arm)| Series { name: None, ..loss_series((other, 1), arm, 0.0) });
+        Plot {
+            size: (362, 270),
+            title: arm.name.clone(),
+            x: Axis { label: String::new(), log: true, ticks: Some(sizes(experiment)), format: tokens },
+            y: Axis { label: String::new(), log: false, ticks: None, format: plain },
+            series: behind.chain(front).collect(),
+            rule: None,
+        }
+        .svg()
+    };
+    summary.arms.iter().enumerate().skip(1).map(panel).collect()
+}
+
+/// The data sizes, for an axis.
+fn sizes(experiment: &Experiment) -> Vec<f64> {
+    experiment.sizes.iter().map(|&size| size as f64).collect()
+}
+
 /// Test loss minus `floor`, against unique data.
 fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: f64) -> Result<String> {
     let excess = floor > 0.0;
-    let above = |loss: f64| Some(loss - floor).filter(|&loss| loss > 0.0 && loss.is_finite());
-    let sizes = (experiment.sizes.first().copied().unwrap_or(1), experiment.sizes.last().copied().unwrap_or(1));
-    let (first, last) = (sizes.0 as f64, sizes.1 as f64);
+    let ends = (experiment.sizes.first().copied().unwrap_or(1), experiment.sizes.last().copied().unwrap_or(1));
+    let (first, last) = (ends.0 as f64, ends.1 as f64);
+    let arms = summary.arms.len();
     let mut series = Vec::new();
     for (index, arm) in summary.arms.iter().enumerate() {
-        let mut found = of_arm(index, &arm.name, arm.role);
-        for size in &arm.sizes {
-            // What is learned from while testing counts.
-            let tokens = (if arm.untrained { 0 } else { size.tokens } + arm.learned_tokens) as f64;
-            if tokens == 0.0 {
-                continue;
-            }
-            let losses: Vec<f64> = size.test_losses.iter().copied().filter_map(above).collect();
-            if let Some(mean) = size.mean.and_then(above) {
-                found.line.push((tokens, mean));
-            }
-            if !losses.is_empty() {
-                found.band.push((tokens, fold(&losses, f64::min), fold(&losses, f64::max)));
-            }
-            // Arms side by side, so that their points do not hide one another.
-            let aside = 1.0 + aside(index, summary.arms.len());
-            found.points.extend(losses.iter().map(|&loss| (tokens * aside, loss)));
-        }
-        series.push(found);
+        let found = loss_series((index, arms), arm, floor);
+        series.push(match arms > LEGIBLE {
+            true => Series { dots: found.line.clone(), band: vec![], points: vec![], ..found },
+            false => found,
+        });
         if let Some(law) = summary.fits.iter().find(|law| law.arm == arm.name && !excess) {
             let at = |i| first * (last / first).powf(f64::from(i) / 60.0);
             let line = (0..=60).map(at).map(|tokens| (tokens, law.fit.loss(tokens))).collect();
@@ -102,7 +151,7 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
                 false => format!("unique training {}", experiment.corpus.unit()),
             },
             log: true,
-            ticks: Some(experiment.sizes.iter().map(|&size| size as f64).collect()),
+            ticks: Some(sizes(experiment)),
             format: tokens,
         },
         y: Axis { label, log: excess, ticks: None, format: plain },
@@ -131,12 +180,7 @@ pub(super) fn accuracy_svg(experiment: &Experiment, summary: &Summary) -> Result
     let plot = Plot {
         size: (1120, 430),
         title: "Accuracy against unique examples".into(),
-        x: Axis {
-            label: "unique training examples".into(),
-            log: true,
-            ticks: Some(experiment.sizes.iter().map(|&size| size as f64).collect()),
-            format: tokens,
-        },
+        x: Axis { label: "unique training examples".into(), log: true, ticks: Some(sizes(experiment)), format: tokens },
         y: Axis { label: "right (%)".into(), log: false, ticks: None, format: plain },
         series: series.collect(),
         rule: None,

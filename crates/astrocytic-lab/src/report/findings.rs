@@ -1,20 +1,22 @@
 //! What a study found, in sentences: the size of a difference first, then its doubt.
 
-use super::summary::{ArmSummary, Contrast, Measure, Summary, Verdict};
+use super::contrasts::FEWEST_DOCUMENTS;
+use super::summary::{Contrast, Measure, Summary, Verdict};
 use super::words::{held_out, level, p_value, tokens};
 use crate::results::Role;
 use crate::statistics::Estimate;
 
 impl Summary {
-    /// A sentence for each contrast, the primary one first, then those of astrocytic arms; a study
-    /// without these compares its controls.
+    /// A sentence for the primary contrast, for each astrocytic arm against the baseline, and for
+    /// whatever else is established; a study without these compares its controls.
     pub fn findings(&self) -> Vec<String> {
-        let is_astrocytic = |contrast: &&Contrast| {
-            let is_arm = |arm: &&ArmSummary| arm.name == contrast.arm && arm.role == Role::Astrocytic;
-            self.arms.iter().any(|arm| is_arm(&arm))
+        let has_role = |name: &str, role| self.arms.iter().any(|arm| arm.name == name && arm.role == role);
+        let is_told = |contrast: &&Contrast| {
+            contrast.primary
+                || matches!(contrast.verdict, Verdict::Better | Verdict::Worse)
+                || has_role(&contrast.arm, Role::Astrocytic) && has_role(&contrast.baseline, Role::Baseline)
         };
-        let mut told: Vec<&Contrast> =
-            self.contrasts.iter().filter(|contrast| contrast.primary || is_astrocytic(contrast)).collect();
+        let mut told: Vec<&Contrast> = self.contrasts.iter().filter(is_told).collect();
         if told.is_empty() {
             told = self.contrasts.iter().collect();
         }
@@ -143,6 +145,9 @@ fn doubt(contrast: &Contrast, value: &Estimate, none: f64) -> String {
             format!(", Holm p {} over {} comparisons", p_value(p), contrast.family)
         }
         (Verdict::Better | Verdict::Worse, Some(p)) => format!(", p {}", p_value(p)),
+        (_, Some(_)) if !value.holds(none) && value.documents < FEWEST_DOCUMENTS => {
+            format!(": not established, because the test has {} documents", value.documents)
+        }
         (_, Some(p)) if !value.holds(none) => {
             format!(
                 ": not established, because over {} comparisons it may be chance, Holm p {}",

@@ -62,7 +62,7 @@ fn corpus(name: &str, entropy: Option<f64>) -> CorpusFacts {
         train_tokens: 2_100_000,
         tuning_tokens: 60_000,
         test_tokens: 61_440,
-        test_documents: 24,
+        test_documents: 60,
         bytes_per_token: 2.31,
         entropy,
         sha256: String::new(),
@@ -89,7 +89,7 @@ fn facts(name: &str, role: Role) -> ArmFacts {
 fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let mut noise = move || (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0;
-    let difficulty: Vec<f64> = (0..24).map(|_| 0.2 * noise()).collect();
+    let difficulty: Vec<f64> = (0..60).map(|_| 0.2 * noise()).collect();
     let mut lines = Vec::new();
     for &size in sizes {
         for &(arm, _, factor) in arms {
@@ -117,9 +117,9 @@ fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
                         commit: String::new(),
                     });
                 }
-                let document = |d: &f64| DocumentLoss { nats: 2_560.0 * (end + d + 0.01 * noise()), tokens: 2_560 };
+                let document = |d: &f64| DocumentLoss { nats: 1_024.0 * (end + d + 0.01 * noise()), tokens: 1_024 };
                 let documents: Vec<DocumentLoss> = difficulty.iter().map(document).collect();
-                let loss = documents.iter().map(|d| d.nats).sum::<f64>() / (2_560.0 * documents.len() as f64);
+                let loss = documents.iter().map(|d| d.nats).sum::<f64>() / (1_024.0 * documents.len() as f64);
                 lines.push(Line::Result {
                     cell,
                     status: Status::Finished,

@@ -193,7 +193,7 @@ mod tests {
         assert!(
             doubts[0].contains("best learning rate is at the edge") && doubts[0].ends_with("every arm at every size.")
         );
-        assert!(doubts[2].contains("One schedule alone was tried: 600.") && doubts[3].contains("24 documents"));
+        assert!(doubts[2].contains("One schedule alone was tried: 600.") && doubts.len() == 3);
         for line in &mut lines {
             if let Line::Result { cell, best_step, .. } = line
                 && (cell.arm.as_str(), cell.size) == ("vanilla", experiment.sizes[1])

@@ -30,11 +30,15 @@ pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> 
         },
     ];
     if !summary.differences.is_empty() {
-        blocks.push(wide_table(sizes("difference at equal data", experiment), differences(experiment, summary)));
+        let table = wide_table(sizes("difference", experiment), differences(experiment, summary));
         blocks.push(html! {
-            p.note {
-                (per) " over paired seeds. Below 0 the first arm is better. In small print: 95 % interval, not corrected for the \
-                 number of comparisons."
+            details {
+                summary { "Differences at equal data" }
+                (table)
+                p.note {
+                    (per) " over paired seeds. Below 0 the first arm is better. In small print: 95 % interval, not corrected for the \
+                     number of comparisons."
+                }
             }
         });
     }

@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::report::experiment::{contrast_cells, interval};
 use crate::report::figures::{ratio_panels, stream_svg};
-use crate::report::layout::{swatch, table, wide_table};
+use crate::report::layout::{lines, swatch, table, wide_table};
 use crate::report::summary::{LawFit, Ratio, Summary};
 use crate::report::words::level;
 use crate::results::Experiment;
@@ -23,7 +23,12 @@ pub(super) fn ratios(experiment: &Experiment, summary: &Summary) -> Result<Vec<M
         blocks.push(html! { p { (why) } });
         return Ok(blocks);
     }
-    blocks.extend(ratio_panels(experiment, summary)?.into_iter().map(|(_, svg)| PreEscaped(svg)));
+    let mut panels = ratio_panels(experiment, summary)?.into_iter().map(|(_, svg)| PreEscaped(svg));
+    blocks.extend(panels.next());
+    let others: Vec<_> = panels.collect();
+    if !others.is_empty() {
+        blocks.push(html! { details { summary { "Ratios against other arms" } (lines(others)) } });
+    }
     blocks.push(html! {
         p.note {
             "r(L) = D(compared with) / D(arm): how many times more unique data the other needs to reach the same test loss L, read \

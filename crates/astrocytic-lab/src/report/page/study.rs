@@ -7,7 +7,7 @@ use super::arms::{arms, tuning};
 use super::losses::{accuracies, losses};
 use super::ratios::ratios;
 use crate::report::calibration::Calibration;
-use crate::report::figures::{excess_svg, learning_panels, loss_svg};
+use crate::report::figures::{arm_panels, excess_svg, learning_panels, loss_svg};
 use crate::report::layout::{lines, page, table};
 use crate::report::summary::Summary;
 use crate::report::words::{level, tokens};
@@ -94,10 +94,16 @@ fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> 
     } else {
         "The test split was read once, at the end."
     };
+    let panels = arm_panels(experiment, summary)?;
+    let crowded = !panels.is_empty();
     let note = html! {
         p.note {
-            "Lines: mean over seeds; points: single seeds; bands: from the lowest to the highest seed. Each run was trained to \
-             its own early stop on the tuning split or to the end of its schedule. "
+            @if crowded { "Lines: mean over seeds. Below, each arm with the baseline: " } @else { "Lines: mean over seeds; " }
+            "points: single seeds; bands: from the lowest to the highest seed. Each run was trained to its own early stop on the \
+             tuning split or to the end of its schedule. "
+            @if summary.arms.iter().any(|arm| arm.learned_tokens > 0) {
+                "What an arm learns from while it is tested counts as its data. "
+            }
             (test)
             @if !summary.fits.is_empty() {
                 " Dotted: the law L(D) = E + B·D" sup { "−β" } " fitted to the means."
@@ -106,7 +112,9 @@ fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> 
     };
     let svg = PreEscaped(loss_svg(experiment, stored, summary)?);
     let excess = excess_svg(experiment, stored, summary)?.map(PreEscaped);
-    Ok([html! { h2 { "Loss against unique data" } }, svg, note].into_iter().chain(excess).collect())
+    let panels = html! { div.panels { "\n" (lines(panels.into_iter().map(PreEscaped))) } };
+    let blocks = [html! { h2 { "Loss against unique data" } }, svg, note];
+    Ok(blocks.into_iter().chain(crowded.then_some(panels)).chain(excess).collect())
 }
 
 /// How often the intervals of simulated experiments held the truth.

@@ -10,6 +10,8 @@ use super::axis::{Axis, Scale};
 use super::look::Marker;
 use super::series::Series;
 
+/// Titles of plots narrower than this are small.
+const NARROW: u32 = 400;
 const GREY: RGBColor = RGBColor(110, 110, 110);
 /// Pixels between the shapes along a line, and before the first one.
 const BETWEEN_SHAPES: (i32, i32) = (44, 22);
@@ -55,7 +57,8 @@ impl Plot {
         let (width, height) = self.size;
         let root = SVGBackend::with_string(svg, self.size).into_drawing_area();
         root.fill(&WHITE)?;
-        root.draw(&Text::new(self.title.clone(), (64, 8), text(20.0, &BLACK)))?;
+        let (left, size) = if width < NARROW { (14, 15.0) } else { (64, 20.0) };
+        root.draw(&Text::new(self.title.clone(), (left, 8), text(size, &BLACK)))?;
         let (entries, legend) = self.legend(width as i32);
         for entry in &entries {
             entry.draw(&root)?;
