@@ -237,7 +237,10 @@ fn ratio(study: &Value, [arm, baseline]: [&str; 2], corrected: bool) -> String {
     let value = &contrast["value"];
     let Some(estimate) = value["estimate"].as_f64() else { return "–".into() };
     let doubt = match [0, 1].map(|end| value["interval"][end].as_f64()) {
-        [Some(_), Some(_)] if corrected => format!("{:.3}", contrast["p_holm"].as_f64().expect("a p-value")),
+        [Some(_), Some(_)] if corrected => match contrast["p_holm"].as_f64().expect("a p-value") {
+            p if p < 0.001 => "< 0.001".into(),
+            p => format!("{p:.3}"),
+        },
         [Some(low), Some(high)] => format!("{low:.2}–{high:.2}"),
         [Some(low), None] => format!("≥ {low:.2}"),
         [None, Some(high)] => format!("≤ {high:.2}"),

@@ -124,7 +124,10 @@ impl Summary {
             contrast.baseline,
             value.estimate,
             self.corpus.per(),
-            interval(value)
+            match value.ends() {
+                Some([low, high]) => format!("95 % interval {low:+.3} to {high:+.3}"),
+                None => interval(value),
+            }
         )
     }
 }
