@@ -22,15 +22,15 @@ fn config(folder: &Path) -> PathBuf {
     path
 }
 
-/// What two runs must have in common: all but times.
+/// What two runs must have in common: all but times and memory.
 fn figures(folder: &Path) -> Vec<Value> {
     let lines = std::fs::read_to_string(folder.join("lines.jsonl")).unwrap();
     let mut figures: Vec<Value> = lines
         .lines()
         .map(|line| {
             let mut line: Value = serde_json::from_str(line).unwrap();
-            for time in ["seconds", "tokens_per_second"] {
-                line.as_object_mut().unwrap().remove(time);
+            for what in ["seconds", "tokens_per_second", "peak_bytes"] {
+                line.as_object_mut().unwrap().remove(what);
             }
             line
         })
@@ -50,6 +50,28 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     let summary: Value = serde_json::from_str(&succeed(start(&one, "1"))).unwrap();
     succeed(start(&two, "2"));
     assert_eq!(figures(&one), figures(&two));
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(one.join("experiment.json")).unwrap()).unwrap();
+    let costs = stored["arms"].as_array().unwrap().iter().map(|arm| {
+        let more = arm["test_flops_per_token"].as_f64().unwrap() / arm["flops_per_token"].as_f64().unwrap();
+        (arm["name"].as_str().unwrap(), arm["learned_tokens"].as_u64().unwrap(), more)
+    });
+    for (name, learned, more) in costs {
+        let (expected, at_least) = match name {
+            "vanilla" | "tripartite-carried" => (0, 1.0),
+            "vanilla-dynamic" => (stored["corpus"]["test_tokens"].as_u64().unwrap(), 3.0),
+            _ => (stored["corpus"]["test_tokens"].as_u64().unwrap(), 1.1),
+        };
+        assert_eq!(learned, expected, "{name}");
+        assert!((at_least..2.0 * at_least).contains(&more) && (learned > 0 || more == 1.0), "{name}: {more}");
+    }
+    let lines = std::fs::read_to_string(one.join("lines.jsonl")).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line["commit"].as_str().is_some_and(|commit| !commit.is_empty())));
+    if cfg!(target_os = "linux") {
+        let results = lines.iter().filter(|line| line["kind"] == "result");
+        assert!(results.into_iter().all(|line| line["peak_bytes"].as_u64().unwrap() > 1 << 20));
+    }
+
     // What is complete is left as it is, whoever asks again.
     let path = one.join("experiment.json");
     let made_by = std::fs::read_to_string(&path).unwrap().replace("\"commit\": \"", "\"commit\": \"elsewhere, ");
@@ -146,6 +168,75 @@ fn two_runs_share_a_folder() {
         assert!(run.wait().unwrap().success());
     }
     assert_eq!(results_once(&out), 16 + 16);
+}
+
+/// A search of two arms at two sizes, a moment each.
+fn searching(folder: &Path, name: &str, other: &str, seeds: u64) -> PathBuf {
+    let path = folder.join(name);
+    let config = serde_json::json!({
+        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", other], "sizes": [1024, 2048],
+        "seeds": seeds, "tuning_seeds": 2, "learning_rates": [0.003, 0.01], "weight_decays": [0.1, 1.0], "d_model": 32,
+        "layers": 1, "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "schedules": [20, 40], "evaluations": 3,
+        "evaluate_every": 8, "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000,
+        "block_tokens": 64, "tuning_trials": 5, "corpus_seed": 0
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn a_search_is_the_same_however_it_is_run_and_its_runs_can_be_reused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = searching(folder.path(), "one.json", "linear", 2);
+    let start = |config: &Path, out: &Path, more: &[&str]| {
+        let mut command = astrocytic(&["compare", "--config", text(config), "--out", text(out)]);
+        command.args(more);
+        command
+    };
+    let [one, two, more] = ["one", "two", "more"].map(|name| folder.path().join(name));
+    succeed(start(&config, &one, &["--jobs", "1"]));
+    succeed(start(&config, &two, &["--jobs", "2"]));
+    assert_eq!(figures(&one), figures(&two));
+    let tuned: Vec<Value> = figures(&one).into_iter().filter(|line| line["cell"]["phase"] == "tune").collect();
+    for (arm, size) in [("vanilla", 1024), ("vanilla", 2048), ("linear", 1024), ("linear", 2048)] {
+        let own = tuned.iter().map(|line| &line["cell"]).filter(|cell| cell["arm"] == arm && cell["size"] == size);
+        let mut trials: Vec<String> = own
+            .map(|cell| format!("{} {} {}", cell["learning_rate"], cell["weight_decay"], cell["schedule"]))
+            .collect();
+        trials.sort();
+        trials.dedup();
+        assert!((3..=5).contains(&trials.len()), "{arm} at {size}: {trials:?}");
+        let results = tuned
+            .iter()
+            .filter(|line| line["kind"] == "result" && line["cell"]["arm"] == arm && line["cell"]["size"] == size);
+        assert_eq!(results.count(), 2 * trials.len(), "each with two seeds");
+    }
+    for line in tuned.iter().filter(|line| line["kind"] == "evaluation") {
+        let step = line["step"].as_u64().unwrap();
+        assert!(step % 8 == 0 || line["cell"]["schedule"] == step, "{line}");
+    }
+
+    // Another experiment with the same vanilla and a seed more: only what is new is run.
+    let config = searching(folder.path(), "more.json", "no-attention", 3);
+    let none = folder.path().join("none");
+    std::fs::create_dir(&none).unwrap();
+    let refused = start(&config, &more, &["--reuse", text(&none)]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--reuse") && !more.exists());
+    let output = start(&config, &more, &["--reuse", text(&folder.path().join("one"))]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let of_vanilla = |folder: &Path| -> Vec<String> {
+        let lines = std::fs::read_to_string(folder.join("lines.jsonl")).unwrap();
+        let is_old = |cell: &Value| cell["arm"] == "vanilla" && cell["seed"] != 2;
+        let own = |line: &&str| is_old(&serde_json::from_str::<Value>(line).unwrap()["cell"]);
+        let mut lines: Vec<String> = lines.lines().filter(own).map(String::from).collect();
+        lines.sort();
+        lines
+    };
+    // Times and all.
+    assert_eq!(of_vanilla(&one), of_vanilla(&more));
+    let taken = of_vanilla(&one).iter().filter(|line| line.contains("\"result\"")).count();
+    assert!(said.contains(&format!("{taken} runs were taken over")), "{said}");
+    results_once(&more);
 }
 
 /// A file of two studies of a moment each.

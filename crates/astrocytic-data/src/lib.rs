@@ -19,6 +19,7 @@ pub mod models;
 mod table;
 pub mod tasks;
 mod text;
+mod token_blocks;
 mod tokenized_corpus;
 mod tokenizer;
 

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::corpus::{Corpus, Document};
 use crate::documents::TokenizedDocument;
 use crate::error::DataError;
+use crate::token_blocks;
 use crate::tokenizer::{Tokenizer, TokenizerKind};
 
 /// A corpus in tokens.
@@ -45,6 +46,21 @@ impl TokenizedCorpus {
     pub fn with_held_out_tokens(mut self, tuning: u64, test: u64) -> Self {
         self.tuning = first_tokens(self.tuning, tuning);
         self.test = first_tokens(self.test, test);
+        self
+    }
+
+    /// The same in blocks of `length` tokens. The training split is cut into them; of the others
+    /// there are as many as make so many tokens, evenly spread, at least `gap` tokens apart. Where
+    /// the entropy is known it is that of whole documents, and these stay.
+    pub fn in_blocks(mut self, length: u64, gap: usize, tuning: u64, test: u64) -> Self {
+        if self.test.iter().any(|document| document.nats.is_some()) {
+            return self.with_held_out_tokens(tuning, test);
+        }
+        let wanted = |tokens: u64| (tokens / length.max(1)) as usize;
+        let (tuning, test, length) = (wanted(tuning), wanted(test), length as usize);
+        self.train = token_blocks::cut(&self.train, length);
+        self.tuning = token_blocks::spread(&self.tuning, length, gap, tuning);
+        self.test = token_blocks::spread(&self.test, length, gap, test);
         self
     }
 

@@ -9,6 +9,7 @@ pub mod arms;
 pub mod bench;
 pub mod experiment;
 pub mod learning;
+mod process_memory;
 mod provenance;
 pub mod report;
 pub mod results;

@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => {
             let mut config = budget.config(&arguments.corpus)?;
             config.arms = arguments.arms.clone().unwrap_or(config.arms);
+            config.primary = config.primary.filter(|primary| config.arms.contains(&primary.arm));
             config.seeds = arguments.seeds.unwrap_or(config.seeds);
             config.sizes = arguments.sizes.clone().unwrap_or(config.sizes);
             config

@@ -1,5 +1,7 @@
 //! Options of the commands that run cells.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use astrocytic_lab::experiment::executor::{Execution, Executor};
 use astrocytic_lab::experiment::program::Program;
@@ -15,6 +17,10 @@ pub(crate) struct ExecutionArguments {
     /// Worker processes on this machine [default: one for each core]. Results do not depend on it.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Folder with results of an earlier experiment, or of several below it: runs that are the same
+    /// here, by configuration, text and device, are taken over from it. May be given several times.
+    #[arg(long, value_name = "DIR")]
+    reuse: Vec<PathBuf>,
     /// What runs the cells: this machine, the HyperQueue server that `hq` finds, or the Slurm
     /// cluster that `sbatch` finds.
     ///
@@ -43,6 +49,7 @@ impl ExecutionArguments {
         };
         let jobs = self.jobs.unwrap_or(cores);
         let observer = Box::new(Progress::default());
-        Ok(Execution { device: self.device.clone(), executor, jobs, program, observer })
+        let (device, reuse) = (self.device.clone(), self.reuse.clone());
+        Ok(Execution { device, executor, jobs, program, reuse, observer })
     }
 }

@@ -10,10 +10,10 @@ use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{Device, Distribution, Tensor};
 
 use super::clock::{median, time};
-use super::memory;
 use super::pull_back::pull_back;
 use super::request::Direction;
 use super::row::{AttentionRow, PeakRow};
+use crate::process_memory;
 
 /// Ours, the plain one first; then softmax: ours, and Burn's own layer with its four projections.
 pub(super) const VARIANTS: [&str; 6] = ["linear", "gated", "delta", "tripartite", "softmax", "burn-mha"];
@@ -35,7 +35,7 @@ pub(super) fn measure(
 ) -> Result<AttentionRow> {
     let backward = direction == Direction::ForwardBackward;
     device.seed(0);
-    let before = memory::mark();
+    let before = process_memory::mark();
     let on = if backward { device.clone().autodiff() } else { device.clone() };
     let draw = || Tensor::<4>::random([batch, steps, heads, d], Distribution::Normal(0.0, 1.0), &on);
     let [query, key, value] = [draw(), draw(), draw()].map(|x| if backward { x.require_grad() } else { x });
@@ -93,7 +93,7 @@ pub(super) fn measure(
         ms_median,
         ms_min: times.into_iter().fold(f64::INFINITY, f64::min),
         gflops: Some(operations / ms_median / 1e6),
-        peak_mb: memory::rise(before),
+        peak_mb: process_memory::rise(before),
     })
 }
 

@@ -8,7 +8,6 @@
 mod attention;
 mod clock;
 mod generation;
-mod memory;
 mod peers;
 mod plan;
 mod process;

@@ -8,8 +8,8 @@ use astrocytic_train::replay;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::clock::{median, time};
-use super::memory;
 use super::row::SegmentsRow;
+use crate::process_memory;
 
 /// Tokens of a segment, and memory tokens.
 const LENGTH: usize = 128;
@@ -36,9 +36,9 @@ pub(super) fn measure(segments: usize, replayed: bool, seconds: f64, device: &De
         true => replay::gradients(&model, tokens.clone(), padded.clone(), &targets, 0),
         false => replay::through_time(&model, tokens.clone(), padded.clone(), &targets),
     };
-    let mark = memory::mark();
+    let mark = process_memory::mark();
     drop(call());
-    let peak_mb = memory::rise(mark);
+    let peak_mb = process_memory::rise(mark);
     Ok(SegmentsRow {
         op: "segments".into(),
         by: if replayed { "replay" } else { "through_time" }.into(),

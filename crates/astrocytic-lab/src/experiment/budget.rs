@@ -4,14 +4,14 @@ use anyhow::Result;
 use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
 
-use crate::experiment::config::ExperimentConfig;
+use crate::experiment::config::{ExperimentConfig, Primary};
 
 /// How much is spent on an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// Minutes: two sizes, three seeds, one control, a small model.
+    /// Minutes: two sizes, three seeds, one control, a small model, a short search.
     Quick,
-    /// About an hour: three sizes, four controls, schedules tuned as well.
+    /// About an hour: three sizes, four controls, a longer search.
     Standard,
     /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two
     /// cores.
@@ -58,6 +58,7 @@ impl Budget {
             batch,
             tuning_tokens: 500,
             test_tokens: 2_000,
+            block_tokens: 0,
             ..config
         }
     }
@@ -68,31 +69,31 @@ impl Budget {
             corpus: corpus.into(),
             tokenizer: TokenizerKind::BytePair { vocabulary: 512 },
             arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate"]),
-            sizes: vec![4_096, 16_384],
+            sizes: vec![2_048, 8_192],
             seeds: 3,
             first_seed: 0,
-            tuning_seeds: 1,
-            learning_rates: vec![3e-3, 8e-3],
-            weight_decays: vec![0.5],
+            tuning_seeds: 2,
+            learning_rates: vec![1e-3, 3e-3, 8e-3],
+            weight_decays: vec![0.1, 0.5, 2.0],
             d_model: 64,
             layers: 2,
             heads: 2,
             dropout: 0.1,
             context: 64,
             batch: 8,
-            schedules: vec![600],
+            schedules: vec![150, 300, 600],
             evaluations: 10,
-            patience: 3,
+            patience: 4,
             warmup: 0.1,
             clip: 1.0,
-            tuning_tokens: 6_000,
-            test_tokens: 12_000,
+            tuning_tokens: 4_096,
+            test_tokens: 15_360,
             corpus_seed: 0,
-            primary: None,
+            primary: Some(Primary { arm: "tripartite".into(), baseline: "vanilla".into(), loss: None }),
             contrasts: vec![],
-            block_tokens: 0,
-            evaluate_every: 0,
-            tuning_trials: 0,
+            block_tokens: 256,
+            evaluate_every: 50,
+            tuning_trials: 6,
             search: false,
         };
         match self {
@@ -100,10 +101,11 @@ impl Budget {
             Self::Standard => ExperimentConfig {
                 arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
                 sizes: vec![4_096, 12_288, 36_864],
-                weight_decays: vec![0.3, 1.5],
-                schedules: vec![800, 2_400],
+                schedules: vec![400, 1_200, 3_600],
                 evaluations: 12,
-                patience: 4,
+                evaluate_every: 100,
+                patience: 8,
+                tuning_trials: 9,
                 tuning_tokens: 8_000,
                 test_tokens: 60_000,
                 ..quick
@@ -124,8 +126,6 @@ impl Budget {
                 ]),
                 sizes: vec![16_384, 49_152, 147_456, 442_368, 1_327_104],
                 seeds: 5,
-                learning_rates: vec![1e-3, 3e-3, 8e-3],
-                weight_decays: vec![0.1, 0.5, 2.0],
                 schedules: vec![1_000, 4_000, 16_000],
                 d_model: 128,
                 layers: 3,
@@ -133,7 +133,9 @@ impl Budget {
                 context: 128,
                 batch: 16,
                 evaluations: 30,
-                patience: 6,
+                evaluate_every: 100,
+                patience: 30,
+                tuning_trials: 13,
                 tuning_tokens: 30_000,
                 test_tokens: 200_000,
                 ..quick
@@ -150,7 +152,13 @@ mod tests {
     fn every_budget_holds() {
         for budget in [Budget::Quick, Budget::Standard, Budget::Full] {
             for corpus in ["generated", "labelled:a.csv", "scan:length", "mqar:512x64", "listops:100"] {
-                budget.config(corpus).unwrap().validate().unwrap();
+                let config = budget.config(corpus).unwrap();
+                config.validate().unwrap();
+                // Each axis can be searched both ways, and a search reaches all of them.
+                let axes = [config.learning_rates.len(), config.weight_decays.len(), config.schedules.len()];
+                assert!(axes.iter().all(|&values| values >= 3) && config.tuning_trials >= 6, "{budget:?} {corpus}");
+                let blocks = config.test_tokens / config.block_tokens.max(1);
+                assert!(config.tuning_seeds >= 2 && blocks >= 50, "{budget:?} {corpus}");
             }
             assert!(budget.config("scan:left").is_err());
         }

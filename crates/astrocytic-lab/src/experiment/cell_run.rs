@@ -2,11 +2,13 @@
 //! tests.
 
 use anyhow::Result;
+use astrocytic_data::EvaluationWindows;
 use astrocytic_train::checkpoint::Checkpoint;
 use astrocytic_train::config::TrainingConfig;
 use astrocytic_train::evaluate;
 use astrocytic_train::observer::Observer;
 use astrocytic_train::seed::derive_seed;
+use astrocytic_train::standing::Standing;
 use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::train::{Event, Outcome, train};
 use astrocytic_train::trainable::Trainable;
@@ -19,6 +21,7 @@ use crate::experiment::data::Data;
 use crate::experiment::job::Training;
 use crate::experiment::reading::{Reading, test_losses};
 use crate::learning::{self, Learning};
+use crate::process_memory;
 use crate::provenance::machine;
 use crate::results::{Cell, Line, Phase, Status, TestLoss};
 
@@ -66,12 +69,13 @@ struct Trained<M> {
 impl CellRun<'_> {
     fn of<M: Trainable>(&self, model: M) -> Result<Vec<Line>> {
         let device = model.device().inner();
+        let mark = process_memory::mark();
         let trained = self.train(model)?;
         let cells: Vec<&Cell> = std::iter::once(&self.training.first).chain(&self.training.others).collect();
         let beyond = cells.iter().map(|cell| Ok(arm(&cell.arm)?.beyond)).collect::<Result<Vec<_>>>()?;
         let readings = self.readings(&beyond, &trained.outcome, &device)?;
         let tests = self.tests(&readings, &trained.outcome, &device)?;
-        Ok(lines(&cells, trained, readings, tests))
+        Ok(lines(&cells, trained, readings, tests, process_memory::peak(mark)))
     }
 
     /// Trains the model; its evaluations are stored as they come.
@@ -79,8 +83,11 @@ impl CellRun<'_> {
         let (config, first) = (self.config, &self.training.first);
         let arm = arm(&first.arm)?;
         let (size, seed) = arm.given(first.size, first.seed);
-        let batches = self.data.batches(config, size, seed, arm.is_carried())?;
         let tuning = self.data.tuning_windows(config, arm.is_carried())?;
+        if size == 0 {
+            return Ok(untrained(&model, &tuning));
+        }
+        let batches = self.data.batches(config, size, seed, arm.is_carried())?;
         let how = TrainingConfig { seed, ..config.training(first, arm.is_carried()) };
         let tokens_per_step = batches.tokens_per_step();
         let mut evaluations = Vec::new();
@@ -169,12 +176,22 @@ impl CellRun<'_> {
     }
 }
 
+/// A model without data: its initial weights, evaluated once.
+fn untrained<M: Trainable>(model: &M, tuning: &EvaluationWindows) -> Trained<M> {
+    let model = model.valid();
+    let best_loss = evaluate::mean(&evaluate::documents(&model, tuning, &model.device()));
+    let standing = Standing { best_loss, ..Standing::default() };
+    let outcome = Outcome { model, standing, diverged: !best_loss.is_finite() };
+    Trained { outcome, tokens_per_second: f64::NAN, evaluations: Vec::new() }
+}
+
 /// The evaluations as each cell's own, and the result of each.
 fn lines<M>(
     cells: &[&Cell],
     trained: Trained<M>,
     readings: Vec<(Reading, f64)>,
     tests: Vec<Option<TestLoss>>,
+    peak_bytes: Option<u64>,
 ) -> Vec<Line> {
     let Trained { outcome, tokens_per_second, evaluations } = trained;
     let mut lines = Vec::new();
@@ -191,7 +208,7 @@ fn lines<M>(
             test,
             tokens_per_second,
             seconds: outcome.standing.seconds,
-            peak_bytes: None,
+            peak_bytes,
             commit: machine::commit().into(),
         });
     }

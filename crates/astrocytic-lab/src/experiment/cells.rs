@@ -152,12 +152,22 @@ impl Cells {
         let _ = std::fs::remove_dir_all(self.folder.join("cells"));
     }
 
+    /// Stores the lines of finished cells; the folder goes.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn finish(&mut self, claim: Claim, lines: Vec<Line>) -> Result<()> {
+        self.append(lines)?;
+        remove(claim);
+        Ok(())
+    }
+
     /// Appends the lines of finished cells, their results last, all at once, but for cells that are
-    /// done already; the folder goes.
+    /// done already.
     ///
     /// # Errors
     /// For a file that cannot be written or locked.
-    pub fn finish(&mut self, claim: Claim, mut lines: Vec<Line>) -> Result<()> {
+    pub(crate) fn append(&mut self, mut lines: Vec<Line>) -> Result<()> {
         let path = self.path();
         let alone = alone(&self.folder)?;
         self.news()?;
@@ -173,7 +183,6 @@ impl Cells {
             append().with_context(|| format!("cannot write {}", path.display()))?;
         }
         drop(alone);
-        remove(claim);
         Ok(())
     }
 }
@@ -249,7 +258,8 @@ mod tests {
             tokens: step,
             train_loss: 1.0,
             tuning_loss: 1.0,
-            commit: String::new(),
+            // Of the program that made it, whichever goes on.
+            commit: "before".into(),
         }
     }
 

@@ -13,8 +13,9 @@ use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::describe::describe;
 use crate::experiment::executor::Execution;
-use crate::experiment::grid::{cap_sizes, final_cells, is_complete, tuning_cells};
+use crate::experiment::grid::{cap_sizes, final_cells, is_complete, most_tuning_runs, tuning_cells};
 use crate::experiment::job::{Job, Training};
+use crate::experiment::reuse::Reuse;
 use crate::experiment::stored::{Asked, refuse_another_text, stored_experiment};
 use crate::report::{self, Summary};
 use crate::results::{Cell, Line, Phase};
@@ -59,6 +60,8 @@ struct Comparison {
     /// Of the data.
     sha256: String,
     models: Vec<ModelConfig>,
+    /// What earlier experiments hold.
+    reuse: Reuse,
 }
 
 /// Reads the data, claims the folder for the experiment and describes it there.
@@ -78,6 +81,8 @@ fn open(
     cap_sizes(&mut config, data.available())?;
     let models: Vec<ModelConfig> =
         config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
+    let sha256 = data.sha256();
+    let reuse = Reuse::read(&execution.reuse, &sha256, &execution.device)?;
     let mut experiment = describe(given, &config, &data, &models, execution, stored.is_none())?;
 
     let _alone = cells::alone(folder)?;
@@ -96,23 +101,40 @@ fn open(
     report::save_experiment(folder, &experiment)?;
     begin()?;
     data.save_tokenizer(folder)?;
-    Ok(Opened::Begun(Box::new(Comparison { config, corpus, sha256: data.sha256(), models })))
+    Ok(Opened::Begun(Box::new(Comparison { config, corpus, sha256, models, reuse })))
 }
 
 impl Comparison {
     /// Has the tuning runs run, then the final ones, and writes the report.
-    fn run(&self, folder: &Path, execution: &Execution) -> Result<Summary> {
+    fn run(mut self, folder: &Path, execution: &Execution) -> Result<Summary> {
+        let reuse = std::mem::take(&mut self.reuse);
         let config = &self.config;
         let mut cells = Cells::new(folder);
-        let mut lines = Lines { stored: cells.news()?, cells };
-        let tuning = tuning_cells(config, &self.models)?;
+        let mut lines = Lines { stored: cells.news()?, cells, reuse, reused: 0 };
+        let most = most_tuning_runs(config)?;
         // Every final run of an arm at a size is as long as a tuning run.
         let finals = config.arms.len() * config.sizes.len() * config.seeds as usize;
-        execution.observer.begin(Unit::Runs, (tuning.len() + finals) as u64);
-        run_cells(self.job(execution), tuning, folder, execution, &mut lines)?;
+        execution.observer.begin(Unit::Runs, (most + finals) as u64);
+        let is_tuned = |line: &&Line| matches!(line, Line::Result { cell, .. } if cell.phase == Phase::Tune);
+        let mut tuned = lines.stored.iter().filter(is_tuned).count();
+        execution.observer.skip(tuned as u64);
+        loop {
+            let mut round = tuning_cells(config, &self.models, &lines.stored)?;
+            round.retain(|(_, cell)| !lines.cells.is_done(cell));
+            if round.is_empty() {
+                break;
+            }
+            tuned += round.len();
+            run_cells(self.job(execution), round, folder, execution, &mut lines)?;
+        }
+        // What a search did not need.
+        execution.observer.skip(most.saturating_sub(tuned) as u64);
         let finals = final_cells(config, &self.models, &lines.stored)?;
         run_cells(self.job(execution), finals, folder, execution, &mut lines)?;
         execution.observer.finish();
+        if !execution.reuse.is_empty() {
+            execution.observer.say(&format!("{} runs were taken over from earlier results", lines.reused));
+        }
         lines.cells.close();
         // As it is stored: another machine may have joined.
         let (experiment, lines) = report::load(folder)?;
@@ -142,6 +164,7 @@ fn run_cells(
     lines: &mut Lines,
 ) -> Result<()> {
     let all = cells.len();
+    lines.take_over(&cells, folder)?;
     cells.retain(|(_, cell)| !lines.cells.is_done(cell));
     execution.observer.skip((all - cells.len()) as u64);
     if cells.is_empty() {
@@ -190,4 +213,22 @@ fn message(line: &Line) -> Option<String> {
 struct Lines {
     stored: Vec<Line>,
     cells: Cells,
+    /// What earlier experiments held, and how many runs were taken from it.
+    reuse: Reuse,
+    reused: usize,
+}
+
+impl Lines {
+    /// Stores what earlier experiments hold of these cells.
+    fn take_over(&mut self, cells: &[(String, Cell)], folder: &Path) -> Result<()> {
+        let open = cells.iter().map(|(_, cell)| cell).filter(|cell| !self.cells.is_done(cell));
+        let held = self.reuse.of(open);
+        if held.is_empty() {
+            return Ok(());
+        }
+        self.reused += held.iter().filter(|line| matches!(line, Line::Result { .. })).count();
+        Cells::new(folder).append(held)?;
+        self.stored.extend(self.cells.news()?);
+        Ok(())
+    }
 }

@@ -134,6 +134,11 @@ impl ExperimentConfig {
         4 * self.context
     }
 
+    /// Steps between the evaluations of a schedule.
+    pub(crate) fn steps_between_evaluations(&self, schedule: u64) -> u64 {
+        if self.evaluate_every > 0 { self.evaluate_every } else { schedule.div_ceil(self.evaluations) }
+    }
+
     pub(crate) fn training(&self, cell: &Cell, carried: bool) -> TrainingConfig {
         let steps = cell.trial.schedule;
         TrainingConfig {
@@ -142,7 +147,7 @@ impl ExperimentConfig {
             steps,
             warmup: self.warmup,
             clip: self.clip,
-            evaluate_every: steps.div_ceil(self.evaluations),
+            evaluate_every: self.steps_between_evaluations(steps),
             patience: self.patience,
             seed: cell.seed,
             carry: carried.then(|| self.carried_tokens()),

@@ -13,6 +13,9 @@ use crate::arms::{Sizes, arm};
 use crate::experiment::config::ExperimentConfig;
 use crate::results::CorpusFacts;
 
+/// Documents or blocks of a test below which a bootstrap over them says little.
+const FEWEST_TEST_DOCUMENTS: usize = 50;
+
 /// The data of an experiment, ready for training.
 pub struct Data(Kind);
 
@@ -58,8 +61,7 @@ impl Data {
             if config.search {
                 (corpus.tuning, corpus.test) = halves(corpus.tuning);
             }
-            let corpus = TokenizedCorpus::new(corpus, config.tokenizer, stored)?;
-            Self(Kind::Text(corpus.with_held_out_tokens(config.tuning_tokens, config.test_tokens)))
+            Self(Kind::Text(prepared(TokenizedCorpus::new(corpus, config.tokenizer, stored)?, config)))
         };
         let available = data.available();
         if data.is_without_test() {
@@ -178,8 +180,8 @@ impl Data {
         }
     }
 
-    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents,
-    /// or of as many examples; of a text in its order where a model carries its memory from one to
+    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents
+    /// or blocks, or of as many examples; of a text in its order where a model carries its memory from one to
     /// the next.
     ///
     /// # Errors
@@ -225,6 +227,23 @@ impl Data {
             }
         }
     }
+}
+
+/// A text as the experiment reads it: whole documents, or blocks.
+fn prepared(corpus: TokenizedCorpus, config: &ExperimentConfig) -> TokenizedCorpus {
+    let ExperimentConfig { block_tokens, context, tuning_tokens, test_tokens, .. } = *config;
+    if block_tokens == 0 {
+        return corpus.with_held_out_tokens(tuning_tokens, test_tokens);
+    }
+    let mut corpus = corpus.in_blocks(block_tokens, context, tuning_tokens, test_tokens);
+    let found = corpus.test.len();
+    if found < FEWEST_TEST_DOCUMENTS {
+        let name = if corpus.test.iter().any(|document| document.nats.is_some()) { "documents" } else { "blocks" };
+        corpus.notes.push(format!(
+            "the test has {found} {name}; {FEWEST_TEST_DOCUMENTS} are needed for intervals that count them"
+        ));
+    }
+    corpus
 }
 
 /// SHA-256 of the tokens and answers of all splits.
@@ -274,6 +293,40 @@ fn tokens(documents: &[TokenizedDocument]) -> u64 {
 mod tests {
     use super::*;
     use crate::experiment::budget::Budget;
+
+    #[test]
+    fn blocks_are_documents_of_their_own_where_no_entropy_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.txt");
+        let sentences = (0..4_000).map(|i| format!("Line {i}: {} sheep, naïve as ever.\n", i * i % 977));
+        std::fs::write(&path, sentences.collect::<String>()).unwrap();
+        let config = ExperimentConfig {
+            sizes: vec![2_000],
+            tuning_tokens: 640,
+            test_tokens: 64 * 64,
+            block_tokens: 64,
+            context: 16,
+            ..Budget::Quick.config(path.to_str().unwrap()).unwrap()
+        };
+        let of = |config: &ExperimentConfig| Data::prepare(config, None).unwrap();
+        let facts = |config: &ExperimentConfig| of(config).facts(config);
+        let [blocks, whole] =
+            [config.clone(), ExperimentConfig { block_tokens: 0, ..config.clone() }].map(|config| facts(&config));
+        assert_eq!((blocks.test_documents, blocks.test_tokens, blocks.tuning_tokens), (64, 64 * 64, 640));
+        assert!(blocks.train_tokens == whole.train_tokens && blocks.sha256 != whole.sha256);
+        assert!((blocks.bytes_per_token / whole.bytes_per_token - 1.0).abs() < 0.05, "{blocks:?} {whole:?}");
+        assert!(blocks.notes == whole.notes && !whole.notes.iter().any(|note| note.contains("50")));
+        let few = facts(&ExperimentConfig { test_tokens: 640, ..config.clone() });
+        assert!(few.notes.last().is_some_and(|note| note.contains("10 blocks; 50")), "{:?}", few.notes);
+        // Each stretch of a subset is a block; two seeds draw different ones from all of the text.
+        let first = |seed| of(&config).batches(&config, 2_000, seed, false).unwrap().batch(0);
+        assert!(first(0) == first(0) && first(0) != first(1));
+        let generated = ExperimentConfig { corpus: "generated".into(), ..config };
+        let [blocks, whole] =
+            [generated.clone(), ExperimentConfig { block_tokens: 0, ..generated }].map(|config| facts(&config));
+        assert!(blocks.entropy.is_some() && blocks.sha256 == whole.sha256);
+        assert!(blocks.notes.last().is_some_and(|note| note.contains("documents; 50")), "{:?}", blocks.notes);
+    }
 
     #[test]
     fn a_search_never_sees_the_test_split() {

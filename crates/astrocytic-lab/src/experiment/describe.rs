@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::arms::{Beyond, ModelConfig, arm, parameters};
+use crate::arms::{Arm, Beyond, ModelConfig, Sizes, arm, parameters};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
 use crate::experiment::executor::{Execution, Executor};
+use crate::experiment::grid::is_trained;
 use crate::experiment::step_cost::step_cost;
+use crate::learning::Learning;
 use crate::provenance::machine;
-use crate::results::{ArmFacts, Experiment};
+use crate::results::{ArmFacts, CorpusFacts, Experiment};
 
 /// How long an arm's energy is measured: the counters move on a thousand times a second.
 const ENERGY_MEASURED: Duration = Duration::from_secs(2);
@@ -29,42 +31,24 @@ pub(super) fn describe(
     let device = execution.device.as_str();
     let local = execution.executor == Executor::Local;
     let measured = new && local && Meter::new(device).is_some();
-    let sizes = data.sizes(config);
+    let corpus = data.facts(config);
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
-        let arm = arm(name)?;
-        let joules = match measured {
-            true => step_cost(config, data, name, device, ENERGY_MEASURED)?.joules,
+        let facts = arm_facts(config, data, &corpus, &arm(name)?, model)?;
+        let joules_per_million_tokens = match measured && is_trained(name, config.sizes[0])? {
+            true => joules_per_million_tokens(config, data, &arm(name)?, device)?,
             false => None,
         };
-        let carried = if arm.is_carried() { config.carried_tokens() } else { 0 };
-        let tokens = data.batches(config, config.sizes[0], 0, arm.is_carried())?.tokens_per_step();
-        Ok(ArmFacts {
-            name: name.clone(),
-            role: arm.role,
-            description: arm.description.clone(),
-            parameters: parameters(model)?,
-            state_bytes: model.state_bytes(config.context + carried)
-                + match arm.beyond {
-                    Beyond::Learned(way) => way.learns.state_bytes(sizes.vocabulary, sizes.d_model, parameters(model)?),
-                    Beyond::Nothing | Beyond::Carried => 0,
-                },
-            // Of keys and values a token sees half of its own window on average, and all that are
-            // carried.
-            test_flops_per_token: None,
-            learned_tokens: None,
-            flops_per_token: model.flops_per_token(config.context + 2 * carried),
-            joules_per_million_tokens: joules.map(|joules| joules / tokens * 1e6),
-        })
+        Ok(ArmFacts { joules_per_million_tokens, ..facts })
     });
     Ok(Experiment {
+        arms: arms.collect::<Result<_>>()?,
         name: match config.search {
             true => {
                 format!("Search on {}: the test split is untouched, half of the tuning split stands in", config.corpus)
             }
             false => format!("Data efficiency on {}", config.corpus),
         },
-        corpus: data.facts(config),
-        arms: arms.collect::<Result<_>>()?,
+        corpus,
         sizes: config.sizes.clone(),
         seeds: config.final_seeds().collect(),
         tuning_seeds: config.seeds_of_tuning().collect(),
@@ -76,6 +60,50 @@ pub(super) fn describe(
         commit: machine::commit().into(),
         config: serde_json::to_value(given)?,
     })
+}
+
+/// What an arm is and costs, its energy apart.
+fn arm_facts(
+    config: &ExperimentConfig,
+    data: &Data,
+    corpus: &CorpusFacts,
+    arm: &Arm,
+    model: &ModelConfig,
+) -> Result<ArmFacts> {
+    let carried = if arm.is_carried() { config.carried_tokens() } else { 0 };
+    let parameters = parameters(model)?;
+    // Of keys and values a token sees half of its own window on average, and all that are carried.
+    let forward = model.flops_per_token(config.context + 2 * carried);
+    let Sizes { vocabulary, d_model, context, .. } = data.sizes(config);
+    let mut facts = ArmFacts {
+        name: arm.name.clone(),
+        role: arm.role,
+        description: arm.description.clone(),
+        parameters,
+        state_bytes: model.state_bytes(config.context + carried),
+        flops_per_token: forward,
+        test_flops_per_token: Some(forward),
+        learned_tokens: Some(0),
+        joules_per_million_tokens: None,
+    };
+    if let Beyond::Learned(way) = arm.beyond {
+        facts.state_bytes += way.learns.state_bytes(vocabulary, d_model, parameters);
+        let learning = way.learns.flops_per_token(vocabulary, d_model, forward, parameters, context);
+        facts.test_flops_per_token = Some(forward + learning);
+        facts.learned_tokens = Some(learned_tokens(way, corpus));
+    }
+    Ok(facts)
+}
+
+fn joules_per_million_tokens(config: &ExperimentConfig, data: &Data, arm: &Arm, device: &str) -> Result<Option<f64>> {
+    let joules = step_cost(config, data, &arm.name, device, ENERGY_MEASURED)?.joules;
+    let tokens = data.batches(config, config.sizes[0], 0, arm.is_carried())?.tokens_per_step();
+    Ok(joules.map(|joules| joules / tokens * 1e6))
+}
+
+/// Tokens of the test that are learned from by the end: of the stream, or of a document on average.
+fn learned_tokens(way: Learning, corpus: &CorpusFacts) -> u64 {
+    if way.through_documents { corpus.test_tokens } else { corpus.test_tokens / corpus.test_documents.max(1) as u64 }
 }
 
 impl Experiment {

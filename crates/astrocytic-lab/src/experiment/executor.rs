@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub struct Execution {
     /// with `--attached` to end when its standard input does, or with `--part-from VARIABLE --parts
     /// N` for a part of the trainings.
     pub program: Program,
+    /// Folders of earlier experiments, whose results stand in for the same runs here.
+    pub reuse: Vec<PathBuf>,
     /// Told of notes, of each run that ends, and of the studies of a file.
     pub observer: Box<dyn Observer>,
 }

@@ -1,26 +1,94 @@
-//! The cells of an experiment: every point of the grid on tuning seeds, then the best of each arm
-//! and size on final seeds.
+//! The cells of an experiment: points of the grid on tuning seeds, all of them or those that a
+//! search asks for, then the best of each arm and size on final seeds.
 
 use anyhow::{Result, anyhow, bail};
 
 use crate::arms::{ModelConfig, arm};
 use crate::experiment::cells::Cells;
 use crate::experiment::config::{ExperimentConfig, Run};
+use crate::experiment::search::{self, Axes};
 use crate::results::{Cell, Line, Phase, Status, Trial};
 
-/// Every tuning run, after the name of its training.
-pub(super) fn tuning_cells(config: &ExperimentConfig, models: &[ModelConfig]) -> Result<Vec<(String, Cell)>> {
+/// The tuning runs to be made now, each after the name of its training: all of the grid; or where
+/// it is searched those that every arm tries next, sizes one after the other.
+pub(super) fn tuning_cells(
+    config: &ExperimentConfig,
+    models: &[ModelConfig],
+    lines: &[Line],
+) -> Result<Vec<(String, Cell)>> {
     let mut cells = Vec::new();
-    for &size in &config.sizes {
-        for (name, model) in config.arms.iter().zip(models) {
-            for trial in config.trials() {
-                for seed in config.seeds_of_tuning() {
-                    cells.push(named(config, Phase::Tune, name, model, Run { size, seed, trial })?);
-                }
-            }
+    for (name, size, trial, model) in tuning_points(config, models, lines)? {
+        for seed in config.seeds_of_tuning() {
+            cells.push(named(config, Phase::Tune, name, model, Run { size, seed, trial })?);
         }
     }
     Ok(cells)
+}
+
+type Point<'a> = (&'a str, u64, Trial, &'a ModelConfig);
+
+fn tuning_points<'a>(
+    config: &'a ExperimentConfig,
+    models: &'a [ModelConfig],
+    lines: &[Line],
+) -> Result<Vec<Point<'a>>> {
+    let mut points = Vec::new();
+    if config.tuning_trials > 0 {
+        for (name, model) in config.arms.iter().zip(models) {
+            if let Some((size, trials)) = searched(config, name, lines)? {
+                points.extend(trials.into_iter().map(|trial| (name.as_str(), size, trial, model)));
+            }
+        }
+        return Ok(points);
+    }
+    for &size in &config.sizes {
+        for (name, model) in config.arms.iter().zip(models) {
+            if is_trained(name, size)? {
+                points.extend(config.trials().into_iter().map(|trial| (name.as_str(), size, trial, model)));
+            }
+        }
+    }
+    Ok(points)
+}
+
+/// The size at which an arm's search stands and what it tries there next; `None` once it has ended
+/// at all of them. At each size it begins with the best of the size before.
+fn searched(config: &ExperimentConfig, name: &str, lines: &[Line]) -> Result<Option<(u64, Vec<Trial>)>> {
+    let axes = axes(config);
+    let mut start = axes.middle();
+    for &size in &config.sizes {
+        if !is_trained(name, size)? || config.seeds_of_tuning().is_empty() {
+            continue;
+        }
+        let tried = tried(config, name, size, lines);
+        let next = search::next(&axes, start, &tried, config.tuning_trials as usize);
+        if !next.is_empty() {
+            return Ok(Some((size, next)));
+        }
+        start = search::best(&tried).unwrap_or(start);
+    }
+    Ok(None)
+}
+
+fn axes(config: &ExperimentConfig) -> Axes {
+    Axes::new(&config.learning_rates, &config.weight_decays, &config.schedules)
+}
+
+/// Whether an arm is given anything to learn from at a size. If not, nothing is to be tuned.
+pub(crate) fn is_trained(name: &str, size: u64) -> Result<bool> {
+    Ok(arm(name)?.given(size, 0).0 > 0)
+}
+
+/// How many tuning runs there are, or with a search may be.
+pub(crate) fn most_tuning_runs(config: &ExperimentConfig) -> Result<usize> {
+    let points = if config.tuning_trials > 0 { config.tuning_trials as usize } else { config.trials().len() };
+    let mut runs = 0;
+    for name in &config.arms {
+        for &size in &config.sizes {
+            runs += if is_trained(name, size)? { points * config.seeds_of_tuning().count() } else { 0 };
+        }
+    }
+    Ok(runs)
 }
 
 /// Final cells with the rates that did best on the tuning split.
@@ -32,10 +100,7 @@ pub(super) fn final_cells(
     let mut cells = Vec::new();
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
-            let trial = match config.trials()[..] {
-                [only] => only,
-                _ => chosen_trial(name, size, lines)?,
-            };
+            let trial = chosen_trial(config, name, size, lines)?;
             for seed in config.final_seeds() {
                 cells.push(named(config, Phase::Final, name, model, Run { size, seed, trial })?);
             }
@@ -52,7 +117,7 @@ pub(super) fn is_complete(
     lines: &[Line],
 ) -> Result<bool> {
     let done = |found: Vec<(String, Cell)>| found.iter().all(|(_, cell)| cells.is_done(cell));
-    Ok(done(tuning_cells(config, models)?) && done(final_cells(config, models, lines)?))
+    Ok(done(tuning_cells(config, models, lines)?) && done(final_cells(config, models, lines)?))
 }
 
 /// A cell after the name of its training.
@@ -61,8 +126,21 @@ fn named(config: &ExperimentConfig, phase: Phase, name: &str, model: &ModelConfi
     Ok((config.training_name(&cell, model)?, cell))
 }
 
-/// The point of the grid with the lowest mean tuning loss; a diverged run counts as infinite.
-fn chosen_trial(name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
+/// The point with the lowest mean tuning loss; where nothing is tuned the middle of the grid.
+fn chosen_trial(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
+    if !is_trained(name, size)? {
+        return Ok(axes(config).middle());
+    }
+    match config.trials()[..] {
+        [only] => Ok(only),
+        _ => search::best(&tried(config, name, size, lines))
+            .ok_or_else(|| anyhow!("no tuning run of {name} at {size} tokens is stored")),
+    }
+}
+
+/// Points of which every tuning seed was run, with their mean tuning losses; a diverged run counts
+/// as infinite.
+fn tried(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]) -> Vec<(Trial, f64)> {
     let mut losses: Vec<(Trial, Vec<f64>)> = Vec::new();
     for line in lines {
         let Line::Result { cell, status, tuning_loss, .. } = line else { continue };
@@ -76,9 +154,13 @@ fn chosen_trial(name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
             None => losses.push((cell.trial, vec![loss])),
         }
     }
-    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-    let best = losses.iter().min_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)));
-    best.map(|(trial, _)| *trial).ok_or_else(|| anyhow!("no tuning run of {name} at {size} tokens is stored"))
+    losses.retain(|(_, found)| found.len() >= config.seeds_of_tuning().count());
+    // The same sum in whatever order the runs ended.
+    let mean = |mut losses: Vec<f64>| {
+        losses.sort_by(f64::total_cmp);
+        losses.iter().sum::<f64>() / losses.len() as f64
+    };
+    losses.into_iter().map(|(trial, losses)| (trial, mean(losses))).collect()
 }
 
 /// A size beyond the corpus becomes the whole of it, once.

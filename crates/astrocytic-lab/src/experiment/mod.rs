@@ -15,6 +15,8 @@ mod job;
 pub mod plan;
 pub mod program;
 pub mod reading;
+mod reuse;
+mod search;
 mod step_cost;
 mod stored;
 mod validate;

@@ -17,7 +17,7 @@ use crate::experiment::compare::compare_as;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::executor::Execution;
-use crate::experiment::grid::cap_sizes;
+use crate::experiment::grid::{cap_sizes, is_trained, most_tuning_runs};
 use crate::experiment::step_cost::step_cost;
 use crate::experiment::stored::{Asked, stored_experiment};
 use crate::provenance::identity::{self, Options};
@@ -102,7 +102,8 @@ impl Plan {
             }
             let corpus = fields.get("corpus").or(file.shared.get("corpus")).and_then(Value::as_str);
             let budget = Budget::Standard.config(corpus.unwrap_or("generated"));
-            let budget = budget.with_context(|| format!("study {name}"))?;
+            // A file names its own primary comparison.
+            let budget = ExperimentConfig { primary: None, ..budget.with_context(|| format!("study {name}"))? };
             let Value::Object(mut config) = serde_json::to_value(budget)? else {
                 bail!("a configuration is a table");
             };
@@ -221,8 +222,8 @@ fn is_begun(folder: &Path, study: &str) -> bool {
 }
 
 impl Study {
-    /// Cells that the study has, and how long they take on this machine: each arm's steps are timed
-    /// on one thread, as workers take them.
+    /// Cells that the study has, or may have where it searches, and how long they take on this
+    /// machine: each arm's steps are timed on one thread, as workers take them.
     ///
     /// # Errors
     /// For a corpus that cannot be had, or a device that is none.
@@ -232,13 +233,12 @@ impl Study {
         data.notes().iter().for_each(|note| observer.note(note));
         cap_sizes(&mut config, data.available())?;
         let mut seconds = 0.0;
-        let each = config.sizes.len() as f64;
         let mut tuned = Vec::new();
         for name in &config.arms {
             let arm = arm(name)?;
             let training = (arm.model(data.sizes(&config))?, arm.is_carried(), arm.given(config.sizes[0], 0));
             // Tuning runs of arms that train alike are the same; the final runs may be others.
-            let is_shared = tuned.contains(&training);
+            let is_shared = tuned.contains(&training) && config.tuning_trials == 0;
             tuned.push(training);
             let step = step_cost(&config, &data, name, device, Duration::ZERO)?.seconds;
             // A forward pass is a third of a step, and windows overlap by half.
@@ -251,20 +251,29 @@ impl Study {
                 Beyond::Learned(way) => way.learns.rates().len() as f64,
                 Beyond::Nothing | Beyond::Carried => 0.0,
             };
-            let train = |steps: u64| steps as f64 * step + read(config.tuning_tokens) * config.evaluations as f64;
+            let evaluations = |steps: u64| steps.div_ceil(config.steps_between_evaluations(steps)) as f64;
+            let is_trained = is_trained(name, config.sizes[0])?;
+            let train = |steps: u64| match is_trained {
+                true => steps as f64 * step + read(config.tuning_tokens) * evaluations(steps),
+                false => read(config.tuning_tokens),
+            };
             let learn = read(config.tuning_tokens) * passes;
-            let points = (config.learning_rates.len() * config.weight_decays.len()) as f64;
-            let of_tuning = |&steps: &u64| learn + if is_shared { 0.0 } else { train(steps) };
-            let tuning: f64 = config.schedules.iter().map(of_tuning).sum();
             let longest = config.schedules.iter().copied().max().unwrap_or(0);
+            let of_tuning = |steps: u64| learn + if is_shared { 0.0 } else { train(steps) };
+            let tuning: f64 = match config.tuning_trials as usize {
+                _ if !is_trained => 0.0,
+                0 => config.trials().iter().map(|trial| of_tuning(trial.schedule)).sum(),
+                // It may find that the longest schedule is best.
+                trials => of_tuning(longest) * trials as f64,
+            };
             // Where nothing is chosen, so are the final runs.
             let last = if is_shared && config.trials().len() == 1 { 0.0 } else { train(longest) };
             let last = learn + last + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
-            seconds += each * (tuning * points * config.seeds_of_tuning().count() as f64 + last * config.seeds as f64);
+            let of_size = tuning * config.seeds_of_tuning().count() as f64 + last * config.seeds as f64;
+            seconds += of_size * config.sizes.len() as f64;
         }
-        let cells = config.arms.len() * config.sizes.len();
-        let tuning = cells * config.trials().len() * config.seeds_of_tuning().count();
-        Ok(Prediction { runs: [tuning, cells * config.seeds as usize], seconds })
+        let finals = config.arms.len() * config.sizes.len() * config.seeds as usize;
+        Ok(Prediction { runs: [most_tuning_runs(&config)?, finals], seconds })
     }
 }
 
@@ -295,6 +304,29 @@ mod tests {
         for path in files {
             Plan::load(&path).unwrap();
         }
+    }
+
+    /// Runs that are stored must be found again, whatever budgets and programs have become.
+    #[test]
+    fn the_projects_own_files_say_what_was_run() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+        let mut held = 0;
+        for entry in std::fs::read_dir(folder.join("results")).unwrap() {
+            let results = entry.unwrap().path();
+            if !results.join(FILE).exists() {
+                continue;
+            }
+            let name = results.file_name().unwrap().to_str().unwrap().to_string();
+            let plan = Plan::load(&folder.join(format!("{name}.toml"))).unwrap();
+            assert_eq!(Plan::of_results(&results).unwrap().studies, plan.studies, "{name}");
+            for Study { name: study, config } in plan.studies.iter().filter(|study| is_begun(&results, &study.name)) {
+                let (experiment, _) = report::load(&results.join(study)).unwrap();
+                let stored: ExperimentConfig = serde_json::from_value(experiment.config).unwrap();
+                assert_eq!(stored, *config, "{name}/{study}");
+                held += 1;
+            }
+        }
+        assert!(held >= 20, "{held}");
     }
 
     #[test]

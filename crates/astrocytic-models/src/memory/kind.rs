@@ -40,4 +40,39 @@ impl MemoryKind {
             Self::Dynamic => parameters,
         }
     }
+
+    /// Operations that it adds to each token that is read: reading what was learned, and learning.
+    /// `forward` are those of the model's forward pass, and all weights take a step after each
+    /// `window` of tokens.
+    pub fn flops_per_token(
+        self,
+        vocabulary: usize,
+        d_model: usize,
+        forward: f64,
+        parameters: u64,
+        window: usize,
+    ) -> f64 {
+        // A product of the weights with the features, and one that adds to them.
+        let read_out = 4.0 * (vocabulary * d_model) as f64;
+        match self {
+            Self::ReadOut => read_out,
+            Self::Ngram => read_out + NGramMemory::flops_per_token(vocabulary),
+            // The norm of the gradient, its scale, and the step.
+            Self::Dynamic => 2.0 * forward + 5.0 * parameters as f64 / window.max(1) as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learning_costs_what_it_adds_to_a_token() {
+        let of = |kind: MemoryKind| kind.flops_per_token(100, 8, 10_000.0, 4_000, 50);
+        assert_eq!(of(MemoryKind::ReadOut), 2.0 * 800.0 + 2.0 * 800.0);
+        assert_eq!(of(MemoryKind::Ngram), of(MemoryKind::ReadOut) + 3.0 * 3.0 * 100.0);
+        // A backward pass is two forward passes; a step over all weights serves a whole window.
+        assert_eq!(of(MemoryKind::Dynamic), 20_000.0 + 5.0 * 4_000.0 / 50.0);
+    }
 }

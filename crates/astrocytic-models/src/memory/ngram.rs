@@ -33,6 +33,11 @@ impl NGramMemory {
         (FACTORS.len() * ROWS * vocabulary) as u64
     }
 
+    /// Operations of reading and learning a token: a sum, and a product and a sum, of each row.
+    pub(super) fn flops_per_token(vocabulary: usize) -> f64 {
+        (3 * FACTORS.len() * vocabulary) as f64
+    }
+
     /// A new document begins: no token before it is one that a token follows.
     pub fn begin(&mut self) {
         self.last.clear();
