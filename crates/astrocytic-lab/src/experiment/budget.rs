@@ -94,6 +94,7 @@ impl Budget {
             evaluate_every: 0,
             tuning_trials: 0,
             search: false,
+            definitions: Default::default(),
         };
         match self {
             Self::Quick => quick,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::arms::{Beyond, ModelConfig, arm, parameters};
+use crate::arms::{Beyond, ModelConfig, parameters};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
@@ -31,7 +31,7 @@ pub(super) fn describe(
     let measured = new && local && Meter::new(device).is_some();
     let sizes = data.sizes(config);
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
-        let arm = arm(name)?;
+        let arm = config.arm(name)?;
         let joules = match measured {
             true => step_cost(config, data, name, device, ENERGY_MEASURED)?.joules,
             false => None,

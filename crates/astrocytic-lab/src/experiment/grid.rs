@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::arms::{ModelConfig, arm};
+use crate::arms::ModelConfig;
 use crate::experiment::cells::Cells;
 use crate::experiment::config::{ExperimentConfig, Run};
 use crate::results::{Cell, Line, Phase, Status, Trial};
@@ -57,7 +57,7 @@ pub(super) fn is_complete(
 
 /// A cell after the name of its training.
 fn named(config: &ExperimentConfig, phase: Phase, name: &str, model: &ModelConfig, run: Run) -> Result<(String, Cell)> {
-    let cell = config.cell(phase, &arm(name)?, model, run)?;
+    let cell = config.cell(phase, &config.arm(name)?, model, run)?;
     Ok((config.training_name(&cell, model)?, cell))
 }
 
@@ -89,7 +89,8 @@ pub(crate) fn cap_sizes(config: &mut ExperimentConfig, available: u64) -> Result
     config.sizes.iter_mut().for_each(|size| *size = (*size).min(available));
     config.sizes.dedup();
     for name in &config.arms {
-        let most = config.sizes.iter().map(|&size| Ok(arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
+        let most =
+            config.sizes.iter().map(|&size| Ok(config.arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
         if let Some(most) = most.into_iter().max().filter(|&most| most > available) {
             bail!("sizes: {name} is given {most} at the largest, but the training split has {available}");
         }
