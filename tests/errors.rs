@@ -104,7 +104,10 @@ fn a_file_is_refused_with_line_and_column() {
         ("base = \"tripartit\"", ":4:8: arms.mine.base: unknown arm \"tripartit\"; nearest: tripartite, "),
         ("base = \"mine\"", ":4:8: arms.mine.base: a circle: mine → mine"),
         ("base = \"linear\"\nfeature_map = [\"elu\"]", ":5:15: arms.mine.feature_map: a list makes one arm of each"),
-        ("base = \"linear\"\nconvolution = 1", ":5:15: study one: arms.mine.convolution = 1 must be 0 (off) or 2 to 8"),
+        (
+            "base = \"linear\"\nconvolution = 1",
+            ":5:15: study one: arms.mine: convolution = 1 must be 0 (off) or 2 to 8",
+        ),
         ("base = \"linear\"\n[arms.mine", ":5:"),
     ] {
         let file = file(folder.path(), "a.toml", format!("{head}[arms.mine]\n{arm}\n{study}").as_bytes());

@@ -160,13 +160,16 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Arms that no study has must be ones too.
+    /// Arms that no study has must be ones too, at the sizes of one of them.
     fn check_other_arms(&self, studies: &[Study]) -> Result<()> {
-        let Some(study) = studies.first() else { return Ok(()) };
-        let (sizes, _) = nominal_sizes(&study.config)?;
-        for name in &self.defined.names {
+        let sizes = studies.iter().map(|study| Ok(nominal_sizes(&study.config)?.0)).collect::<Result<Vec<_>>>()?;
+        let is_used = |name: &str| studies.iter().any(|study| study.config.definitions.contains_key(name));
+        for name in self.defined.names.iter().filter(|name| !is_used(name)) {
             let arm = find(name, &self.defined.tables)?;
-            arm.validate(sizes).map_err(|fault| self.error_of_arm(fault, name, "", 0))?;
+            let faults: Vec<Fault> = sizes.iter().filter_map(|&sizes| arm.validate(sizes).err()).collect();
+            if let Some(fault) = faults.first().filter(|_| faults.len() == sizes.len()) {
+                return Err(self.error_of_arm(fault.clone(), name, "", 0));
+            }
         }
         Ok(())
     }
