@@ -11,14 +11,12 @@ use serde_json::Value;
 
 /// The quick budget made tiny.
 fn config(folder: &Path) -> PathBuf {
-    let path = folder.join("config.json");
-    let config = serde_json::json!({
-        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", "tripartite-carried", "vanilla-memory-through", "vanilla-dynamic"], "sizes": [1024, 4096],
-        "seeds": 2, "tuning_seeds": 1, "learning_rates": [0.01], "weight_decays": [0.1, 1.0], "d_model": 32, "layers": 1,
-        "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "schedules": [40], "evaluations": 3,
-        "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000, "corpus_seed": 0
-    });
-    std::fs::write(&path, config.to_string()).unwrap();
+    let path = folder.join("config.toml");
+    let config = "question = \"q\"\nexpected = \"e\"\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\n\
+        tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"tripartite-carried\", \"vanilla-memory-through\", \"vanilla-dynamic\"]\n\
+        sizes = [1024, 4096]\nseeds = 2\nlearning_rates = [0.01]\nweight_decays = [0.1, 1.0]\nschedules = [40]\n\
+        evaluations = 3\npatience = 2\nd_model = 32\nlayers = 1\ncontext = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n";
+    std::fs::write(&path, config).unwrap();
     path
 }
 
@@ -80,8 +78,9 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), made_by);
 
     // Arms that share vanilla's training change none of its figures, and have their own.
-    let alone = folder.path().join("alone.json");
-    let fewer = std::fs::read_to_string(&config).unwrap().replace(r#","vanilla-memory-through","vanilla-dynamic""#, "");
+    let alone = folder.path().join("alone.toml");
+    let fewer =
+        std::fs::read_to_string(&config).unwrap().replace(r#", "vanilla-memory-through", "vanilla-dynamic""#, "");
     assert!(!fewer.contains("dynamic"));
     std::fs::write(&alone, fewer).unwrap();
     let apart = folder.path().join("apart");
@@ -242,7 +241,8 @@ fn a_search_is_the_same_however_it_is_run_and_its_runs_can_be_reused() {
 /// A file of two studies of a moment each.
 fn plan(folder: &Path) -> PathBuf {
     let path = folder.join("small.toml");
-    let plan = "question = \"Is this run?\"\nexpected = \"yes\"\n[shared]\ncorpus = \"generated\"\n\
+    let plan = "question = \"Is this run?\"\nexpected = \"yes\"\n\
+        primary = { arm = \"vanilla-more-data\", baseline = \"vanilla\" }\n[shared]\ncorpus = \"generated\"\n\
         tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"vanilla-more-data\"]\nsizes = [1024, 4096]\nseeds = 2\n\
         learning_rates = [0.01]\nweight_decays = [0.1]\nschedules = [30]\nevaluations = 3\nd_model = 32\nlayers = 1\n\
         context = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n[[studies]]\nname = \"one\"\n\
@@ -282,11 +282,66 @@ fn another_experiment_is_not_mixed_in() {
     let config = config(folder.path());
     let out = folder.path().join("out");
     succeed(astrocytic(&["compare", "--config", text(&config), "--out", text(&out)]));
-    let changed = std::fs::read_to_string(&config).unwrap().replace("\"schedules\":[40]", "\"schedules\":[50]");
+    let changed = std::fs::read_to_string(&config).unwrap().replace("schedules = [40]", "schedules = [50]");
     std::fs::write(&config, changed).unwrap();
     let before = program::files(&out);
     let output = run(&["compare", "--config", text(&config), "--out", text(&out)]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another experiment"));
     assert_eq!(before, program::files(&out));
+}
+
+/// A file with an arm of its own, which is trained, compared and gone on with by its definition.
+#[test]
+fn arms_of_a_file_are_compared_and_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    let text_of = |leak: &str| {
+        format!(
+            "question = \"q\"\nexpected = \"e\"\n[arms.mine]\nbase = \"gated-linear\"\ndecay = \"{leak}\"\n[[studies]]\n\
+             name = \"one\"\ncorpus = \"generated\"\ntokenizer = \"bpe:300\"\narms = [\"vanilla\", \"mine\"]\nsizes = [1024]\n\
+             seeds = 1\nlearning_rates = [0.01]\nweight_decays = [0.1]\nschedules = [20]\nevaluations = 2\nd_model = 32\n\
+             layers = 1\ncontext = 32\nbatch = 4\ntuning_tokens = 1000\ntest_tokens = 1000\n"
+        )
+    };
+    std::fs::write(&file, text_of("learned")).unwrap();
+    let (compared, trained) = (folder.path().join("compared"), folder.path().join("trained"));
+    let compare = || astrocytic(&["compare", "--config", text(&file), "--out", text(&compared), "--json"]);
+    let train = || astrocytic(&["train", "--config", text(&file), "--layers", "2", "--out", text(&trained), "--json"]);
+    let found: Value = serde_json::from_str(&succeed(compare())).unwrap();
+    let mine = &found["arms"][1];
+    assert_eq!((mine["name"].as_str(), mine["role"].as_str()), (Some("mine"), Some("astrocytic")));
+    // What the command line says goes before what the study says.
+    let found: Value = serde_json::from_str(&succeed(train())).unwrap();
+    assert_eq!(found["steps"], 20);
+    let model: Value = serde_json::from_slice(&std::fs::read(trained.join("config.json")).unwrap()).unwrap();
+    assert!(
+        model.to_string().contains("\"decay\":\"Learned\"") && model.to_string().contains("\"layers\":2"),
+        "{model}"
+    );
+
+    std::fs::write(&file, text_of("fixed")).unwrap();
+    for mut command in [compare(), train()] {
+        let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        assert!(said.contains("arms.mine.decay: this folder holds learned, you ask for fixed"), "{said}");
+    }
+    let foretold = succeed(astrocytic(&["run", text(&file), "--dry-run"]));
+    assert!(foretold.contains("mine, ") && foretold.contains("gated-linear with decay = \"fixed\""), "{foretold}");
+    let refused = run(&["run", text(&file)]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("study one: primary: missing"));
+}
+
+#[test]
+fn arms_are_listed_and_shown() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/experiments");
+    let file = examples.join("my_ablation.toml");
+    let listed = succeed(astrocytic(&["arms", "list", "--config", text(&file)]));
+    assert!(listed.starts_with("leak-learned") && listed.contains("\nvanilla "), "{listed}");
+    let all: Value = serde_json::from_str(&succeed(astrocytic(&["arms", "list", "--json"]))).unwrap();
+    assert!(all.as_array().unwrap().iter().any(|arm| arm["name"] == "tripartite" && arm["role"] == "astrocytic"));
+    let shown = succeed(astrocytic(&["arms", "show", "sharp", "--config", text(&file), "--d-model", "128"]));
+    assert!(shown.contains("relu-squared") && shown.contains(" parameters, "), "{shown}");
+    let refused = run(&["arms", "show", "vanila"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("unknown arm \"vanila\"; nearest: vanilla, ") && said.lines().count() == 1, "{said}");
 }

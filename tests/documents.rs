@@ -385,7 +385,7 @@ fn commands_and_their_options_are_there() {
             let Some(arguments) = prefixes.iter().find_map(|prefix| command.strip_prefix(prefix)) else { continue };
             let words: Vec<&str> = arguments.split_whitespace().collect();
             // Of a command with commands of its own, two words.
-            let own = if ["data", "simulate"].contains(&words[0]) { 2 } else { 1 };
+            let own = if ["arms", "data", "simulate"].contains(&words[0]) { 2 } else { 1 };
             let help = helps.entry(words[..own].to_vec()).or_insert_with(|| {
                 let help = [&words[..own], &["--help"]].concat();
                 succeed(astrocytic(&help))

@@ -35,8 +35,7 @@ fn bad_input_is_refused_in_one_line() {
     let binary = file(here, "binary.txt", b"\x7fELF\0\0\xff\xfe");
     let short = file(here, "short.txt", b"Too short to learn from.");
     let blocker = file(here, "blocker", b"a file where a folder should be");
-    let broken = file(here, "broken.json", b"{\"corpus\": \"generated\", \"sizes\": ");
-    let unknown = file(here, "unknown.json", b"{\"corpus\": \"generated\", \"colour\": \"blue\"}");
+    let json = file(here, "study.json", b"{\"corpus\": \"generated\", \"sizes\": [4096]}");
     let lines = here.join("results");
     std::fs::create_dir(&lines).unwrap();
 
@@ -58,8 +57,8 @@ fn bad_input_is_refused_in_one_line() {
     compare(&["--sizes", "4096,99999999999999"], &["sizes"]);
     compare(&["--sizes", "9000,100"], &["ascending"]);
     compare(&["--device", "gpu"], &["gpu", "flex"]);
-    compare(&["--config", &broken], &["broken.json", "EOF"]);
-    compare(&["--config", &unknown], &["unknown.json", "colour"]);
+    compare(&["--config", &json], &["study.json", "JSON", "TOML", "[[studies]]"]);
+    compare(&["--config", "no-such.toml"], &["no-such.toml"]);
     refused(&["compare", "--out", &format!("{blocker}/out")], &["blocker"]);
     refused(&["report", text(&lines)], &["experiment.json"]);
     refused(&["train", "--out", &out, "--corpus", &short], &["too short"]);
@@ -89,13 +88,48 @@ fn bad_input_is_refused_in_one_line() {
     refused(&["data", "fetch", "war-and-peace"], &["war-and-peace", "moby-dick"]);
 }
 
+/// Faults of an experiment's file have their place, and the line below it.
+#[test]
+fn a_file_is_refused_with_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(&folder.path().join("out")).to_string();
+    let head = "question = \"q\"\nexpected = \"e\"\n";
+    let study = "[[studies]]\nname = \"one\"\narms = [\"vanilla\", \"mine\"]\n";
+    for (arm, said) in [
+        ("base = \"tripartite\"\ndecoy = \"none\"", ":5:1: arms.mine.decoy: unknown field; did you mean \"decay\"?"),
+        (
+            "base = \"tripartite\"\ndecay = \"gatet\"",
+            ":5:9: study one: arms.mine.decay: \"gatet\" is none of none, fixed",
+        ),
+        ("base = \"tripartit\"", ":4:8: arms.mine.base: unknown arm \"tripartit\"; nearest: tripartite, "),
+        ("base = \"mine\"", ":4:8: arms.mine.base: a circle: mine → mine"),
+        ("base = \"linear\"\nfeature_map = [\"elu\"]", ":5:15: arms.mine.feature_map: a list makes one arm of each"),
+        (
+            "base = \"linear\"\nconvolution = 1",
+            ":5:15: study one: arms.mine: convolution = 1 must be 0 (off) or 2 to 8",
+        ),
+        ("base = \"linear\"\n[arms.mine", ":5:"),
+    ] {
+        let file = file(folder.path(), "a.toml", format!("{head}[arms.mine]\n{arm}\n{study}").as_bytes());
+        for command in ["run", "compare", "train"] {
+            let config = if command == "run" { vec![command, &file] } else { vec![command, "--config", &file] };
+            let output = run(&[config.as_slice(), &["--out", &out]].concat());
+            let error = String::from_utf8(output.stderr).unwrap();
+            let said = format!("error: {file}{said}");
+            assert_eq!(output.status.code(), Some(2), "{error}");
+            assert!(error.starts_with(&said) && error.lines().count() == 3 && error.contains('^'), "{said}\n{error}");
+        }
+    }
+    assert!(!Path::new(&out).exists());
+}
+
 #[test]
 fn every_command_has_help() {
-    for command in ["compare", "train", "generate", "bench", "data", "report"] {
+    for command in ["compare", "arms", "train", "generate", "bench", "data", "report"] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success() && !output.stdout.is_empty(), "{command}");
     }
-    for command in ["", "compare", "train", "generate", "bench", "data", "report"] {
+    for command in ["", "compare", "arms", "train", "generate", "bench", "data", "report"] {
         let help = run(&[command, "--help"][usize::from(command.is_empty())..]).stdout;
         assert!(String::from_utf8_lossy(&help).contains("Example:"), "{command}");
     }

@@ -65,7 +65,7 @@ impl Place {
             place.script(&format!("bin/{name}"), script);
         }
         std::fs::copy(env!("CARGO_BIN_EXE_astrocytic"), place.path("program")).unwrap();
-        let plan = "question = \"q\"\nexpected = \"e\"\n[shared]\ncorpus = \"text.txt\"\ntokenizer = \"char\"\narms = \
+        let plan = "question = \"q\"\nexpected = \"e\"\nprimary = { arm = \"linear\", baseline = \"vanilla\" }\n[shared]\ncorpus = \"text.txt\"\ntokenizer = \"char\"\narms = \
             [\"vanilla\", \"linear\"]\nsizes = [1024]\nseeds = 2\nlearning_rates = [0.01]\nweight_decays = [0.1]\nschedules = \
             [30]\nevaluations = 2\nd_model = 16\nlayers = 1\ncontext = 16\ntuning_tokens = 500\ntest_tokens = 500\n\
             [[studies]]\nname = \"one\"\n[[studies]]\nname = \"other\"\nd_model = 24\n";

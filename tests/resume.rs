@@ -184,20 +184,20 @@ fn what_kills_left_goes_with_the_next_start() {
 
 /// The quick budget made tiny.
 fn config(path: &Path, corpus: &str, seeds: u64) {
-    let config = serde_json::json!({
-        "corpus": corpus, "tokenizer": "bpe:300", "arms": ["vanilla", "linear"], "sizes": [1024],
-        "seeds": seeds, "tuning_seeds": 1, "learning_rates": [0.01], "weight_decays": [0.1, 1.0], "d_model": 16,
-        "layers": 1, "heads": 2, "dropout": 0.1, "context": 16, "batch": 4, "schedules": [400], "evaluations": 4,
-        "patience": 9, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 500, "test_tokens": 500, "corpus_seed": 0
-    });
-    std::fs::write(path, config.to_string()).unwrap();
+    let config = format!(
+        "question = \"q\"\nexpected = \"e\"\n[[studies]]\nname = \"one\"\ncorpus = '{corpus}'\ntokenizer = \"bpe:300\"\n\
+         arms = [\"vanilla\", \"linear\"]\nsizes = [1024]\nseeds = {seeds}\nlearning_rates = [0.01]\n\
+         weight_decays = [0.1, 1.0]\nschedules = [400]\nevaluations = 4\npatience = 9\nd_model = 16\nlayers = 1\n\
+         context = 16\nbatch = 4\ntuning_tokens = 500\ntest_tokens = 500\n"
+    );
+    std::fs::write(path, config).unwrap();
 }
 
 #[test]
 fn a_comparison_is_its_text_and_options_and_kills_leave_one_job_at_most() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let (file, out) = (path("config.json"), path("out"));
+    let (file, out) = (path("config.toml"), path("out"));
     let compare = || {
         let mut command = astrocytic(&["compare", "--config", text(&file), "--out", text(&out), "--jobs", "1"]);
         command.current_dir(folder.path()).stderr(Stdio::piped());
@@ -247,7 +247,7 @@ fn a_comparison_is_its_text_and_options_and_kills_leave_one_job_at_most() {
 
 /// Two studies of a moment.
 fn plan(path: &PathBuf, changed: &str) {
-    let plan = "question = \"q\"\nexpected = \"e\"\n[shared]\ntokenizer = \"bpe:300\"\narms = [\"vanilla\", \"linear\"]\nsizes = \
+    let plan = "question = \"q\"\nexpected = \"e\"\nprimary = { arm = \"linear\", baseline = \"vanilla\" }\n[shared]\ntokenizer = \"bpe:300\"\narms = [\"vanilla\", \"linear\"]\nsizes = \
         [1024]\nseeds = 2\nlearning_rates = [0.01]\nweight_decays = [0.1]\nschedules = [20]\nevaluations = 2\nd_model = 16\nlayers \
         = 1\ncontext = 16\ntuning_tokens = 500\ntest_tokens = 500\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\n\
         [[studies]]\nname = \"other\"\n";

@@ -8,6 +8,7 @@
 pub mod arms;
 pub mod bench;
 pub mod experiment;
+pub mod file;
 pub mod learning;
 mod process_memory;
 mod provenance;

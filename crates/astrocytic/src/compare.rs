@@ -1,14 +1,14 @@
 //! `astrocytic compare`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use astrocytic_lab::experiment::budget::Budget;
 use astrocytic_lab::experiment::compare::compare;
-use astrocytic_lab::experiment::config::ExperimentConfig;
 use clap::{Args, ValueEnum};
 
 use crate::execution::ExecutionArguments;
+use crate::study::StudyArguments;
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  astrocytic compare --corpus moby-dick --budget standard --out runs/moby-dick\n\n\
@@ -23,25 +23,23 @@ pub(crate) struct Arguments {
     /// file of lines "label text", or a folder of such files with train, dev and test in their
     /// names. "labelled:PATH:N" says that there are N labels; needed if N is above 50, or if a
     /// label occurs once.
-    #[arg(long, default_value = "generated")]
+    #[arg(long, default_value = "generated", conflicts_with = "config")]
     corpus: String,
     /// How much to spend on two cores: minutes, about an hour, or days (the headline protocol).
-    #[arg(long, value_enum, default_value = "quick")]
+    #[arg(long, value_enum, default_value = "quick", conflicts_with = "config")]
     budget: BudgetName,
-    /// Arms to compare, separated by commas, "vanilla" first.
-    #[arg(long, value_delimiter = ',')]
+    /// Arms to compare, separated by commas, "vanilla" first; see `astrocytic arms list`.
+    #[arg(long, value_delimiter = ',', conflicts_with = "config")]
     arms: Option<Vec<String>>,
     /// Number of seeds of the final runs.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     seeds: Option<u64>,
     /// Data sizes in unique tokens (of tasks: examples), separated by commas, ascending.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', conflicts_with = "config")]
     sizes: Option<Vec<u64>>,
-    /// JSON file with a study's whole configuration, instead of a budget: what experiment.json has
-    /// under "config".
-    #[arg(long, conflicts_with_all = ["budget", "arms", "seeds", "sizes", "corpus"])]
-    config: Option<PathBuf>,
-    /// Folder for lines, results and report [default: runs/compare-CORPUS-BUDGET].
+    #[command(flatten)]
+    study: StudyArguments,
+    /// Folder for lines, results and report [default: runs/compare-CORPUS-BUDGET, or runs/FILE-STUDY].
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -64,10 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         BudgetName::Standard => (Budget::Standard, "standard"),
         BudgetName::Full => (Budget::Full, "full"),
     };
-    let config = match &arguments.config {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            serde_json::from_str::<ExperimentConfig>(&text).with_context(|| path.display().to_string())?
+    let (config, default) = match arguments.study.load()? {
+        Some((_, study)) => {
+            let file = arguments.study.config.as_deref().and_then(Path::file_stem).unwrap_or_default();
+            let default = format!("runs/{}-{}", file.to_string_lossy(), study.name);
+            (study.config, default)
         }
         None => {
             let mut config = budget.config(&arguments.corpus)?;
@@ -75,12 +74,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             config.primary = config.primary.filter(|primary| config.arms.contains(&primary.arm));
             config.seeds = arguments.seeds.unwrap_or(config.seeds);
             config.sizes = arguments.sizes.clone().unwrap_or(config.sizes);
-            config
+            let corpus = Path::new(&config.corpus).file_stem();
+            let corpus = corpus.map_or("corpus".into(), |stem| stem.to_string_lossy().replace(':', "-"));
+            (config, format!("runs/compare-{corpus}-{name}"))
         }
     };
-    let corpus = PathBuf::from(&config.corpus);
-    let corpus = corpus.file_stem().map_or("corpus".into(), |stem| stem.to_string_lossy().replace(':', "-"));
-    let folder = arguments.out.clone().unwrap_or_else(|| format!("runs/compare-{corpus}-{name}").into());
+    let folder = arguments.out.clone().unwrap_or_else(|| default.into());
 
     let summary = compare(&config, &folder, &arguments.execution.execution()?)?;
     crate::report::print(&summary, arguments.json)

@@ -1,5 +1,6 @@
 //! The command line: parses, calls the lab, prints.
 
+mod arms;
 mod bench;
 mod compare;
 mod data;
@@ -13,6 +14,7 @@ mod report;
 mod run;
 mod say;
 mod simulate;
+mod study;
 mod swap;
 mod train;
 mod worker;
@@ -44,6 +46,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Run the experiment that a file describes.
     Run(run::Arguments),
+    /// List or show the arms that can be compared.
+    Arms(arms::Arguments),
     /// Train one language model.
     Train(train::Arguments),
     /// Continue a text with a trained model.
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Arms(arguments) => arms::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),

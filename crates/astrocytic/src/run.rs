@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use astrocytic_lab::experiment::plan::{Plan, Prediction};
+use astrocytic_lab::experiment::plan::{Plan, PredictedArm, Prediction};
 use clap::Args;
 
 use crate::execution::ExecutionArguments;
@@ -46,19 +46,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn predict(plan: &Plan, arguments: &Arguments) -> Result<()> {
-    let mut all = Prediction { runs: [0, 0], seconds: 0.0 };
+    let mut all = Prediction::default();
     let mut studies = Vec::new();
     for study in &plan.studies {
         let found = study.predict(&arguments.execution.device, &Progress::default())?;
         let [tuning, finals] = found.runs;
-        all = Prediction { runs: [all.runs[0] + tuning, all.runs[1] + finals], seconds: all.seconds + found.seconds };
+        all.runs = [all.runs[0] + tuning, all.runs[1] + finals];
+        all.seconds += found.seconds;
         if arguments.json {
             studies.push(serde_json::json!({
-                "study": study.name, "tuning_runs": tuning, "final_runs": finals, "core_seconds": found.seconds.round()
+                "study": study.name, "tuning_runs": tuning, "final_runs": finals, "core_seconds": found.seconds.round(),
+                "arms": found.arms
             }));
         } else {
             let hours = found.seconds / 3600.0;
             say(format!("{}: {tuning} tuning and {finals} final runs, at most {hours:.2} core hours", study.name))?;
+            for PredictedArm { name, parameters, description } in &found.arms {
+                say(format!("  {name}, {parameters} parameters: {description}"))?;
+            }
         }
     }
     if arguments.json {

@@ -10,6 +10,7 @@ use clap::Args;
 use crate::memory::MemoryName;
 use crate::progress::Progress;
 use crate::say::say;
+use crate::study::StudyArguments;
 
 #[derive(Args)]
 #[command(
@@ -18,42 +19,44 @@ use crate::say::say;
 )]
 pub(crate) struct Arguments {
     /// A corpus (see `astrocytic data list`), "generated", a UTF-8 text file, or a TOML file that
-    /// describes a corpus as those in `datasets/` do.
-    #[arg(long, default_value = "generated")]
-    corpus: String,
-    /// Tokenizer, trained on the training split: "char", or "bpe:SIZE" for byte pairs.
-    #[arg(long, default_value = "bpe:512")]
-    tokenizer: String,
-    /// Model, by the name of an arm of `compare`.
-    #[arg(long, default_value = "tripartite")]
-    arm: String,
-    /// Width of the model.
-    #[arg(long, default_value_t = 128)]
-    d_model: usize,
-    /// Number of blocks.
-    #[arg(long, default_value_t = 3)]
-    layers: usize,
-    /// Attention heads.
-    #[arg(long, default_value_t = 4)]
-    heads: usize,
-    /// Tokens of context.
-    #[arg(long, default_value_t = 128)]
-    context: usize,
-    /// Sequences in a batch.
-    #[arg(long, default_value_t = 16)]
-    batch: usize,
-    /// Optimizer steps at most.
-    #[arg(long, default_value_t = 1000)]
-    steps: u64,
-    /// Peak learning rate.
-    #[arg(long, default_value_t = 3e-3)]
-    learning_rate: f64,
-    /// AdamW's weight decay.
-    #[arg(long, default_value_t = 0.1)]
-    weight_decay: f64,
-    /// Dropout.
-    #[arg(long, default_value_t = 0.1)]
-    dropout: f64,
+    /// describes a corpus as those in `datasets/` do [default: generated].
+    #[arg(long)]
+    corpus: Option<String>,
+    #[command(flatten)]
+    study: StudyArguments,
+    /// Tokenizer, trained on the training split: "char", or "bpe:SIZE" for byte pairs [default: bpe:512].
+    #[arg(long)]
+    tokenizer: Option<String>,
+    /// Model, by the name of an arm of `compare` [default: tripartite].
+    #[arg(long)]
+    arm: Option<String>,
+    /// Width of the model [default: 128].
+    #[arg(long)]
+    d_model: Option<usize>,
+    /// Number of blocks [default: 3].
+    #[arg(long)]
+    layers: Option<usize>,
+    /// Attention heads [default: 4].
+    #[arg(long)]
+    heads: Option<usize>,
+    /// Tokens of context [default: 128].
+    #[arg(long)]
+    context: Option<usize>,
+    /// Sequences in a batch [default: 16].
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Optimizer steps at most [default: 1000].
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Peak learning rate [default: 0.003].
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// AdamW's weight decay [default: 0.1].
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Dropout [default: 0.1].
+    #[arg(long)]
+    dropout: Option<f64>,
     /// Number of unique training tokens [default: the whole training split].
     #[arg(long)]
     tokens: Option<u64>,
@@ -82,28 +85,61 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+impl Arguments {
+    /// What is given on the command line, else what the study of the file says, else the default.
+    fn session(&self) -> Result<SessionConfig> {
+        let default = SessionConfig {
+            corpus: "generated".into(),
+            tokenizer: "bpe:512".parse()?,
+            arm: "tripartite".into(),
+            d_model: 128,
+            layers: 3,
+            heads: 4,
+            dropout: 0.1,
+            context: 128,
+            batch: 16,
+            tokens: self.tokens,
+            steps: 1_000,
+            learning_rate: 3e-3,
+            weight_decay: 0.1,
+            evaluate_every: self.evaluate_every,
+            patience: self.patience,
+            seed: self.seed,
+            definitions: Default::default(),
+        };
+        let base = match self.study.load()? {
+            None => default,
+            Some((plan, study)) => {
+                let study = &study.config;
+                // The arm that the question is about, or the first that is not the baseline.
+                let primary = study.primary.as_ref().map(|primary| &primary.arm);
+                let arm = self.arm.as_ref().or(primary).unwrap_or(&study.arms[1]);
+                default.of_study(study, arm, &plan.definitions)
+            }
+        };
+        Ok(SessionConfig {
+            corpus: self.corpus.clone().unwrap_or(base.corpus),
+            tokenizer: self.tokenizer.as_deref().map(str::parse).transpose()?.unwrap_or(base.tokenizer),
+            arm: self.arm.clone().unwrap_or(base.arm),
+            d_model: self.d_model.unwrap_or(base.d_model),
+            layers: self.layers.unwrap_or(base.layers),
+            heads: self.heads.unwrap_or(base.heads),
+            dropout: self.dropout.unwrap_or(base.dropout),
+            context: self.context.unwrap_or(base.context),
+            batch: self.batch.unwrap_or(base.batch),
+            steps: self.steps.unwrap_or(base.steps),
+            learning_rate: self.learning_rate.unwrap_or(base.learning_rate),
+            weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
+            ..base
+        })
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.steps == 0 {
+    let config = arguments.session()?;
+    if config.steps == 0 {
         bail!("--steps must be at least 1");
     }
-    let config = SessionConfig {
-        corpus: arguments.corpus.clone(),
-        tokenizer: arguments.tokenizer.parse()?,
-        arm: arguments.arm.clone(),
-        d_model: arguments.d_model,
-        layers: arguments.layers,
-        heads: arguments.heads,
-        dropout: arguments.dropout,
-        context: arguments.context,
-        batch: arguments.batch,
-        tokens: arguments.tokens,
-        steps: arguments.steps,
-        learning_rate: arguments.learning_rate,
-        weight_decay: arguments.weight_decay,
-        evaluate_every: arguments.evaluate_every,
-        patience: arguments.patience,
-        seed: arguments.seed,
-    };
     let devices = astrocytic_train::device::parse_all(&arguments.device)?;
     let memory = arguments.memory.map(Into::into);
     let result = session::run(&config, &arguments.out, &devices, memory, &Progress::default())?;

@@ -1,228 +1,145 @@
-//! The arms of a comparison: models of equal parameters that differ in their attention, and in what
-//! they read at once.
+//! The arms of a comparison: models that differ in their attention, and in what they read at once.
+//! Each is a table, built in or of a file.
 
-mod decoders;
-mod encoders;
+mod arm;
+mod attention;
+mod definitions;
+mod depth;
+mod design;
+mod endings;
+mod find;
+mod lineage;
+mod matching;
 mod model_config;
 mod names;
+mod pattern;
+mod preset;
+mod sheet;
 mod sizes;
+mod table;
 
-use anyhow::{Result, bail};
-use astrocytic_models::DecoderConfig;
-use astrocytic_models::memory::MemoryKind;
-
+pub use arm::Arm;
+pub(crate) use definitions::{Defined, as_options, needed};
+pub use endings::Beyond;
+pub(crate) use find::find;
+pub use find::{arm, current};
 pub use model_config::{ModelConfig, parameters};
+pub use sheet::{ArmSheet, Listed, listed, role_name};
 pub use sizes::Sizes;
-
-use crate::learning::Learning;
-use crate::results::Role;
-use decoders::{DECODERS, DecoderArm};
-use encoders::{ENCODERS, EncoderArm};
-
-/// Added to the seeds of the arm that has others: beyond those of any experiment.
-const OTHER_SEEDS: u64 = 1_000_000;
-
-/// What an arm knows beyond its window of context.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Beyond {
-    /// Nothing.
-    Nothing,
-    /// What its attention remembers, memory or keys and values, goes on from window to window, in
-    /// training and through each document of a test.
-    Carried,
-    /// What it learns from the text that it is tested on.
-    Learned(Learning),
-}
-
-/// One arm: a model, and what it knows beyond its window.
-pub struct Arm {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub role: Role,
-    /// One line on what it does.
-    pub description: String,
-    /// What it knows beyond its window.
-    pub beyond: Beyond,
-    reader: Reader,
-}
-
-/// How an arm's model reads.
-#[derive(Clone, Copy)]
-enum Reader {
-    /// From left to right, an answer after any token.
-    Decoder(&'static DecoderArm),
-    /// In both directions, an answer for each example.
-    Encoder(&'static EncoderArm),
-}
-
-/// What may follow a model's name, what the arm knows beyond its window then, and a line on it.
-const ENDINGS: [(&str, Beyond, &str); 6] = [
-    ("-carried", Beyond::Carried, "its memory goes on from window to window, through whole documents"),
-    ("-cached", Beyond::Carried, "it sees the keys and values of the four windows before"),
-    (
-        "+plastic-per-document",
-        Beyond::Learned(Learning { learns: MemoryKind::ReadOut, through_documents: false }),
-        "its read-out goes on learning from each document that it is tested on, by the delta rule",
-    ),
-    (
-        "+ngram-per-document",
-        Beyond::Learned(Learning { learns: MemoryKind::Ngram, through_documents: false }),
-        "with a memory of what followed the last tokens of each document that it is tested on, beside a plastic read-out",
-    ),
-    (
-        "+ngram",
-        Beyond::Learned(Learning { learns: MemoryKind::Ngram, through_documents: true }),
-        "with such a memory, and plastic read-out, through all documents that it is tested on",
-    ),
-    (
-        "+dynamic",
-        Beyond::Learned(Learning { learns: MemoryKind::Dynamic, through_documents: true }),
-        "all its weights go on learning through all documents that it is tested on, by gradient descent (dynamic evaluation)",
-    ),
-];
-
-/// The arm of that name: a model's, or a decoder's with an ending that says what it knows beyond
-/// its window. The arm keeps the name as it is written, which may be one from before.
-///
-/// # Errors
-/// For a name that is none; says which there are.
-pub fn arm(name: &str) -> Result<Arm> {
-    let of = |role, description: &str, beyond, reader| {
-        Ok(Arm { name: name.into(), role, description: description.into(), beyond, reader })
-    };
-    let model = |name: &str| DECODERS.iter().find(|model| model.name == name);
-    let current = current(name);
-    if let Some(model) = model(&current) {
-        return of(model.role, model.description, Beyond::Nothing, Reader::Decoder(model));
-    }
-    if let Some(encoder) = ENCODERS.iter().find(|encoder| encoder.name == current) {
-        return of(encoder.role, encoder.description, Beyond::Nothing, Reader::Encoder(encoder));
-    }
-    for (ending, beyond, what) in ENDINGS {
-        if let Some(model) = current.strip_suffix(ending).and_then(model) {
-            let role = if model.role == Role::Baseline { Role::Control } else { model.role };
-            return of(role, &format!("{}; {what}", model.description), beyond, Reader::Decoder(model));
-        }
-    }
-    bail!(
-        "unknown arm \"{name}\"; choose from {}, each also with {}; for tasks with one answer from {}",
-        DECODERS.iter().map(|model| model.name).collect::<Vec<_>>().join(", "),
-        ENDINGS.map(|e| e.0).join(", "),
-        ENCODERS.iter().map(|encoder| encoder.name).collect::<Vec<_>>().join(", ")
-    )
-}
-
-/// What the arm of that name is called now: two arms that share this are one.
-pub fn current(name: &str) -> String {
-    names::current(name, &ENDINGS.map(|(ending, ..)| ending))
-}
-
-impl Arm {
-    /// Whether what its attention remembers goes on from window to window.
-    pub fn is_carried(&self) -> bool {
-        self.beyond == Beyond::Carried
-    }
-
-    /// Whether it gives one answer for a whole example.
-    pub fn is_encoder(&self) -> bool {
-        matches!(self.reader, Reader::Encoder(_))
-    }
-
-    /// Unique tokens that the arm is given at a data size, and the seed of its run: those of the
-    /// cell but for the arms that test the measurement itself.
-    pub fn given(&self, size: u64, seed: u64) -> (u64, u64) {
-        // Of the model: what it knows beyond its window changes nothing of this.
-        let name = match self.reader {
-            Reader::Decoder(model) => model.name,
-            Reader::Encoder(encoder) => encoder.name,
-        };
-        match name {
-            "vanilla-other-seeds" => (size, seed + OTHER_SEEDS),
-            "vanilla-more-data" => (size * 3 / 2, seed),
-            _ => (size, seed),
-        }
-    }
-
-    /// The arm's model, its feed-forward width chosen so that its parameters are those of the
-    /// vanilla arm; without feed-forward layers they are what they are.
-    ///
-    /// # Errors
-    /// For sizes that no model can have, or where parameters cannot be matched within 1 %.
-    pub fn model(&self, sizes: Sizes) -> Result<ModelConfig> {
-        if !sizes.feed_forward {
-            return self.with_hidden(sizes, 0);
-        }
-        let vanilla = DECODERS[0].with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?;
-        let target = parameters(&ModelConfig::Decoder(vanilla))?;
-        let at = |hidden: usize| parameters(&self.with_hidden(sizes, hidden)?);
-        let (one, two) = (at(1)?, at(2)?);
-        let hidden = 1 + (target.saturating_sub(one) as f64 / (two - one) as f64).round() as usize;
-        let model = self.with_hidden(sizes, hidden)?;
-        let found = parameters(&model)?;
-        if (found as f64 / target as f64 - 1.0).abs() > 0.01 {
-            bail!("arm {}: {found} parameters cannot be matched to vanilla's {target}; use a wider model", self.name);
-        }
-        Ok(model)
-    }
-
-    /// The arm's model, which must be a decoder.
-    ///
-    /// # Errors
-    /// For an encoder, and as [`model`](Self::model).
-    pub fn decoder(&self, sizes: Sizes) -> Result<DecoderConfig> {
-        match self.model(sizes)? {
-            ModelConfig::Decoder(model) => Ok(model),
-            ModelConfig::Encoder(_) => bail!("arm {}: an encoder, where a language model is needed", self.name),
-        }
-    }
-
-    fn with_hidden(&self, sizes: Sizes, hidden: usize) -> Result<ModelConfig> {
-        Ok(match self.reader {
-            Reader::Decoder(model) => ModelConfig::Decoder(model.with_hidden(sizes, hidden)?),
-            Reader::Encoder(encoder) => ModelConfig::Encoder(encoder.with_hidden(sizes, hidden)?),
-        })
-    }
-}
-
-/// 8/3 of the width, as with gated feed-forward layers usual (arXiv 2002.05202), in steps of 8.
-fn hidden_of_vanilla(d_model: usize) -> usize {
-    (d_model * 8 / 3).div_ceil(8) * 8
-}
+pub(crate) use sizes::carried_tokens;
+pub use table::{Definitions, Table};
 
 #[cfg(test)]
 mod tests {
+    use astrocytic_models::memory::MemoryKind;
     use burn::module::Module;
     use burn::tensor::Device;
+    use sha2::{Digest, Sha256};
 
+    use super::arm::OTHER_SEEDS;
+    use super::lineage::BUILT_IN;
     use super::*;
+    use crate::learning::Learning;
+    use crate::results::Role;
+
+    const SIZES: Sizes =
+        Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1, context: 128, feed_forward: true };
+
+    /// Names of stored runs are hashes of their models: of these sizes, of others, and without
+    /// feed-forward layers.
+    #[rustfmt::skip]
+    const STORED: [(&str, [&str; 3]); 34] = [
+        ("vanilla", ["598aad3c5ca8672c", "28fe5657b4972fd8", "cb38e3d357ef32b0"]),
+        ("tripartite", ["f8e00f8afbf434f1", "2c6d409617d98319", "3e2236598b004539"]),
+        ("vanilla-convolution-gate", ["23c2603cad353849", "57e5fe36ebe52ba5", "e557daae4e387060"]),
+        ("forgetting-softmax", ["cd2f295870b79251", "34e9f849bf2e1610", "4b1b302cea04f699"]),
+        ("linear", ["d54031f9b1a9c248", "1ccc3a3715bcd609", "bb76c6c82b89a197"]),
+        ("no-attention", ["c45d4eaa92538995", "ca4252d50e5e4696", "b95d3a69742eb0f4"]),
+        ("tripartite-write-dropout", ["6a70f00af61510c5", "1d1673aaa2401df5", "253d082cd0d0ca95"]),
+        ("tripartite-negative-eigenvalues", ["3b610ee05e6a78a0", "635ca5749255e65a", "ef833f3f5a4dcb23"]),
+        ("tripartite-dpfp", ["c82003fd28f23631", "4128bd1b7600ff16", "dd9708f5a00b075c"]),
+        ("tripartite-last-softmax", ["cf4536ac2e45bd90", "3561c1b1df664f70", "e7228d57f758cd28"]),
+        ("tripartite-no-decay", ["309c01ba541c78f3", "4b088f29a0ba9b50", "6a9bd2b35c32a491"]),
+        ("tripartite-hebbian", ["c9f001797bf1135e", "fd2c24c27d17808d", "3c0c288a003101c8"]),
+        ("tripartite-no-convolution", ["9e6199ec7cbc9047", "03af5e7b752791dd", "d75fa3ceb6f675c9"]),
+        ("tripartite-no-gate", ["81837ed43f772c63", "f443264a11c68eb8", "46d3347e06bde868"]),
+        ("tripartite-no-write-gate", ["54aa96ec40768349", "9e33e5a07b5485d5", "11ad88f0ba4c4e3d"]),
+        ("gated-linear", ["61d8cfa58fa922af", "941fcf8a97f5877d", "43c6d8863febf3ef"]),
+        ("gated-linear-convolution", ["5354cd810b394b51", "2a48e90522242ab8", "28bd59747c026dcc"]),
+        ("gated-linear-hedgehog", ["6ee9bf65c19259b5", "ade4b6ce605b6e30", "1fd50a2da761a977"]),
+        ("gated-linear-last-softmax", ["ec900a22e226faa1", "91499cb5fbae809b", "8cbf2947a336e473"]),
+        ("linear-write-gate", ["77114e61296f42d7", "a6f19144e7d94df8", "94fd776df99a7e1f"]),
+        ("linear-rms-norm", ["94084bbce7f03d43", "d947b1dd540d33cd", "6615f1ca37478c8f"]),
+        ("linear-delta", ["f5d0a4346774d0cb", "2712c2e8714536d4", "58e2580ca5a3acaf"]),
+        ("linear-convolution", ["6d7eeb66bb4892a4", "a24b301cb8867cbb", "8332da2f828d655c"]),
+        ("linear-gate", ["28652fb276b839c6", "141af14cb05a3aaa", "65ff6482d45afe00"]),
+        ("vanilla-other-seeds", ["598aad3c5ca8672c", "28fe5657b4972fd8", "cb38e3d357ef32b0"]),
+        ("vanilla-more-data", ["598aad3c5ca8672c", "28fe5657b4972fd8", "cb38e3d357ef32b0"]),
+        ("retnet", ["174943c61ca2067f", "fa1787c4192cda47", "c121f8ffc1721c8f"]),
+        ("kozachkov2023", ["fda41d217e5461db", "a82ca05aaffddfdc", "22b77d02c4bce98c"]),
+        ("encoder-vanilla", ["39b4e8210b912541", "f60b2cf53b90c01a", ""]),
+        ("encoder-linear", ["5df8df012910c083", "95a7dd7dc10349b5", ""]),
+        ("encoder-astromorphic", ["e7ae7c92b9d287db", "9ab08a82b28f9110", ""]),
+        ("rmaat", ["be1cbc146516d64c", "11d4ab4762573023", ""]),
+        ("rmaat-no-retention", ["3a48b01995cd479f", "0947efbde5653203", ""]),
+        ("rmt", ["5e2a45c4fbf5d269", "232c2f6dbdc298f4", ""]),
+    ];
+
+    #[test]
+    fn models_are_what_stored_runs_were_of() {
+        let other =
+            Sizes { vocabulary: 300, d_model: 96, layers: 3, heads: 4, dropout: 0.0, context: 64, feed_forward: true };
+        for (name, stored) in STORED {
+            let arm = arm(name).unwrap();
+            let sizes = [SIZES, other, Sizes { feed_forward: false, ..SIZES }];
+            // An encoder has feed-forward layers.
+            for (sizes, stored) in sizes.into_iter().zip(stored).filter(|(_, stored)| !stored.is_empty()) {
+                let text = serde_json::to_string(&arm.model(sizes).unwrap()).unwrap();
+                assert_eq!(hex::encode(&Sha256::digest(&text)[..8]), stored, "{name}: {text}");
+            }
+        }
+    }
 
     #[test]
     fn arms_have_equal_parameters_and_unlike_models() {
-        let sizes =
-            Sizes { vocabulary: 512, d_model: 64, layers: 2, heads: 2, dropout: 0.1, context: 128, feed_forward: true };
-        let target = parameters(&arm("vanilla").unwrap().model(sizes).unwrap()).unwrap() as f64;
+        let target = parameters(&arm("vanilla").unwrap().model(SIZES).unwrap()).unwrap() as f64;
         let mut seen = Vec::new();
-        for name in DECODERS.iter().map(|model| model.name).chain(ENCODERS.iter().map(|encoder| encoder.name)) {
+        for (name, table) in BUILT_IN.iter() {
             let arm = arm(name).unwrap();
-            let model = arm.model(sizes).unwrap();
+            let model = arm.model(SIZES).unwrap();
             let found = parameters(&model).unwrap() as f64;
-            assert!((found / target - 1.0).abs() < 0.01, "{name}: {found} against {target}");
-            let own = match model {
-                ModelConfig::Decoder(model) => format!("{} {:?}", model.attention, model.swapped),
-                ModelConfig::Encoder(model) => format!("{} {:?}", model.attention, model.segments),
-            };
-            assert_eq!(seen.contains(&own), arm.given(100, 0) != (100, 0), "{name} is another arm's model");
-            assert_eq!(arm.decoder(sizes).is_err(), arm.is_encoder());
+            assert_eq!(
+                (found / target - 1.0).abs() < 0.01,
+                !table.contains_key("match"),
+                "{name}: {found} to {target}"
+            );
+            let own = serde_json::to_string(&model).unwrap();
+            let is_vanillas = arm.given(100, 0) != (100, 0) || arm.weights_seed(0) != 0;
+            assert_eq!(seen.contains(&own), is_vanillas, "{name} is another arm's model");
+            assert_eq!(arm.decoder(SIZES).is_err(), arm.is_encoder());
             seen.push(own);
         }
         // 2 layers of 2 maps of 2 heads of 128 directions of size 32 are in the model, but nobody
         // trains them.
-        let random = arm("kozachkov2023").unwrap().decoder(sizes).unwrap();
+        let random = arm("kozachkov2023").unwrap().decoder(SIZES).unwrap();
         let all = random.init(&Device::flex()).num_params() as u64;
         assert_eq!(all - parameters(&ModelConfig::Decoder(random)).unwrap(), 2 * 2 * 2 * 128 * 32);
-        let bare = Sizes { feed_forward: false, ..sizes };
+        let bare = Sizes { feed_forward: false, ..SIZES };
         assert_eq!(arm("vanilla").unwrap().decoder(bare).unwrap().d_hidden, 0);
+    }
+
+    #[test]
+    fn controls_cost_what_they_say() {
+        let model = |name: &str| arm(name).unwrap().model(SIZES).unwrap();
+        let flops = |name: &str| model(name).flops_per_token(SIZES.context);
+        assert!((flops("vanilla-wide") / flops("tripartite") - 1.0).abs() < 0.02);
+        assert!((flops("vanilla") / flops("tripartite") - 1.0).abs() > 0.05);
+        assert_eq!(arm("vanilla-deep").unwrap().decoder(SIZES).unwrap().layers, 4);
+        assert_eq!(arm("untrained").unwrap().given(4_096, 7), (0, 7));
+        // The pairing of the data stays, the weights are others; or both are others.
+        let seeds = |name: &str| (arm(name).unwrap().given(100, 7).1, arm(name).unwrap().weights_seed(7));
+        assert_eq!(seeds("vanilla-other-weights"), (7, 7 + OTHER_SEEDS));
+        assert_eq!(seeds("vanilla-other-seeds"), (7 + OTHER_SEEDS, 7 + OTHER_SEEDS));
     }
 
     #[test]
@@ -251,7 +168,7 @@ mod tests {
         for name in
             ["vanila", "+ngram", "vanilla+ngram-cached", "-memory", "vanilla-memory-cached", "memory", "rmaat-memory"]
         {
-            assert!(arm(name).is_err_and(|e| e.to_string().contains("tripartite")), "{name}");
+            assert!(arm(name).is_err_and(|e| e.to_string().contains("; nearest: ")), "{name}");
         }
     }
 }

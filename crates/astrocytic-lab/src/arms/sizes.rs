@@ -19,5 +19,8 @@ pub struct Sizes {
     pub feed_forward: bool,
 }
 
-/// Base of rotary positions in every arm that has them.
-pub(crate) const ROTARY_THETA: f64 = 10_000.0;
+/// Keys and values that an arm that carries them sees beside its window of `context` tokens: a
+/// state that is many times the size of a memory's.
+pub(crate) fn carried_tokens(context: usize) -> usize {
+    4 * context
+}

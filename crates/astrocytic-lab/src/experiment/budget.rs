@@ -95,6 +95,7 @@ impl Budget {
             evaluate_every: 50,
             tuning_trials: 6,
             search: false,
+            definitions: Default::default(),
         };
         match self {
             Self::Quick => quick,

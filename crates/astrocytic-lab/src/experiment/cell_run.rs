@@ -14,7 +14,7 @@ use astrocytic_train::train::{Event, Outcome, train};
 use astrocytic_train::trainable::Trainable;
 use burn::tensor::Device;
 
-use crate::arms::{Beyond, ModelConfig, arm};
+use crate::arms::{Beyond, ModelConfig};
 use crate::experiment::cells::Claim;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
@@ -40,8 +40,8 @@ pub(crate) fn run_training(
     observer: &dyn Observer,
 ) -> Result<Vec<Line>> {
     let device = device.clone().autodiff();
-    let arm = arm(&training.first.arm)?;
-    let seed = derive_seed(arm.given(training.first.size, training.first.seed).1, "weights", 0);
+    let arm = config.arm(&training.first.arm)?;
+    let seed = derive_seed(arm.weights_seed(training.first.seed), "weights", 0);
     let run = CellRun { config, data, training, claim, observer };
     match arm.model(data.sizes(config))? {
         ModelConfig::Decoder(model) => run.of(model.init_seeded(seed, &device)),
@@ -72,7 +72,7 @@ impl CellRun<'_> {
         let mark = process_memory::mark();
         let trained = self.train(model)?;
         let cells: Vec<&Cell> = std::iter::once(&self.training.first).chain(&self.training.others).collect();
-        let beyond = cells.iter().map(|cell| Ok(arm(&cell.arm)?.beyond)).collect::<Result<Vec<_>>>()?;
+        let beyond = cells.iter().map(|cell| Ok(self.config.arm(&cell.arm)?.beyond)).collect::<Result<Vec<_>>>()?;
         let readings = self.readings(&beyond, &trained.outcome, &device)?;
         let tests = self.tests(&readings, &trained.outcome, &device)?;
         Ok(lines(&cells, trained, readings, tests, process_memory::peak(mark)))
@@ -81,14 +81,14 @@ impl CellRun<'_> {
     /// Trains the model; its evaluations are stored as they come.
     fn train<M: Trainable>(&self, model: M) -> Result<Trained<M>> {
         let (config, first) = (self.config, &self.training.first);
-        let arm = arm(&first.arm)?;
+        let arm = config.arm(&first.arm)?;
         let (size, seed) = arm.given(first.size, first.seed);
         let tuning = self.data.tuning_windows(config, arm.is_carried())?;
         if size == 0 {
             return Ok(untrained(&model, &tuning));
         }
         let batches = self.data.batches(config, size, seed, arm.is_carried())?;
-        let how = TrainingConfig { seed, ..config.training(first, arm.is_carried()) };
+        let how = TrainingConfig { seed: arm.weights_seed(first.seed), ..config.training(first, arm.is_carried()) };
         let tokens_per_step = batches.tokens_per_step();
         let mut evaluations = Vec::new();
         let mut objective = TokenObjective::new(&batches, &how).with_held_out(&tuning);

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use astrocytic_train::observer::Unit;
 
-use crate::arms::{ModelConfig, arm};
+use crate::arms::ModelConfig;
 use crate::experiment::cells::{self, Cells};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
@@ -80,7 +80,7 @@ fn open(
     let mut config = given.clone();
     cap_sizes(&mut config, data.available())?;
     let models: Vec<ModelConfig> =
-        config.arms.iter().map(|name| arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
+        config.arms.iter().map(|name| config.arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
     let sha256 = data.sha256();
     let reuse = Reuse::read(&execution.reuse, &sha256, &execution.device)?;
     let mut experiment = describe(given, &config, &data, &models, execution, stored.is_none())?;

@@ -7,7 +7,7 @@ use astrocytic_train::config::TrainingConfig;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::arms::{Arm, Beyond, ModelConfig, arm};
+use crate::arms::{Arm, Beyond, Definitions, ModelConfig, carried_tokens, find};
 use crate::results::{Cell, Phase, Trial};
 
 /// More seeds would meet those of the tuning runs.
@@ -90,6 +90,9 @@ pub struct ExperimentConfig {
     /// tuning split stands in for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub search: bool,
+    /// Tables of the arms that are not built in, in the words of a file.
+    #[serde(default, skip_serializing_if = "Definitions::is_empty")]
+    pub definitions: Definitions,
 }
 
 /// A comparison that is to answer the question.
@@ -106,6 +109,14 @@ pub struct Primary {
 }
 
 impl ExperimentConfig {
+    /// The arm of that name, one of its own or a built-in one.
+    ///
+    /// # Errors
+    /// For a name that is none; says which are near.
+    pub fn arm(&self, name: &str) -> Result<Arm> {
+        Ok(find(name, &self.definitions)?)
+    }
+
     /// Seeds of the final runs.
     pub(crate) fn final_seeds(&self) -> std::ops::Range<u64> {
         self.first_seed..self.first_seed + self.seeds
@@ -131,7 +142,7 @@ impl ExperimentConfig {
     /// Tokens whose keys and values an arm that carries them sees beside its window: a state that
     /// is many times the size of a memory's.
     pub(crate) fn carried_tokens(&self) -> usize {
-        4 * self.context
+        carried_tokens(self.context)
     }
 
     /// Steps between the evaluations of a schedule.
@@ -161,11 +172,11 @@ impl ExperimentConfig {
     pub fn cell(&self, phase: Phase, arm: &Arm, model: &ModelConfig, run: Run) -> Result<Cell> {
         let Run { size, seed, trial } = run;
         let mut cell = Cell { id: String::new(), phase, arm: arm.name.clone(), size, seed, trial };
-        let mut text =
-            serde_json::to_string(&(self.of_one_run(), model, &cell, self.training(&cell, arm.is_carried())))?;
+        let mut text = self.text_of_run(model, &cell, &self.training(&cell, arm.is_carried()))?;
         if arm.given(size, seed) != (size, seed) {
             text += &serde_json::to_string(&arm.given(size, seed))?;
         }
+        text += &other_weights(arm, size, seed);
         if let Beyond::Learned(way) = arm.beyond {
             text += &serde_json::to_string(&(way, way.learns.rates()))?;
         }
@@ -176,9 +187,18 @@ impl ExperimentConfig {
     /// A name for what a cell trains: cells that differ only in what is done with the trained model
     /// have the same.
     pub(crate) fn training_name(&self, cell: &Cell, model: &ModelConfig) -> Result<String> {
-        let arm = arm(&cell.arm)?;
+        let arm = self.arm(&cell.arm)?;
         let given = arm.given(cell.size, cell.seed);
-        Ok(name_of(&serde_json::to_string(&(self.of_one_run(), model, given, self.training(cell, arm.is_carried())))?))
+        let mut text = self.text_of_run(model, &given, &self.training(cell, arm.is_carried()))?;
+        text += &other_weights(&arm, cell.size, cell.seed);
+        Ok(name_of(&text))
+    }
+
+    /// The text that names of runs are hashes of.
+    fn text_of_run(&self, model: &ModelConfig, run: &impl Serialize, training: &TrainingConfig) -> Result<String> {
+        let [config, run, training] =
+            [serde_json::to_string(&self.of_one_run())?, serde_json::to_string(run)?, serde_json::to_string(training)?];
+        Ok(format!("[{config},{},{run},{training}]", model.named()?))
     }
 
     /// What other runs there are does not matter to one.
@@ -195,9 +215,17 @@ impl ExperimentConfig {
             primary: None,
             contrasts: vec![],
             tuning_trials: 0,
+            // What they come to is in the model.
+            definitions: Definitions::new(),
             ..self.clone()
         }
     }
+}
+
+/// What names a run whose weights are not drawn from the seed of its data.
+fn other_weights(arm: &Arm, size: u64, seed: u64) -> String {
+    let weights = arm.weights_seed(seed);
+    if weights == arm.given(size, seed).1 { String::new() } else { format!("weights {weights}") }
 }
 
 /// Whether a number is left out of a file.
@@ -218,4 +246,50 @@ pub struct Run {
     pub seed: u64,
     /// Point of the grid.
     pub trial: Trial,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::arms::Sizes;
+    use crate::report;
+
+    /// Folders of `experiments/results` with stored lines.
+    fn studies() -> Vec<PathBuf> {
+        let results = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../experiments/results");
+        let within = |folder: &PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let folders = within(&results).filter(|path| path.is_dir()).collect::<Vec<_>>();
+        let deeper = folders.iter().flat_map(within).filter(|path| path.is_dir());
+        let mut all: Vec<PathBuf> = folders.iter().cloned().chain(deeper).collect();
+        all.retain(|folder| folder.join("lines.jsonl").exists() && folder.join("experiment.json").exists());
+        all
+    }
+
+    /// A stored run is found again only under the same name.
+    #[test]
+    fn cells_have_the_names_that_stored_lines_have() {
+        let (mut found, mut arms) = (0, BTreeSet::new());
+        for folder in studies() {
+            let (experiment, lines) = report::load(&folder).unwrap();
+            let config: ExperimentConfig = serde_json::from_value(experiment.config.clone()).unwrap();
+            let ExperimentConfig { d_model, layers, heads, dropout, context, .. } = config;
+            let (vocabulary, feed_forward) = (experiment.corpus.vocabulary, !config.corpus.starts_with("mqar"));
+            let sizes = Sizes { vocabulary, d_model, layers, heads, dropout, context, feed_forward };
+            let mut seen = BTreeSet::new();
+            for Cell { id, phase, arm: name, size, seed, trial } in lines.iter().map(|line| line.cell()).cloned() {
+                if seen.insert((name.clone(), phase == Phase::Final)) {
+                    let arm = config.arm(&name).unwrap();
+                    let model = arm.model(sizes).unwrap();
+                    let same = config.cell(phase, &arm, &model, Run { size, seed, trial }).unwrap().id == id;
+                    found += u32::from(same);
+                    arms.extend(same.then_some(name));
+                }
+            }
+        }
+        // The oldest runs are of programs whose models or rates were others.
+        assert!(found >= 328 && arms.len() >= 36, "{found} of {arms:?}");
+    }
 }

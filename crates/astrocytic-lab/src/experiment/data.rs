@@ -9,7 +9,7 @@ use astrocytic_data::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::arms::{Sizes, arm};
+use crate::arms::Sizes;
 use crate::experiment::config::ExperimentConfig;
 use crate::results::CorpusFacts;
 
@@ -36,7 +36,8 @@ impl Data {
         let stored = begun.map(|folder| folder.join("tokenizer.json")).filter(|path| path.exists());
         let stored = stored.map(|path| Tokenizer::load(&path)).transpose()?;
         let data = if let Some(task) = Task::of_corpus(&config.corpus)? {
-            let given = config.arms.iter().map(|name| Ok(arm(name)?.given(wanted, 0).0)).collect::<Result<Vec<_>>>()?;
+            let given =
+                config.arms.iter().map(|name| Ok(config.arm(name)?.given(wanted, 0).0)).collect::<Result<Vec<_>>>()?;
             let wanted = Wanted {
                 tokenizer: config.tokenizer,
                 context: config.context,

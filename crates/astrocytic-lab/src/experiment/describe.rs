@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::arms::{Arm, Beyond, ModelConfig, Sizes, arm, parameters};
+use crate::arms::{Arm, Beyond, ModelConfig, Sizes, parameters};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
 use crate::experiment::executor::{Execution, Executor};
-use crate::experiment::grid::is_trained;
 use crate::experiment::step_cost::step_cost;
 use crate::learning::Learning;
 use crate::provenance::machine;
@@ -33,9 +32,10 @@ pub(super) fn describe(
     let measured = new && local && Meter::new(device).is_some();
     let corpus = data.facts(config);
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
-        let facts = arm_facts(config, data, &corpus, &arm(name)?, model)?;
-        let joules_per_million_tokens = match measured && is_trained(name, config.sizes[0])? {
-            true => joules_per_million_tokens(config, data, &arm(name)?, device)?,
+        let arm = config.arm(name)?;
+        let facts = arm_facts(config, data, &corpus, &arm, model)?;
+        let joules_per_million_tokens = match measured && arm.is_trained() {
+            true => joules_per_million_tokens(config, data, &arm, device)?,
             false => None,
         };
         Ok(ArmFacts { joules_per_million_tokens, ..facts })

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::arms::{ModelConfig, arm};
+use crate::arms::ModelConfig;
 use crate::experiment::cells::Cells;
 use crate::experiment::config::{ExperimentConfig, Run};
 use crate::experiment::search::{self, Axes};
@@ -43,7 +43,7 @@ fn tuning_points<'a>(
     }
     for &size in &config.sizes {
         for (name, model) in config.arms.iter().zip(models) {
-            if is_trained(name, size)? {
+            if config.arm(name)?.is_trained() {
                 points.extend(config.trials().into_iter().map(|trial| (name.as_str(), size, trial, model)));
             }
         }
@@ -54,12 +54,12 @@ fn tuning_points<'a>(
 /// The size at which an arm's search stands and what it tries there next; `None` once it has ended
 /// at all of them. At each size it begins with the best of the size before.
 fn searched(config: &ExperimentConfig, name: &str, lines: &[Line]) -> Result<Option<(u64, Vec<Trial>)>> {
+    if !config.arm(name)?.is_trained() || config.seeds_of_tuning().is_empty() {
+        return Ok(None);
+    }
     let axes = axes(config);
     let mut start = axes.middle();
     for &size in &config.sizes {
-        if !is_trained(name, size)? || config.seeds_of_tuning().is_empty() {
-            continue;
-        }
         let tried = tried(config, name, size, lines);
         let next = search::next(&axes, start, &tried, config.tuning_trials as usize);
         if !next.is_empty() {
@@ -74,19 +74,13 @@ fn axes(config: &ExperimentConfig) -> Axes {
     Axes::new(&config.learning_rates, &config.weight_decays, &config.schedules)
 }
 
-/// Whether an arm is given anything to learn from at a size. If not, nothing is to be tuned.
-pub(crate) fn is_trained(name: &str, size: u64) -> Result<bool> {
-    Ok(arm(name)?.given(size, 0).0 > 0)
-}
-
 /// How many tuning runs there are, or with a search may be.
 pub(crate) fn most_tuning_runs(config: &ExperimentConfig) -> Result<usize> {
     let points = if config.tuning_trials > 0 { config.tuning_trials as usize } else { config.trials().len() };
+    let of_arm = points * config.sizes.len() * config.seeds_of_tuning().count();
     let mut runs = 0;
     for name in &config.arms {
-        for &size in &config.sizes {
-            runs += if is_trained(name, size)? { points * config.seeds_of_tuning().count() } else { 0 };
-        }
+        runs += if config.arm(name)?.is_trained() { of_arm } else { 0 };
     }
     Ok(runs)
 }
@@ -122,13 +116,13 @@ pub(super) fn is_complete(
 
 /// A cell after the name of its training.
 fn named(config: &ExperimentConfig, phase: Phase, name: &str, model: &ModelConfig, run: Run) -> Result<(String, Cell)> {
-    let cell = config.cell(phase, &arm(name)?, model, run)?;
+    let cell = config.cell(phase, &config.arm(name)?, model, run)?;
     Ok((config.training_name(&cell, model)?, cell))
 }
 
 /// The point with the lowest mean tuning loss; where nothing is tuned the middle of the grid.
 fn chosen_trial(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]) -> Result<Trial> {
-    if !is_trained(name, size)? {
+    if !config.arm(name)?.is_trained() {
         return Ok(axes(config).middle());
     }
     match config.trials()[..] {
@@ -171,7 +165,8 @@ pub(crate) fn cap_sizes(config: &mut ExperimentConfig, available: u64) -> Result
     config.sizes.iter_mut().for_each(|size| *size = (*size).min(available));
     config.sizes.dedup();
     for name in &config.arms {
-        let most = config.sizes.iter().map(|&size| Ok(arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
+        let most =
+            config.sizes.iter().map(|&size| Ok(config.arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
         if let Some(most) = most.into_iter().max().filter(|&most| most > available) {
             bail!("sizes: {name} is given {most} at the largest, but the training split has {available}");
         }

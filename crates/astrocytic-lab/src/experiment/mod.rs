@@ -10,6 +10,7 @@ pub mod data;
 mod describe;
 mod energy;
 pub mod executor;
+mod file;
 mod grid;
 mod job;
 pub mod plan;

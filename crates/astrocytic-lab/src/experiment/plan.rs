@@ -8,20 +8,22 @@ use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::write_atomically;
 use astrocytic_models::memory::MemoryKind;
 use astrocytic_train::observer::Observer;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::Serialize;
 
-use crate::arms::{Beyond, arm};
-use crate::experiment::budget::Budget;
+use crate::arms::{Beyond, Definitions, parameters};
 use crate::experiment::compare::compare_as;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::executor::Execution;
-use crate::experiment::grid::{cap_sizes, is_trained, most_tuning_runs};
+use crate::experiment::file::{PlanFile, read};
+use crate::experiment::grid::{cap_sizes, most_tuning_runs};
 use crate::experiment::step_cost::step_cost;
 use crate::experiment::stored::{Asked, stored_experiment};
+use crate::file::{Source, did_you_mean};
 use crate::provenance::identity::{self, Options};
 use crate::report::{self, PlanSummary, StudySummary, Summary};
+
+pub use crate::experiment::file::Study;
 
 /// A plan's file in its results.
 const FILE: &str = "experiment.toml";
@@ -35,89 +37,69 @@ pub struct Plan {
     pub expected: String,
     /// The comparisons that answer it, in order.
     pub studies: Vec<Study>,
+    /// Names of the arms that it defines, in order.
+    pub arms: Vec<String>,
+    /// Their tables.
+    pub definitions: Definitions,
+    /// The file as errors call it.
+    name: String,
     /// The file as it was.
     text: String,
 }
 
-/// One comparison.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Study {
-    /// Its name, and its folder's.
-    pub name: String,
-    /// All that its results depend on.
-    pub config: ExperimentConfig,
-}
-
-/// The file itself: what a study does not say is as in `shared`, and what that does not say as in
-/// the standard budget.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanFile {
-    question: String,
-    expected: String,
-    #[serde(default)]
-    shared: Map<String, Value>,
-    studies: Vec<StudyTable>,
-}
-
-#[derive(Deserialize)]
-struct StudyTable {
-    name: String,
-    #[serde(flatten)]
-    fields: Map<String, Value>,
-}
-
 /// How long a study takes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prediction {
     /// Tuning and final runs.
     pub runs: [usize; 2],
     /// Seconds of one core if no run is stopped early.
     pub seconds: f64,
+    /// Arms that the file defines.
+    pub arms: Vec<PredictedArm>,
+}
+
+/// An arm that a file defines, at the sizes of a study.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PredictedArm {
+    /// Its name.
+    pub name: String,
+    /// Trained parameters.
+    pub parameters: u64,
+    /// What it does.
+    pub description: String,
 }
 
 impl Plan {
-    /// Reads a file.
+    /// Reads a file and checks all that it says.
     ///
     /// # Errors
-    /// One line with the file, the study and the field.
+    /// With the place in the file, the study and the field.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(text).with_context(|| path.display().to_string())
+        Self::of(Source::read(path)?)
     }
 
-    fn parse(text: String) -> Result<Self> {
-        let file: PlanFile = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| format!("line {}: ", text[..span.start].matches('\n').count() + 1));
-            anyhow!("{}{}", line.unwrap_or_default(), error.message().replace('\n', " "))
-        })?;
-        let mut studies: Vec<Study> = Vec::new();
-        for StudyTable { name, fields } in file.studies {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            if name.is_empty() || !name.chars().all(plain) {
-                bail!("study {name:?}: the name is a folder's; use a-z, 0-9 and -");
+    fn of(source: Source) -> Result<Self> {
+        let PlanFile { question, expected, studies, defined } = read(&source)?;
+        let (name, text) = (source.name().into(), source.text().into());
+        Ok(Self { question, expected, studies, arms: defined.names, definitions: defined.tables, name, text })
+    }
+
+    /// The study of that name, or the only one.
+    ///
+    /// # Errors
+    /// For a name that is none, and no name where there are several; says which there are.
+    pub fn study(&self, name: Option<&str>) -> Result<&Study> {
+        let names = || self.studies.iter().map(|study| study.name.as_str());
+        match (name, &self.studies[..]) {
+            (None, [only]) => Ok(only),
+            (None, _) => {
+                bail!("{} has several studies; add --study: {}", self.name, names().collect::<Vec<_>>().join(", "))
             }
-            if studies.iter().any(|study| study.name == name) {
-                bail!("study {name}: there are two of this name");
-            }
-            let corpus = fields.get("corpus").or(file.shared.get("corpus")).and_then(Value::as_str);
-            let budget = Budget::Standard.config(corpus.unwrap_or("generated"));
-            // A file names its own primary comparison.
-            let budget = ExperimentConfig { primary: None, ..budget.with_context(|| format!("study {name}"))? };
-            let Value::Object(mut config) = serde_json::to_value(budget)? else {
-                bail!("a configuration is a table");
-            };
-            config.extend(file.shared.clone());
-            config.extend(fields);
-            let config: ExperimentConfig = serde_path_to_error::deserialize(Value::Object(config))
-                .map_err(|error| anyhow!("study {name}: {}: {}", error.path(), error.inner()))?;
-            config.validate().with_context(|| format!("study {name}"))?;
-            studies.push(Study { name, config });
+            (Some(name), studies) => studies.iter().find(|study| study.name == name).ok_or_else(|| {
+                let near = did_you_mean(name, names());
+                anyhow!("{} has no study {name}, but {}{near}", self.name, names().collect::<Vec<_>>().join(", "))
+            }),
         }
-        if studies.is_empty() {
-            bail!("no [[studies]]: at least one is needed");
-        }
-        Ok(Self { question: file.question, expected: file.expected, studies, text })
     }
 
     /// Runs what `folder` does not yet hold, a folder for each study, and writes the report.
@@ -126,6 +108,7 @@ impl Plan {
     /// For a folder with another plan, and as [`compare`](crate::experiment::compare::compare).
     pub fn run(&self, folder: &Path, execution: &Execution) -> Result<PlanSummary> {
         self.must_be_held(folder, execution)?;
+        self.must_have_primary(folder)?;
         let keep = || {
             write_atomically(&folder.join(FILE), self.text.as_bytes())
                 .with_context(|| format!("cannot write in {}", folder.display()))
@@ -165,6 +148,21 @@ impl Plan {
         for Study { name, config } in &self.studies {
             stored_experiment(config, &folder.join(name), &execution.device, Asked::ByFile)
                 .with_context(|| format!("study {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to begin without a contrast that answers the question. What has begun goes on.
+    fn must_have_primary(&self, folder: &Path) -> Result<()> {
+        let without = self.studies.iter().find(|study| study.config.primary.is_none() && !study.config.search);
+        let begun = self.studies.iter().any(|study| is_begun(folder, &study.name));
+        if let Some(study) = without.filter(|_| !begun) {
+            bail!(
+                "{}: study {}: primary: missing; name the contrast that answers the question, before it is run: primary = \
+                 {{ arm = \"…\", baseline = \"…\" }}",
+                self.name,
+                study.name
+            );
         }
         Ok(())
     }
@@ -233,10 +231,15 @@ impl Study {
         data.notes().iter().for_each(|note| observer.note(note));
         cap_sizes(&mut config, data.available())?;
         let mut seconds = 0.0;
-        let mut tuned = Vec::new();
+        let (mut tuned, mut arms) = (Vec::new(), Vec::new());
         for name in &config.arms {
-            let arm = arm(name)?;
-            let training = (arm.model(data.sizes(&config))?, arm.is_carried(), arm.given(config.sizes[0], 0));
+            let arm = config.arm(name)?;
+            let model = arm.model(data.sizes(&config))?;
+            if config.definitions.contains_key(name) {
+                let (parameters, description) = (parameters(&model)?, arm.description.clone());
+                arms.push(PredictedArm { name: name.clone(), parameters, description });
+            }
+            let training = (model, arm.is_carried(), arm.given(config.sizes[0], 0));
             // Tuning runs of arms that train alike are the same; the final runs may be others.
             let is_shared = tuned.contains(&training) && config.tuning_trials == 0;
             tuned.push(training);
@@ -252,7 +255,7 @@ impl Study {
                 Beyond::Nothing | Beyond::Carried => 0.0,
             };
             let evaluations = |steps: u64| steps.div_ceil(config.steps_between_evaluations(steps)) as f64;
-            let is_trained = is_trained(name, config.sizes[0])?;
+            let is_trained = arm.is_trained();
             let train = |steps: u64| match is_trained {
                 true => steps as f64 * step + read(config.tuning_tokens) * evaluations(steps),
                 false => read(config.tuning_tokens),
@@ -273,16 +276,17 @@ impl Study {
             seconds += of_size * config.sizes.len() as f64;
         }
         let finals = config.arms.len() * config.sizes.len() * config.seeds as usize;
-        Ok(Prediction { runs: [most_tuning_runs(&config)?, finals], seconds })
+        Ok(Prediction { runs: [most_tuning_runs(&config)?, finals], seconds, arms })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::budget::Budget;
 
     fn parse(text: &str) -> Result<Plan> {
-        Plan::parse(text.into())
+        Plan::of(Source::parse("a.toml".into(), text.into())?)
     }
 
     const HEAD: &str = "question = \"q\"\nexpected = \"e\"\n[shared]\nseeds = 2\nd_model = 32\n";
@@ -290,20 +294,44 @@ mod tests {
     #[test]
     fn a_study_is_what_it_says_then_what_is_shared_then_the_budget() {
         let plan = parse(&format!("{HEAD}[[studies]]\nname = \"a\"\ncorpus = \"moby-dick\"\nd_model = 48\n")).unwrap();
-        let config = &plan.studies[0].config;
+        let config = &plan.study(None).unwrap().config;
         assert_eq!((config.corpus.as_str(), config.seeds, config.d_model), ("moby-dick", 2, 48));
         assert_eq!(config.sizes, Budget::Standard.config("x").unwrap().sizes);
     }
 
     #[test]
     fn the_projects_own_files_hold() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
-        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
-        assert!(files.len() >= 3);
-        for path in files {
-            Plan::load(&path).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut files = Vec::new();
+        for folder in ["experiments", "examples/experiments"] {
+            let paths = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+            files.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "toml")));
         }
+        let stored = std::fs::read_dir(root.join("experiments/results")).unwrap();
+        files.extend(stored.map(|entry| entry.unwrap().path().join(FILE)).filter(|path| path.exists()));
+        assert!(files.len() >= 20, "{files:?}");
+        for path in files {
+            let plan = Plan::load(&path).unwrap();
+            let is_example = path.parent().is_some_and(|folder| folder.ends_with("examples/experiments"));
+            assert!(!is_example || plan.must_have_primary(Path::new("no such folder")).is_ok(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn arms_of_a_file_go_where_their_studies_go() {
+        let text = "primary = { arm = \"mine-elu\", baseline = \"vanilla\" }\n[arms.\"mine-{feature_map}\"]\n\
+                    base = \"gated-linear\"\nfeature_map = [\"elu\", \"taylor\"]\n[arms.other]\nbase = \"linear\"\n";
+        let study = "[[studies]]\nname = \"a\"\narms = [\"vanilla\", \"mine-{feature_map}\"]\n";
+        let plan = parse(&format!("question = \"q\"\nexpected = \"e\"\n{text}{study}")).unwrap();
+        let config = &plan.studies[0].config;
+        assert_eq!(config.arms, ["vanilla", "mine-elu", "mine-taylor"]);
+        assert_eq!(config.definitions.keys().collect::<Vec<_>>(), ["mine-elu", "mine-taylor"]);
+        assert_eq!(config.primary.as_ref().unwrap().arm, "mine-elu");
+        assert_eq!(plan.arms, ["mine-elu", "mine-taylor", "other"]);
+        // Workers and stored results read it as JSON.
+        let stored = serde_json::to_string(config).unwrap();
+        assert_eq!(&serde_json::from_str::<ExperimentConfig>(&stored).unwrap(), config);
+        assert!(plan.study(Some("b")).is_err_and(|error| error.to_string().contains("has no study b, but a")));
     }
 
     /// Runs that are stored must be found again, whatever budgets and programs have become.
@@ -332,17 +360,46 @@ mod tests {
     #[test]
     fn a_faulty_file_is_refused_with_the_place() {
         for (tail, said) in [
-            ("", "studies"),
-            ("[[studies]]\nname = \"a\"\nwidth = 3\n", "unknown field `width`"),
-            ("[[studies]]\nname = \"a/b\"\n", "use a-z"),
-            ("[[studies]]\nname = \"a\"\n[[studies]]\nname = \"a\"\n", "two of this name"),
-            ("[[studies]]\nname = \"a\"\nseeds = 0\n", "seeds"),
-            ("[[studies]]\nname = \"a\"\ncorpus = \"scan:left\"\n", "study a: scan:left"),
-            ("[[studies]]\nname = \"a\"\nseeds = \"5\"\n", "study a: seeds: invalid type"),
-            ("[[studies]\n", "line 6"),
+            ("", "a.toml: studies: no [[studies]]"),
+            ("[[studies]]\nname = \"a\"\nwidth = 3\n", "a.toml:8:1: study a: width: unknown field"),
+            (
+                "[[studies]]\nname = \"a\"\nsedes = 3\n",
+                "a.toml:8:1: study a: sedes: unknown field; did you mean \"seeds\"?",
+            ),
+            ("[[studies]]\nname = \"a/b\"\n", "a.toml:7:8: name: \"a/b\" is a folder's name; use a-z"),
+            ("[[studies]]\nname = \"a\"\n[[studies]]\nname = \"a\"\n", "a.toml:9:8: name: there are two"),
+            ("[[studies]]\nname = \"a\"\nseeds = 0\n", "a.toml:8:9: study a: seeds: at least 1"),
+            ("[[studies]]\nname = \"a\"\nsizes = [9000, 100]\n", "a.toml:8:9: study a: sizes: must be ascending"),
+            ("[[studies]]\nname = \"a\"\ncorpus = \"scan:left\"\n", "a.toml:8:10: study a: corpus: scan:left"),
+            ("[[studies]]\nname = \"a\"\nseeds = \"5\"\n", "a.toml:8:9: study a: seeds: invalid type"),
+            (
+                "[[studies]]\nname = \"a\"\nheads = 5\n",
+                "a.toml:8:9: study a: heads: arm vanilla: n_heads = 5 must divide",
+            ),
+            (
+                "[[studies]]\nname = \"a\"\narms = [\"vanilla\", \"liner\"]\n",
+                "a.toml:8:20: study a: arms.1: unknown arm",
+            ),
+            ("[[studies]\n", "a.toml:6:"),
+            (
+                "primary = { arm = \"a\", baseline = \"vanilla\" }\n[[studies]]\nname = \"a\"\n",
+                "a.toml:6:19: study a: primary.arm: \"a\" is none of the study's arms",
+            ),
+            (
+                "contrasts = [[\"tripartite\", \"vanila\"]]\n[[studies]]\nname = \"a\"\n",
+                "a.toml:6:29: study a: contrasts.0.1: \"vanila\" is none of the study's arms",
+            ),
+            (
+                "[[studies]]\nname = \"a\"\n[arms.b]\nbase = \"tripartite\"\nnormalizer = { calcium = { alpha = 1.0 } }\n",
+                "a.toml:10:14: arms.b.normalizer: the delta rule has no calcium",
+            ),
+            (
+                "[[studies]]\nname = \"a\"\narms = [\"vanilla\", \"b\"]\n[arms.b]\nbase = \"linear\"\nfeature_map = \"hedgehg\"\n",
+                "a.toml:11:15: study a: arms.b.feature_map: \"hedgehg\" is none of",
+            ),
         ] {
             let error = format!("{:#}", parse(&format!("{HEAD}{tail}")).unwrap_err());
-            assert!(error.contains(said) && !error.contains('\n'), "{error}");
+            assert!(error.starts_with(said), "{tail}: {error}");
         }
     }
 }

@@ -10,7 +10,7 @@ use astrocytic_train::seed::derive_seed;
 use astrocytic_train::token_objective::TokenObjective;
 use astrocytic_train::trainable::Trainable;
 
-use crate::arms::{ModelConfig, arm};
+use crate::arms::ModelConfig;
 use crate::experiment::config::{ExperimentConfig, Run};
 use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
@@ -40,7 +40,7 @@ pub(crate) fn step_cost(
 }
 
 fn measure(config: &ExperimentConfig, data: &Data, name: &str, device: &str, least: Duration) -> Result<StepCost> {
-    let arm = arm(name)?;
+    let arm = config.arm(name)?;
     let model = arm.model(data.sizes(config))?;
     let run = Run { size: config.sizes[0], seed: 0, trial: config.trials()[0] };
     let cell = config.cell(Phase::Tune, &arm, &model, run)?;

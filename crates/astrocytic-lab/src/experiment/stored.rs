@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::arms::as_options;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::provenance::identity::{self, Input};
@@ -48,7 +49,9 @@ pub(crate) fn stored_experiment(
     let stored: ExperimentConfig = serde_json::from_value(experiment.config.clone())
         .with_context(|| format!("{}/experiment.json is not of this version", folder.display()))?;
     let options = |config: &ExperimentConfig, device: &str| {
-        let mut options = identity::options(config, |field| (field != "corpus").then(|| asked.name(field)))?;
+        let is_named = |field: &str| !["corpus", "definitions"].contains(&field);
+        let mut options = identity::options(config, |field| is_named(field).then(|| asked.name(field)))?;
+        options.extend(as_options(&config.definitions));
         options.insert("--device".into(), device.into());
         Ok::<_, anyhow::Error>(options)
     };

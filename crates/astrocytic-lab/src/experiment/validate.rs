@@ -4,8 +4,9 @@ use anyhow::{Result, bail};
 use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
 
-use crate::arms::{Beyond, arm, current};
+use crate::arms::{Beyond, current};
 use crate::experiment::config::{ExperimentConfig, MOST_SEEDS};
+use crate::file::{Fault, did_you_mean};
 
 /// More tokens than a text that this machinery is for.
 const MOST_TOKENS: u64 = 1_000_000_000;
@@ -19,6 +20,7 @@ impl ExperimentConfig {
     /// One line with the field, its value and what would do.
     pub fn validate(&self) -> Result<()> {
         self.validate_arms()?;
+        self.validate_contrasts()?;
         self.validate_seeds()?;
         self.validate_ranges()?;
         self.validate_sizes()?;
@@ -28,7 +30,7 @@ impl ExperimentConfig {
 
     fn validate_arms(&self) -> Result<()> {
         for name in &self.arms {
-            arm(name)?;
+            self.arm(name).map_err(|error| Fault::at("arms", error.to_string()))?;
         }
         if self.arms.first().map(String::as_str) != Some("vanilla") || self.arms.len() < 2 {
             bail!("arms: need \"vanilla\" first and at least one other, got {:?}", self.arms);
@@ -38,6 +40,29 @@ impl ExperimentConfig {
         distinct.dedup();
         if distinct.len() != self.arms.len() {
             bail!("arms: each only once, got {:?}", self.arms);
+        }
+        Ok(())
+    }
+
+    /// Whether what is to be compared is there.
+    fn validate_contrasts(&self) -> Result<()> {
+        let known = |name: &str| match self.arms.iter().any(|arm| arm == name) {
+            true => Ok(()),
+            false => {
+                let near = did_you_mean(name, self.arms.iter().map(String::as_str));
+                Err(Fault::new(format!("\"{name}\" is none of the study's arms, {}{near}", self.arms.join(", "))))
+            }
+        };
+        if let Some(primary) = &self.primary {
+            known(&primary.arm).map_err(|fault| fault.within("arm").within("primary"))?;
+            known(&primary.baseline).map_err(|fault| fault.within("baseline").within("primary"))?;
+        }
+        for (place, pair) in self.contrasts.iter().enumerate() {
+            for (side, name) in pair.iter().enumerate() {
+                let within =
+                    |fault: Fault| fault.within(side.to_string()).within(place.to_string()).within("contrasts");
+                known(name).map_err(within)?;
+            }
         }
         Ok(())
     }
@@ -97,13 +122,13 @@ impl ExperimentConfig {
     fn validate_arms_for_data(&self) -> Result<()> {
         let task = Task::of_corpus(&self.corpus)?;
         for name in self.arms.iter().filter(|_| task.is_some()) {
-            if arm(name)?.beyond != Beyond::Nothing {
+            if self.arm(name)?.beyond != Beyond::Nothing {
                 bail!("arms: {name} remembers what it read before, which examples of a task do not have");
             }
         }
         let one_answer = task.as_ref().is_some_and(Task::has_one_answer);
         for name in self.arms.iter().filter(|_| !one_answer) {
-            if arm(name)?.is_encoder() {
+            if self.arm(name)?.is_encoder() {
                 bail!("arms: {name} gives one answer for an example, which labelled texts and ListOps have");
             }
         }
@@ -116,8 +141,11 @@ impl ExperimentConfig {
     fn validate_grid(&self) -> Result<()> {
         let rates = self.learning_rates.iter().all(|&r| r > 0.0 && r <= 1.0) && !self.learning_rates.is_empty();
         let decays = self.weight_decays.iter().all(|&w| (0.0..=100.0).contains(&w)) && !self.weight_decays.is_empty();
-        if !rates || !decays {
-            bail!("learning_rates must be in (0, 1] and weight_decays in [0, 100], at least one of each");
+        if !rates {
+            bail!("learning_rates: must be in (0, 1], at least one, got {:?}", self.learning_rates);
+        }
+        if !decays {
+            bail!("weight_decays: must be in [0, 100], at least one, got {:?}", self.weight_decays);
         }
         if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
             || self.schedules.is_empty()

@@ -6,7 +6,7 @@ use astrocytic_data::tasks::Task;
 use astrocytic_train::config::TrainingConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::arms::{Beyond, arm};
+use crate::arms::{Arm, Beyond, Definitions, find, needed};
 use crate::experiment::budget::Budget;
 use crate::experiment::config::ExperimentConfig;
 
@@ -45,9 +45,47 @@ pub struct SessionConfig {
     pub patience: u64,
     /// Seed.
     pub seed: u64,
+    /// Tables of the arm, and of those it is made of, where it is not built in.
+    #[serde(default, skip_serializing_if = "Definitions::is_empty")]
+    pub definitions: Definitions,
 }
 
 impl SessionConfig {
+    /// A run of a study's arm: its text, its sizes, the middle of its learning rates and weight
+    /// decays, and the longest of its schedules. Tables are those of the study's file.
+    pub fn of_study(self, study: &ExperimentConfig, arm: &str, tables: &Definitions) -> Self {
+        let middle = |values: &[f64]| {
+            let mut values = values.to_vec();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len().saturating_sub(1) / 2).copied()
+        };
+        let ExperimentConfig { d_model, layers, heads, dropout, context, batch, tokenizer, .. } = *study;
+        Self {
+            corpus: study.corpus.clone(),
+            tokenizer,
+            arm: arm.into(),
+            d_model,
+            layers,
+            heads,
+            dropout,
+            context,
+            batch,
+            steps: study.schedules.last().copied().unwrap_or(self.steps),
+            learning_rate: middle(&study.learning_rates).unwrap_or(self.learning_rate),
+            weight_decay: middle(&study.weight_decays).unwrap_or(self.weight_decay),
+            definitions: needed([arm], tables),
+            ..self
+        }
+    }
+
+    /// The arm.
+    ///
+    /// # Errors
+    /// For a name that is none; says which are near.
+    pub(super) fn arm(&self) -> Result<Arm> {
+        Ok(find(&self.arm, &self.definitions)?)
+    }
+
     /// The corpus and the model as those of an experiment.
     ///
     /// # Errors
@@ -65,6 +103,7 @@ impl SessionConfig {
             context: self.context,
             batch: self.batch,
             sizes: vec![self.tokens.unwrap_or(self.context as u64 + 1)],
+            definitions: self.definitions.clone(),
             ..Budget::Full.config(&self.corpus)?
         };
         experiment.validate()?;
@@ -76,15 +115,15 @@ impl SessionConfig {
     /// # Errors
     /// One line with the arm and what would do.
     pub(super) fn validate_arm(&self, devices: usize) -> Result<()> {
-        let (name, arm) = (&self.arm, arm(&self.arm)?);
+        let (name, arm) = (&self.arm, self.arm()?);
         if arm.is_encoder() {
             bail!("arm {name}: an encoder, where a language model is needed");
         }
         if let Beyond::Learned(_) = arm.beyond {
             bail!("arm {name}: it learns in tests of `compare`; train the arm that it is made of");
         }
-        if arm.given(2, 0) != (2, 0) {
-            bail!("arm {name}: it tests the measurement of `compare`; train \"vanilla\"");
+        if arm.given(2, 0) != (2, 0) || arm.weights_seed(0) != 0 {
+            bail!("arm {name}: its data or its seeds are others than those of a run; train the arm that it is made of");
         }
         if arm.is_carried() && devices > 1 {
             bail!("arm {name}: it carries its memory from batch to batch; train it on one device");
@@ -109,7 +148,7 @@ impl SessionConfig {
             evaluate_every: self.evaluate_every,
             patience: self.patience,
             seed: self.seed,
-            carry: arm(&self.arm)?.is_carried().then(|| experiment.carried_tokens()),
+            carry: self.arm()?.is_carried().then(|| experiment.carried_tokens()),
         };
         training.validate()?;
         Ok(training)

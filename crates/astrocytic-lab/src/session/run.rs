@@ -18,7 +18,7 @@ use burn::tensor::Device;
 use super::config::SessionConfig;
 use super::record::Record;
 use super::result::{RememberedResult, SessionResult};
-use crate::arms::{ModelConfig, arm, parameters};
+use crate::arms::{ModelConfig, as_options, parameters};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::reading::{Reading, test_losses};
@@ -47,7 +47,7 @@ pub fn run(
     let data = Data::prepare(&experiment, place.has_begun().then_some(folder))?;
     data.notes().iter().for_each(|note| observer.note(note));
     let facts = data.facts(&experiment);
-    let model = arm(&config.arm)?.decoder(data.sizes(&experiment))?;
+    let model = config.arm()?.decoder(data.sizes(&experiment))?;
     let tokens = config.tokens.unwrap_or_else(|| data.available());
     let carried = training.carry.is_some();
     let batches = data.batches(&experiment, tokens, config.seed, carried)?;
@@ -133,8 +133,10 @@ impl Session<'_> {
 
 /// Where the run is to be: its text counts by what is in it, everything else as it is asked for.
 fn place(config: &SessionConfig, folder: &Path, devices: &[Device]) -> Result<Place> {
-    let name = |field: &str| (field != "corpus").then(|| format!("--{}", field.replace('_', "-")));
+    let is_option = |field: &str| !["corpus", "definitions"].contains(&field);
+    let name = |field: &str| is_option(field).then(|| format!("--{}", field.replace('_', "-")));
     let mut options = identity::options(config, name)?;
+    options.extend(as_options(&config.definitions));
     let devices: Vec<String> = devices.iter().map(device::name).collect();
     options.insert("--device".into(), devices.join(",").into());
     Place::new(folder, "session.json", "run", options)

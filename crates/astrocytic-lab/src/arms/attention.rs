@@ -1,0 +1,46 @@
+//! An arm's attention: a preset and the options that change it.
+
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, SoftmaxAttentionConfig};
+
+use super::preset::Preset;
+use super::table::{Table, overlaid};
+use crate::file::Fault;
+
+/// A preset and the options that change it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Attention {
+    pub(super) preset: Preset,
+    pub(super) options: Table,
+    /// Heads, where they are not the study's.
+    pub(super) heads: Option<usize>,
+}
+
+impl Attention {
+    /// For a width, a study's number of heads, whether it looks back only, and tokens that are read
+    /// together at most.
+    ///
+    /// # Errors
+    /// For options that cannot be.
+    pub(super) fn config(
+        &self,
+        d_model: usize,
+        heads: usize,
+        causal: bool,
+        steps: usize,
+    ) -> Result<AttentionConfig, Fault> {
+        let heads = self.heads.unwrap_or(heads);
+        let astrocytic = match self.preset {
+            Preset::Off => return Ok(AttentionConfig::Off),
+            Preset::Softmax => {
+                let config = SoftmaxAttentionConfig::new(d_model, heads).with_causal(causal);
+                return Ok(AttentionConfig::Softmax(overlaid(&config, &self.options)?));
+            }
+            Preset::Linear => AstrocyticAttentionConfig::linear(d_model, heads),
+            Preset::Tripartite => AstrocyticAttentionConfig::tripartite(d_model, heads),
+            Preset::Retnet => AstrocyticAttentionConfig::retnet(d_model, heads),
+            Preset::Kozachkov2023 => AstrocyticAttentionConfig::kozachkov2023(d_model, heads),
+            Preset::Astromorphic => AstrocyticAttentionConfig::astromorphic(d_model, heads, steps),
+        };
+        Ok(AttentionConfig::Astrocytic(overlaid(&astrocytic.with_causal(causal), &self.options)?))
+    }
+}

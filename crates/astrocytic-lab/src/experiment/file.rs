@@ -1,0 +1,225 @@
+//! An experiment's file: what a study does not say is as in `[shared]`, and what that does not say
+//! as in the standard budget. All of it is checked when it is read, and every fault has its place.
+
+use anyhow::Result;
+use astrocytic_data::TokenizerKind;
+use astrocytic_data::tasks::Task;
+use serde_json::{Map, Value};
+
+use crate::arms::{Defined, Sizes, find, needed};
+use crate::experiment::budget::Budget;
+use crate::experiment::config::ExperimentConfig;
+use crate::file::{Fault, Source, typed};
+
+/// Keys of the whole file.
+const KEYS: [&str; 7] = ["question", "expected", "primary", "contrasts", "shared", "studies", "arms"];
+/// Those of them that every study has.
+const OF_EVERY_STUDY: [&str; 2] = ["primary", "contrasts"];
+/// A vocabulary to check models with where only the data say how large it is.
+const SOME_VOCABULARY: usize = 100;
+
+/// One comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Study {
+    /// Its name, and its folder's.
+    pub name: String,
+    /// All that its results depend on.
+    pub config: ExperimentConfig,
+}
+
+/// What a file says.
+#[derive(Debug)]
+pub(super) struct PlanFile {
+    pub(super) question: String,
+    pub(super) expected: String,
+    pub(super) studies: Vec<Study>,
+    pub(super) defined: Defined,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// With the place in the file, the study and the field.
+pub(super) fn read(source: &Source) -> Result<PlanFile> {
+    let of_file = |fault: Fault| source.error(&fault, "", fault.path());
+    let keys = source.keys(&[]);
+    if let Some(key) = keys.iter().find(|key| !KEYS.contains(&key.as_str())) {
+        return Err(of_file(Fault::unknown_field(key, KEYS)));
+    }
+    let defined = Defined::of(source)?;
+    let reader = Reader { source, defined: &defined };
+    let studies = reader.studies()?;
+    reader.check_other_arms(&studies)?;
+    let text = |key: &str| match source.value().get(key) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(of_file(Fault::at(key, "text in quotation marks is wanted"))),
+        None => Err(of_file(Fault::at(key, "missing; an experiment has a question, and what is expected of it"))),
+    };
+    Ok(PlanFile { question: text("question")?, expected: text("expected")?, studies, defined })
+}
+
+struct Reader<'a> {
+    source: &'a Source,
+    defined: &'a Defined,
+}
+
+impl Reader<'_> {
+    fn studies(&self) -> Result<Vec<Study>> {
+        let count = match self.source.value().get("studies") {
+            Some(Value::Array(studies)) => studies.len(),
+            _ => 0,
+        };
+        if count == 0 {
+            let fault = Fault::at("studies", "no [[studies]]: at least one is needed");
+            return Err(self.source.error(&fault, "", fault.path()));
+        }
+        let mut studies: Vec<Study> = Vec::new();
+        for place in 0..count {
+            let name = self.name(place, &studies).map_err(|fault| self.error(fault, "", place))?;
+            let about = format!("study {name}: ");
+            let config = self.config(place).map_err(|fault| self.error(fault, &about, place))?;
+            self.check_models(&config, &about, place)?;
+            studies.push(Study { name, config });
+        }
+        Ok(studies)
+    }
+
+    /// A study's name, which no study before it has.
+    fn name(&self, place: usize, before: &[Study]) -> Result<String, Fault> {
+        let table = self.source.value()["studies"][place].as_object();
+        let name = table.and_then(|table| table.get("name")).and_then(Value::as_str);
+        let name = name.ok_or_else(|| Fault::at("name", "missing; every study has a name, in quotation marks"))?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(Fault::at("name", format!("{name:?} is a folder's name; use a-z, 0-9 and -")));
+        }
+        if before.iter().any(|study| study.name == name) {
+            return Err(Fault::at("name", format!("there are two studies of the name {name}")));
+        }
+        Ok(name.into())
+    }
+
+    /// A study's configuration.
+    fn config(&self, place: usize) -> Result<ExperimentConfig, Fault> {
+        let file = self.source.value();
+        let table = |value: &Value| value.as_object().cloned().unwrap_or_default();
+        let mut said: Map<String, Value> = OF_EVERY_STUDY
+            .into_iter()
+            .filter_map(|key| Some((key.to_string(), file.get(key)?.clone())))
+            .chain(table(&file["shared"]))
+            .chain(table(&file["studies"][place]))
+            .collect();
+        said.remove("name");
+        if said.contains_key("definitions") {
+            return Err(Fault::unknown_field("definitions", KEYS));
+        }
+        let corpus = said.get("corpus").and_then(Value::as_str).unwrap_or("generated");
+        let budget = Budget::Standard.config(corpus).map_err(|error| Fault::at("corpus", format!("{error:#}")))?;
+        let Value::Object(mut config) = serde_json::to_value(budget).expect("a configuration is data") else {
+            return Err(Fault::new("a configuration is a table"));
+        };
+        config.extend(said);
+        if let Some(Value::Array(arms)) = config.get_mut("arms") {
+            *arms = self.arms(arms).map_err(|fault| fault.within("arms"))?;
+        }
+        let mut config: ExperimentConfig = typed(&Value::Object(config))?;
+        config.definitions = needed(config.arms.iter().map(String::as_str), &self.defined.tables);
+        config.validate().map_err(|error| match error.downcast::<Fault>() {
+            Ok(fault) => fault,
+            Err(error) => Fault::of_message(&format!("{error:#}")),
+        })?;
+        Ok(config)
+    }
+
+    /// Names of arms, those of patterns in their place.
+    fn arms(&self, names: &[Value]) -> Result<Vec<Value>, Fault> {
+        let mut arms = Vec::new();
+        for (place, name) in names.iter().enumerate() {
+            let Some(text) = name.as_str() else {
+                arms.push(name.clone());
+                continue;
+            };
+            for name in self.defined.expanded(text) {
+                find(&name, &self.defined.tables).map_err(|fault| fault.within(place.to_string()))?;
+                arms.push(name.into());
+            }
+        }
+        Ok(arms)
+    }
+
+    /// Whether the arms have models of a study's sizes.
+    fn check_models(&self, config: &ExperimentConfig, about: &str, place: usize) -> Result<()> {
+        let (sizes, known) = nominal_sizes(config)?;
+        for name in &config.arms {
+            let arm = config.arm(name)?;
+            arm.validate(sizes).map_err(|fault| self.error_of_arm(fault, name, about, place))?;
+            if known && let Err(error) = arm.model(sizes) {
+                return Err(self.error_of_arm(Fault::new(format!("{error:#}")), name, about, place));
+            }
+        }
+        Ok(())
+    }
+
+    /// Arms that no study has must be ones too, at the sizes of one of them.
+    fn check_other_arms(&self, studies: &[Study]) -> Result<()> {
+        let sizes = studies.iter().map(|study| Ok(nominal_sizes(&study.config)?.0)).collect::<Result<Vec<_>>>()?;
+        let is_used = |name: &str| studies.iter().any(|study| study.config.definitions.contains_key(name));
+        for name in self.defined.names.iter().filter(|name| !is_used(name)) {
+            let arm = find(name, &self.defined.tables)?;
+            let faults: Vec<Fault> = sizes.iter().filter_map(|&sizes| arm.validate(sizes).err()).collect();
+            if let Some(fault) = faults.first().filter(|_| faults.len() == sizes.len()) {
+                return Err(self.error_of_arm(fault.clone(), name, "", 0));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of an arm at a study's sizes: where the file says the arm, or where the study says
+    /// the size that does not suit it.
+    fn error_of_arm(&self, fault: Fault, name: &str, about: &str, place: usize) -> anyhow::Error {
+        let field = fault.path().first().map_or("", String::as_str);
+        let of_study = match field {
+            "n_heads" | "heads" => "heads",
+            other => other,
+        };
+        let full = fault.clone().within(name).within("arms");
+        let own = self.defined.place(full.path());
+        let path: Vec<&str> = own.iter().map(String::as_str).collect();
+        let is_said = own.len() > 2 && self.source.has(&path[..3]);
+        let is_sizes = ["heads", "d_model", "layers", "context"].contains(&of_study);
+        if is_said || (own.len() >= 2 && !is_sizes && self.source.has(&path[..2])) {
+            return self.source.error(&full, about, &own);
+        }
+        let fault = Fault::new(format!("arm {name}: {fault}"));
+        self.error(fault.within(if is_sizes { of_study } else { "arms" }), about, place)
+    }
+
+    /// An error of a study: where it says the field, where `[shared]` does, or the file, or else
+    /// where the study begins.
+    fn error(&self, fault: Fault, about: &str, place: usize) -> anyhow::Error {
+        let study = vec!["studies".to_string(), place.to_string()];
+        let roots = [study.clone(), vec!["shared".to_string()], vec![]];
+        let first = fault.path().first().cloned();
+        let said = first.and_then(|first| {
+            let with = |root: &Vec<String>| [root.clone(), vec![first.clone()]].concat();
+            let has = |path: &Vec<String>| self.source.has(&path.iter().map(String::as_str).collect::<Vec<_>>());
+            // Under `arms` of the file are its arms.
+            let of_file = OF_EVERY_STUDY.contains(&first.as_str());
+            roots.into_iter().find(|root| has(&with(root)) && (of_file || !root.is_empty()))
+        });
+        let place = said.map_or(study, |root| [root.as_slice(), fault.path()].concat());
+        self.source.error(&fault, about, &place)
+    }
+}
+
+/// Sizes of a study's models before its data are read, and whether the data can say no others.
+fn nominal_sizes(config: &ExperimentConfig) -> Result<(Sizes, bool)> {
+    let ExperimentConfig { d_model, layers, heads, dropout, context, .. } = *config;
+    let task = Task::of_corpus(&config.corpus)?;
+    let (vocabulary, known) = match config.tokenizer {
+        TokenizerKind::BytePair { vocabulary } => (vocabulary, task.is_none()),
+        TokenizerKind::Characters => (SOME_VOCABULARY, false),
+    };
+    let feed_forward = !matches!(task, Some(Task::Mqar { .. }));
+    Ok((Sizes { vocabulary, d_model, layers, heads, dropout, context, feed_forward }, known))
+}
