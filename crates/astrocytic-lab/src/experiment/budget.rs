@@ -100,7 +100,14 @@ impl Budget {
         match self {
             Self::Quick => quick,
             Self::Standard => ExperimentConfig {
-                arms: names(&["vanilla", "tripartite", "vanilla-convolution-gate", "linear", "no-attention"]),
+                arms: names(&[
+                    "vanilla",
+                    "tripartite",
+                    "vanilla-convolution-gate",
+                    "vanilla-wide",
+                    "linear",
+                    "no-attention",
+                ]),
                 sizes: vec![4_096, 12_288, 36_864],
                 schedules: vec![400, 1_200, 3_600],
                 evaluations: 12,
@@ -117,6 +124,7 @@ impl Budget {
                     "tripartite",
                     "tripartite-write-dropout",
                     "vanilla-convolution-gate",
+                    "vanilla-wide",
                     "linear",
                     "tripartite-no-decay",
                     "tripartite-hebbian",

@@ -115,6 +115,8 @@ impl Reader<'_> {
         }
         let corpus = said.get("corpus").and_then(Value::as_str).unwrap_or("generated");
         let budget = Budget::Standard.config(corpus).map_err(|error| Fault::at("corpus", format!("{error:#}")))?;
+        // A file names its own primary contrast.
+        let budget = ExperimentConfig { primary: None, ..budget };
         let Value::Object(mut config) = serde_json::to_value(budget).expect("a configuration is data") else {
             return Err(Fault::new("a configuration is a table"));
         };
