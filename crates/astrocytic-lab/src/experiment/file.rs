@@ -46,6 +46,9 @@ pub(super) fn read(source: &Source) -> Result<PlanFile> {
     if let Some(key) = keys.iter().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(of_file(Fault::unknown_field(key, KEYS)));
     }
+    if source.value().get("shared").is_some_and(|shared| !shared.is_object()) {
+        return Err(of_file(Fault::at("shared", "a table is wanted: [shared]")));
+    }
     let defined = Defined::of(source)?;
     let reader = Reader { source, defined: &defined };
     let studies = reader.studies()?;

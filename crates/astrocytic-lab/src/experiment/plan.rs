@@ -381,6 +381,7 @@ mod tests {
                 "a.toml:8:20: study a: arms.1: unknown arm",
             ),
             ("[[studies]\n", "a.toml:6:"),
+            ("[sharde]\n", "a.toml:6:2: sharde: unknown field; did you mean \"shared\"?"),
             (
                 "primary = { arm = \"a\", baseline = \"vanilla\" }\n[[studies]]\nname = \"a\"\n",
                 "a.toml:6:19: study a: primary.arm: \"a\" is none of the study's arms",
