@@ -299,7 +299,7 @@ mod tests {
     fn blocks_are_documents_of_their_own_where_no_entropy_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.txt");
-        let sentences = (0..4_000).map(|i| format!("Line {i}: {} sheep, naïve as ever.\n", i * i % 977));
+        let sentences = (0..10_000).map(|i| format!("Line {i}: {} sheep, naïve as ever.\n", i * i % 977));
         std::fs::write(&path, sentences.collect::<String>()).unwrap();
         let config = ExperimentConfig {
             sizes: vec![2_000],
