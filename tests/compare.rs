@@ -15,7 +15,8 @@ fn config(folder: &Path) -> PathBuf {
     let config = "question = \"q\"\nexpected = \"e\"\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\n\
         tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"tripartite-carried\", \"vanilla-memory-through\", \"vanilla-dynamic\"]\n\
         sizes = [1024, 4096]\nseeds = 2\nlearning_rates = [0.01]\nweight_decays = [0.1, 1.0]\nschedules = [40]\n\
-        evaluations = 3\npatience = 2\nd_model = 32\nlayers = 1\ncontext = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n";
+        evaluations = 3\npatience = 2\nd_model = 32\nlayers = 1\ncontext = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n\
+        tuning_trials = 0\ntuning_seeds = 1\n";
     std::fs::write(&path, config).unwrap();
     path
 }
@@ -172,21 +173,21 @@ fn two_runs_share_a_folder() {
 /// A search of two arms at two sizes, a moment each.
 fn searching(folder: &Path, name: &str, other: &str, seeds: u64) -> PathBuf {
     let path = folder.join(name);
-    let config = serde_json::json!({
-        "corpus": "generated", "tokenizer": "bpe:300", "arms": ["vanilla", other], "sizes": [1024, 2048],
-        "seeds": seeds, "tuning_seeds": 2, "learning_rates": [0.003, 0.01], "weight_decays": [0.1, 1.0], "d_model": 32,
-        "layers": 1, "heads": 2, "dropout": 0.1, "context": 32, "batch": 8, "schedules": [20, 40], "evaluations": 3,
-        "evaluate_every": 8, "patience": 2, "warmup": 0.1, "clip": 1.0, "tuning_tokens": 1000, "test_tokens": 2000,
-        "block_tokens": 64, "tuning_trials": 5, "corpus_seed": 0
-    });
-    std::fs::write(&path, config.to_string()).unwrap();
+    let config = format!(
+        "question = \"q\"\nexpected = \"e\"\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\ntokenizer = \"bpe:300\"\n\
+         arms = [\"vanilla\", \"{other}\"]\nsizes = [1024, 2048]\nseeds = {seeds}\ntuning_seeds = 2\n\
+         learning_rates = [0.003, 0.01]\nweight_decays = [0.1, 1.0]\nschedules = [20, 40]\nevaluate_every = 8\npatience = 2\n\
+         d_model = 32\nlayers = 1\ncontext = 32\ntuning_tokens = 1000\ntest_tokens = 2000\nblock_tokens = 64\n\
+         tuning_trials = 5\n"
+    );
+    std::fs::write(&path, config).unwrap();
     path
 }
 
 #[test]
 fn a_search_is_the_same_however_it_is_run_and_its_runs_can_be_reused() {
     let folder = tempfile::tempdir().unwrap();
-    let config = searching(folder.path(), "one.json", "linear", 2);
+    let config = searching(folder.path(), "one.toml", "linear", 2);
     let start = |config: &Path, out: &Path, more: &[&str]| {
         let mut command = astrocytic(&["compare", "--config", text(config), "--out", text(out)]);
         command.args(more);
@@ -216,7 +217,7 @@ fn a_search_is_the_same_however_it_is_run_and_its_runs_can_be_reused() {
     }
 
     // Another experiment with the same vanilla and a seed more: only what is new is run.
-    let config = searching(folder.path(), "more.json", "no-attention", 3);
+    let config = searching(folder.path(), "more.toml", "no-attention", 3);
     let none = folder.path().join("none");
     std::fs::create_dir(&none).unwrap();
     let refused = start(&config, &more, &["--reuse", text(&none)]).output().unwrap();

@@ -11,7 +11,7 @@ use crate::experiment::config::{ExperimentConfig, Primary};
 pub enum Budget {
     /// Minutes: two sizes, three seeds, one control, a small model, a short search.
     Quick,
-    /// About an hour: three sizes, four controls, a longer search.
+    /// One to two hours on two cores: three sizes, four controls, a longer search.
     Standard,
     /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two
     /// cores.
@@ -93,7 +93,8 @@ impl Budget {
             contrasts: vec![],
             block_tokens: 256,
             evaluate_every: 50,
-            tuning_trials: 6,
+            // A point and all of its neighbours.
+            tuning_trials: 7,
             search: false,
             definitions: Default::default(),
         };
@@ -165,7 +166,7 @@ mod tests {
                 config.validate().unwrap();
                 // Each axis can be searched both ways, and a search reaches all of them.
                 let axes = [config.learning_rates.len(), config.weight_decays.len(), config.schedules.len()];
-                assert!(axes.iter().all(|&values| values >= 3) && config.tuning_trials >= 6, "{budget:?} {corpus}");
+                assert!(axes.iter().all(|&values| values >= 3) && config.tuning_trials >= 7, "{budget:?} {corpus}");
                 let blocks = config.test_tokens / config.block_tokens.max(1);
                 assert!(config.tuning_seeds >= 2 && blocks >= 50, "{budget:?} {corpus}");
             }

@@ -116,6 +116,10 @@ impl Reader<'_> {
         if said.contains_key("definitions") {
             return Err(Fault::unknown_field("definitions", KEYS));
         }
+        // Whoever counts evaluations means no fixed distance.
+        if said.contains_key("evaluations") && !said.contains_key("evaluate_every") {
+            said.insert("evaluate_every".into(), 0.into());
+        }
         let corpus = said.get("corpus").and_then(Value::as_str).unwrap_or("generated");
         let budget = Budget::Standard.config(corpus).map_err(|error| Fault::at("corpus", format!("{error:#}")))?;
         // A file names its own primary contrast.
