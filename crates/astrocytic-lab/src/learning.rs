@@ -9,6 +9,8 @@ use astrocytic_train::evaluate::{for_each_batch, mean};
 use burn::tensor::Device;
 use serde::{Serialize, Serializer};
 
+use crate::results::CorpusFacts;
+
 /// How a model goes on learning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Learning {
@@ -17,6 +19,15 @@ pub struct Learning {
     pub learns: MemoryKind,
     /// It goes on from document to document, instead of beginning anew in each.
     pub through_documents: bool,
+}
+
+impl Learning {
+    /// Tokens of a test that have been learned from when one is predicted, on average: half of the
+    /// stream, or of a document.
+    pub(crate) fn mean_learned_tokens(&self, corpus: &CorpusFacts) -> u64 {
+        let documents = if self.through_documents { 1 } else { corpus.test_documents.max(1) as u64 };
+        corpus.test_tokens / documents / 2
+    }
 }
 
 /// The name by which stored experiments know a memory.

@@ -116,10 +116,10 @@ pub struct ArmFacts {
     /// from before it was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_flops_per_token: Option<f64>,
-    /// Tokens of the test that it learns from before the last of them is predicted: of the whole
-    /// stream, or of a document on average. `None` in results from before it was stored.
+    /// Tokens of the test that it has learned from when one is predicted, on average. `None` in
+    /// results from before it was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub learned_tokens: Option<u64>,
+    pub mean_learned_tokens: Option<u64>,
     /// Joules of the whole machine per million tokens of training, by its own counters, measured on
     /// one thread when the study began; `None` if they cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,6 +241,12 @@ impl Line {
         match self {
             Line::Evaluation { commit, .. } | Line::Result { commit, .. } => commit,
         }
+    }
+
+    /// Commit that made it; of a line that does not name it, what its experiment names, which may be
+    /// several.
+    pub(crate) fn made_by(&self, experiment: &str) -> String {
+        if self.commit().is_empty() { experiment.replace(", ", " or ") } else { self.commit().into() }
     }
 
     /// The same line for another run.

@@ -10,7 +10,6 @@ use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
 use crate::experiment::executor::{Execution, Executor};
 use crate::experiment::step_cost::step_cost;
-use crate::learning::Learning;
 use crate::provenance::machine;
 use crate::results::{ArmFacts, CorpusFacts, Experiment};
 
@@ -83,14 +82,14 @@ fn arm_facts(
         state_bytes: model.state_bytes(config.context + carried),
         flops_per_token: forward,
         test_flops_per_token: Some(forward),
-        learned_tokens: Some(0),
+        mean_learned_tokens: Some(0),
         joules_per_million_tokens: None,
     };
     if let Beyond::Learned(way) = arm.beyond {
         facts.state_bytes += way.learns.state_bytes(vocabulary, d_model, parameters);
         let learning = way.learns.flops_per_token(vocabulary, d_model, forward, parameters, context);
         facts.test_flops_per_token = Some(forward + learning);
-        facts.learned_tokens = Some(learned_tokens(way, corpus));
+        facts.mean_learned_tokens = Some(way.mean_learned_tokens(corpus));
     }
     Ok(facts)
 }
@@ -99,11 +98,6 @@ fn joules_per_million_tokens(config: &ExperimentConfig, data: &Data, arm: &Arm, 
     let joules = step_cost(config, data, &arm.name, device, ENERGY_MEASURED)?.joules;
     let tokens = data.batches(config, config.sizes[0], 0, arm.is_carried())?.tokens_per_step();
     Ok(joules.map(|joules| joules / tokens * 1e6))
-}
-
-/// Tokens of the test that are learned from by the end: of the stream, or of a document on average.
-fn learned_tokens(way: Learning, corpus: &CorpusFacts) -> u64 {
-    if way.through_documents { corpus.test_tokens } else { corpus.test_tokens / corpus.test_documents.max(1) as u64 }
 }
 
 impl Experiment {
@@ -119,6 +113,13 @@ impl Experiment {
         self.config["corpus"] = stored.corpus.name.clone().into();
         self.name = stored.name;
         self.corpus.name = stored.corpus.name;
+        // Lines of a text or device that was not stored stay of an unknown one.
+        if stored.corpus.sha256.is_empty() {
+            self.corpus.sha256 = stored.corpus.sha256;
+        }
+        if stored.device.is_empty() {
+            self.device = stored.device;
+        }
         // Their energy was measured then.
         for (arm, before) in self.arms.iter_mut().zip(stored.arms) {
             arm.joules_per_million_tokens = before.joules_per_million_tokens;

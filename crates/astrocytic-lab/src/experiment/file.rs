@@ -113,6 +113,9 @@ impl Reader<'_> {
             .chain(table(&file["studies"][place]))
             .collect();
         said.remove("name");
+        if ["shared", "studies"].iter().any(|key| says(&file[*key], place, "primary")) {
+            return Err(Fault::at("primary", "it belongs to the whole file: write it above the first table"));
+        }
         if said.contains_key("definitions") {
             return Err(Fault::unknown_field("definitions", KEYS));
         }
@@ -219,6 +222,11 @@ impl Reader<'_> {
         let place = said.map_or(study, |root| [root.as_slice(), fault.path()].concat());
         self.source.error(&fault, about, &place)
     }
+}
+
+/// Whether a table, or the one at a place of a list of tables, has a key.
+fn says(value: &Value, place: usize, key: &str) -> bool {
+    value.get(key).is_some() || value.get(place).is_some_and(|table| table.get(key).is_some())
 }
 
 /// Sizes of a study's models before its data are read, and whether the data can say no others.

@@ -118,6 +118,8 @@ impl Plan {
             let own = folder.join(&study.name);
             compare_as(&study.config, &own, execution, Asked::ByFile, &mut || keep())
                 .with_context(|| format!("study {}", study.name))?;
+            // Its comparisons are corrected together with those of the whole file.
+            self.report(folder)?;
         }
         keep()?;
         self.report(folder)
@@ -187,7 +189,12 @@ impl Plan {
             let (experiment, lines) = report::load(&own)?;
             Ok(report::Stored { name: study.name.clone(), folder: own, experiment, lines })
         };
-        let (found, table) = report::write_all(begun.iter().map(stored).collect::<Result<_>>()?)?;
+        let mut untested = [0, 0];
+        for study in &waiting {
+            let [primary, others] = study.contrasts()?;
+            untested = [untested[0] + primary, untested[1] + others];
+        }
+        let (found, table) = report::write_all(begun.iter().map(stored).collect::<Result<_>>()?, untested)?;
         let summarized = |(study, found): (&&Study, Summary)| {
             let ExperimentConfig { d_model, layers, heads, .. } = study.config;
             let report = format!("{}/report.html", study.name);
@@ -220,6 +227,14 @@ fn is_begun(folder: &Path, study: &str) -> bool {
 }
 
 impl Study {
+    /// How many contrasts it has: primary ones, and others.
+    fn contrasts(&self) -> Result<[usize; 2]> {
+        let config = &self.config;
+        let arms = config.arms.iter().map(|name| Ok((name.as_str(), config.arm(name)?.role)));
+        let arms = arms.collect::<Result<Vec<_>>>()?;
+        Ok(report::count_contrasts(&arms, &serde_json::to_value(config)?))
+    }
+
     /// Cells that the study has, or may have where it searches, and how long they take on this
     /// machine: each arm's steps are timed on one thread, as workers take them.
     ///
@@ -384,7 +399,7 @@ mod tests {
             ("[sharde]\n", "a.toml:6:2: sharde: unknown field; did you mean \"shared\"?"),
             (
                 "primary = { arm = \"a\", baseline = \"vanilla\" }\n[[studies]]\nname = \"a\"\n",
-                "a.toml:6:19: study a: primary.arm: \"a\" is none of the study's arms",
+                "a.toml:6:11: study a: primary: it belongs to the whole file",
             ),
             (
                 "contrasts = [[\"tripartite\", \"vanila\"]]\n[[studies]]\nname = \"a\"\n",

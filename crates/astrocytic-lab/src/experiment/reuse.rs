@@ -73,12 +73,11 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     below.iter().try_for_each(|folder| find(folder, found))
 }
 
-/// The line with the commit that made it: the experiment's, where it names only one.
-fn with_commit(mut line: Line, made_by: &str) -> Line {
+/// The line with the commit that made it: where it names none, those that its experiment names.
+fn with_commit(mut line: Line, experiment: &str) -> Line {
+    let made_by = line.made_by(experiment);
     let (Line::Evaluation { commit, .. } | Line::Result { commit, .. }) = &mut line;
-    if commit.is_empty() && !made_by.contains(',') {
-        *commit = made_by.into();
-    }
+    *commit = made_by;
     line
 }
 
@@ -116,7 +115,9 @@ mod tests {
         let first = of("", "abc", "flex");
         let one = first.of([lines[0].cell()].into_iter());
         assert!(matches!(one.last(), Some(Line::Result { .. })) && one.iter().all(|line| line.commit() == "one"));
-        assert!(of("b", "abc", "flex").of([lines[0].cell()].into_iter()).iter().all(|line| line.commit().is_empty()));
+        assert!(
+            of("b", "abc", "flex").of([lines[0].cell()].into_iter()).iter().all(|line| line.commit() == "one or two")
+        );
         assert!(first.of([orphan.cell()].into_iter()).is_empty());
         assert!(of("", "abd", "flex").of(cells()).is_empty() && of("", "abc", "ndarray").of(cells()).is_empty());
         std::fs::create_dir(folder.path().join("c")).unwrap();

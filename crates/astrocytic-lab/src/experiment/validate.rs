@@ -5,7 +5,7 @@ use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
 
 use crate::arms::{Beyond, current};
-use crate::experiment::config::{ExperimentConfig, MOST_SEEDS};
+use crate::experiment::config::{ExperimentConfig, MOST_SEEDS, Primary};
 use crate::file::{Fault, did_you_mean};
 
 /// More tokens than a text that this machinery is for.
@@ -57,7 +57,25 @@ impl ExperimentConfig {
             known(&primary.arm).map_err(|fault| fault.within("arm").within("primary"))?;
             known(&primary.baseline).map_err(|fault| fault.within("baseline").within("primary"))?;
         }
+        if let Some(Primary { arm, baseline, loss }) = &self.primary {
+            if arm == baseline {
+                return Err(Fault::at("primary", format!("\"{arm}\" is compared with itself")).into());
+            }
+            if let Some(loss) = loss.filter(|loss| !(*loss > 0.0 && loss.is_finite())) {
+                return Err(Fault::at("primary", format!("a test loss of {loss}; it must be above 0")).into());
+            }
+        }
         for (place, pair) in self.contrasts.iter().enumerate() {
+            let fault = |said: &str| {
+                let pair = format!("\"{}\" and \"{}\" {said}", pair[0], pair[1]);
+                Fault::new(pair).within(place.to_string()).within("contrasts")
+            };
+            if pair[0] == pair[1] {
+                return Err(fault("are one arm").into());
+            }
+            if self.contrasts[..place].contains(pair) {
+                return Err(fault("are compared twice").into());
+            }
             for (side, name) in pair.iter().enumerate() {
                 let within =
                     |fault: Fault| fault.within(side.to_string()).within(place.to_string()).within("contrasts");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::learned::learned_tokens;
+use super::learned::{is_untrained, learned_tokens, learns_through};
 use super::summary::{Contrast, Difference, Measure, Ratio, Stream, Verdict};
 use crate::results::{ArmFacts, Experiment, Line, Phase, Role, TestLoss};
 use crate::statistics::{Estimate, Pair, RESAMPLES, Resamples, Runs, levels};
@@ -12,7 +12,7 @@ const SEED: u64 = 20_240_501;
 /// Shares of the test at which ratios are read where an arm learns through it.
 const SHARES: [usize; 4] = [8, 4, 2, 1];
 
-/// Two arms, and whether the file named them as what answers the question.
+/// A comparison to be tested.
 struct Tested {
     arm: usize,
     baseline: usize,
@@ -32,7 +32,7 @@ pub(super) struct Comparisons {
 /// Compares the arms of a study; nothing is corrected yet for the number of comparisons.
 pub(super) fn comparisons(experiment: &Experiment, lines: &[Line]) -> Comparisons {
     let tests = test_losses(experiment, lines);
-    let study = Study { experiment, resamples: resamples(experiment, &tests) };
+    let study = Study { experiment, lines, resamples: resamples(experiment, &tests) };
     let mut found = Comparisons { contrasts: vec![], ratios: vec![], differences: vec![], streams: vec![] };
     for tested in tested(experiment) {
         let pair = study.pair(&tested);
@@ -41,7 +41,7 @@ pub(super) fn comparisons(experiment: &Experiment, lines: &[Line]) -> Comparison
         found.ratios.extend(ratios);
         found.differences.extend(study.differences(pair));
     }
-    found.streams = streams(experiment, &tests);
+    found.streams = streams(experiment, lines, &tests);
     found
 }
 
@@ -67,15 +67,27 @@ fn resamples(experiment: &Experiment, tests: &[Runs]) -> Resamples {
     Resamples::new(&experiment.sizes, tests, RESAMPLES, SEED)
 }
 
+fn tested(experiment: &Experiment) -> Vec<Tested> {
+    let arms: Vec<(&str, Role)> = experiment.arms.iter().map(|arm| (arm.name.as_str(), arm.role)).collect();
+    pairs(&arms, &experiment.config)
+}
+
+/// How many contrasts a study has: primary ones, and others.
+pub(crate) fn count(arms: &[(&str, Role)], config: &Value) -> [usize; 2] {
+    let pairs = pairs(arms, config);
+    let primary = pairs.iter().filter(|pair| pair.primary).count();
+    [primary, pairs.len() - primary]
+}
+
 /// The contrasts of a study, the primary one first: those that its file lists, or every arm with the
 /// baseline and every astrocytic arm with every control.
-fn tested(experiment: &Experiment) -> Vec<Tested> {
-    let place = |name: &Value| experiment.arms.iter().position(|arm| name == arm.name.as_str());
-    let primary = &experiment.config["primary"];
+fn pairs(arms: &[(&str, Role)], config: &Value) -> Vec<Tested> {
+    let place = |name: &Value| arms.iter().position(|arm| name == arm.0);
+    let primary = &config["primary"];
     let named = place(&primary["arm"]).zip(place(&primary["baseline"]));
-    let listed: Vec<(usize, usize)> = match experiment.config["contrasts"].as_array() {
+    let listed: Vec<(usize, usize)> = match config["contrasts"].as_array() {
         Some(listed) => listed.iter().filter_map(|pair| place(&pair[0]).zip(place(&pair[1]))).collect(),
-        None => by_roles(experiment),
+        None => by_roles(arms),
     };
     let others = listed.into_iter().filter(|pair| Some(*pair) != named);
     named
@@ -90,8 +102,8 @@ fn tested(experiment: &Experiment) -> Vec<Tested> {
 }
 
 /// (arm, compared with): every arm with the baseline, every astrocytic arm with every control.
-fn by_roles(experiment: &Experiment) -> Vec<(usize, usize)> {
-    let with = |role| (0..experiment.arms.len()).filter(move |&arm| experiment.arms[arm].role == role);
+fn by_roles(arms: &[(&str, Role)]) -> Vec<(usize, usize)> {
+    let with = |role| (0..arms.len()).filter(move |&arm| arms[arm].1 == role);
     let baseline = with(Role::Baseline).next();
     let astrocytic = || with(Role::Astrocytic);
     let others = || astrocytic().chain(with(Role::Control)).chain(with(Role::Calibration));
@@ -103,6 +115,7 @@ fn by_roles(experiment: &Experiment) -> Vec<(usize, usize)> {
 /// A study and its runs, resampled.
 struct Study<'a> {
     experiment: &'a Experiment,
+    lines: &'a [Line],
     resamples: Resamples,
 }
 
@@ -112,7 +125,8 @@ impl Study<'_> {
         let Tested { arm, baseline, .. } = *tested;
         let learned = [arm, baseline].map(|arm| learned_tokens(&self.experiment.arms[arm], &self.experiment.corpus));
         let common = learned[0].min(learned[1]);
-        Pair { arm, baseline, learned: learned.map(|learned| (learned - common) as f64) }
+        let untrained = [arm, baseline].map(|arm| is_untrained(&self.experiment.arms[arm].name, self.lines));
+        Pair { arm, baseline, learned: learned.map(|learned| (learned - common) as f64), untrained }
     }
 
     fn name(&self, arm: usize) -> String {
@@ -121,6 +135,9 @@ impl Study<'_> {
 
     /// Data ratios over the losses that both reach.
     fn ratios(&self, pair: Pair) -> Vec<Ratio> {
+        if pair.untrained != [false, false] {
+            return Vec::new();
+        }
         let [arm, baseline] = self.resamples.curves(pair);
         let count = if self.experiment.sizes.len() < 4 { 3 } else { 5 };
         let at = |loss| self.ratio(pair, loss);
@@ -129,7 +146,7 @@ impl Study<'_> {
 
     /// The ratio at a loss; it is shown, not tested.
     fn ratio(&self, pair: Pair, loss: f64) -> Option<Ratio> {
-        let value = self.resamples.ratio(pair, loss)?;
+        let value = Estimate { p: None, ..self.resamples.ratio(pair, loss)? };
         Some(Ratio { arm: self.name(pair.arm), baseline: self.name(pair.baseline), loss, value })
     }
 
@@ -138,12 +155,10 @@ impl Study<'_> {
         let (measure, value) = match self.experiment.sizes[..] {
             [tokens] => (Measure::Difference { tokens }, self.resamples.difference(pair, 0)),
             _ => {
-                let ratio = match tested.loss {
-                    Some(loss) => self.ratio(pair, loss),
-                    None => ratios.get(ratios.len() / 2).cloned(),
-                };
-                let loss = ratio.as_ref().map(|ratio| ratio.loss).or(tested.loss);
-                (Measure::Ratio { loss }, ratio.map(|ratio| ratio.value))
+                let middle = ratios.get(ratios.len() / 2).map(|ratio| ratio.loss);
+                let loss = tested.loss.or(middle).or_else(|| self.end(pair));
+                let value = loss.and_then(|loss| self.resamples.ratio(pair, loss));
+                (Measure::Ratio { loss }, value)
             }
         };
         Contrast {
@@ -159,9 +174,21 @@ impl Study<'_> {
         }
     }
 
+    /// Where two curves reach no loss in common: the lowest loss of the one that lies higher. Of an
+    /// untrained arm: the loss that it has.
+    fn end(&self, pair: Pair) -> Option<f64> {
+        let [arm, baseline] = self.resamples.curves(pair).map(|curve| curve.loss_range());
+        let (arm, baseline) = (arm?, baseline?);
+        match pair.untrained {
+            [true, _] => Some(arm.0),
+            [_, true] => Some(baseline.0),
+            _ => Some(arm.0.max(baseline.0)),
+        }
+    }
+
     fn differences(&self, pair: Pair) -> Vec<Difference> {
         let at = |(size, &tokens): (usize, &u64)| {
-            let value = self.resamples.difference(pair, size)?;
+            let value = Estimate { p: None, ..self.resamples.difference(pair, size)? };
             Some(Difference { arm: self.name(pair.arm), baseline: self.name(pair.baseline), tokens, value })
         };
         self.experiment.sizes.iter().enumerate().filter_map(at).collect()
@@ -169,10 +196,8 @@ impl Study<'_> {
 }
 
 /// Ratios of contrasts with an arm that learns through the whole test, by how much of it is read.
-fn streams(experiment: &Experiment, tests: &[Runs]) -> Vec<Stream> {
-    let all = experiment.corpus.test_tokens;
-    let through: Vec<bool> =
-        experiment.arms.iter().map(|arm| all > 0 && learned_tokens(arm, &experiment.corpus) >= all).collect();
+fn streams(experiment: &Experiment, lines: &[Line], tests: &[Runs]) -> Vec<Stream> {
+    let through: Vec<bool> = experiment.arms.iter().map(|arm| learns_through(arm, &experiment.corpus)).collect();
     let pairs: Vec<Tested> = tested(experiment).into_iter().filter(|t| through[t.arm] != through[t.baseline]).collect();
     let documents = tests.iter().flatten().flatten().flatten().map(|test| test.documents.len()).min().unwrap_or(0);
     if pairs.is_empty() || experiment.sizes.len() < 2 {
@@ -189,10 +214,14 @@ fn streams(experiment: &Experiment, tests: &[Runs]) -> Vec<Stream> {
         let cut: Vec<Runs> =
             cut.iter().map(|arm| arm.iter().map(|size| size.iter().map(Option::as_ref).collect()).collect()).collect();
         let tokens = cut.iter().flatten().flatten().flatten().next().map_or(0, |test| read(test));
-        let study = Study { experiment, resamples: resamples(experiment, &cut) };
+        let study = Study { experiment, lines, resamples: resamples(experiment, &cut) };
         for tested in &pairs {
-            let own = |arm: usize| if through[arm] { tokens as f64 } else { 0.0 };
-            let pair = Pair { learned: [own(tested.arm), own(tested.baseline)], ..study.pair(tested) };
+            let corpus = &experiment.corpus;
+            let own =
+                |arm: usize| if through[arm] { tokens / 2 } else { learned_tokens(&experiment.arms[arm], corpus) };
+            let own = [tested.arm, tested.baseline].map(own);
+            let common = own[0].min(own[1]);
+            let pair = Pair { learned: own.map(|own| (own - common) as f64), ..study.pair(tested) };
             let ratios = study.ratios(pair);
             streams.extend(ratios.get(ratios.len() / 2).cloned().map(|ratio| Stream { tokens, ratio }));
         }
@@ -214,16 +243,19 @@ fn read(test: &TestLoss) -> u64 {
     test.documents.iter().map(|document| document.tokens).sum()
 }
 
-/// From fewer test documents nothing is concluded: simulated experiments with seven held the truth in
-/// as few as 77 of a hundred intervals.
+/// From fewer test documents nothing is concluded: of simulated experiments with seven, as few as 77
+/// of a hundred intervals held the truth.
 pub(super) const FEWEST_DOCUMENTS: usize = 50;
+
+/// Nor from fewer seeds: with two, 87 of a hundred intervals held the truth.
+pub(super) const FEWEST_SEEDS: usize = 3;
 
 /// An estimate's verdict, once its p-value is corrected; `better` is whether the arm does better.
 pub(super) fn verdict(value: Option<&Estimate>, p_holm: Option<f64>, better: bool) -> Verdict {
     match (value, p_holm) {
         (None, _) => Verdict::NotMeasured,
         (Some(value), _) if value.p.is_none() && value.interval != [None, None] => Verdict::Bounded,
-        (Some(value), _) if value.documents < FEWEST_DOCUMENTS => Verdict::NotEstablished,
+        (Some(value), _) if value.documents < FEWEST_DOCUMENTS || value.seeds < FEWEST_SEEDS => Verdict::NotEstablished,
         (Some(_), Some(p)) if p < 0.05 => {
             if better {
                 Verdict::Better

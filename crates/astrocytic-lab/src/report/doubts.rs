@@ -21,7 +21,7 @@ pub(super) fn doubts(experiment: &Experiment, lines: &[Line], summary: &Summary)
             corpus.test_documents
         ));
     }
-    if summary.commits.len() > 1 {
+    if summary.commits.len() > 1 || summary.commits.iter().any(|(commit, _)| commit.contains(" or ")) {
         let each: Vec<String> = summary.commits.iter().map(|(commit, lines)| format!("{commit} ({lines})")).collect();
         doubts.push(format!("The lines come from programs of several commits: {}.", each.join(", ")));
     }
@@ -48,9 +48,11 @@ fn edges(experiment: &Experiment, lines: &[Line], summary: &Summary) -> Vec<Stri
     for axis in [GridAxis::LearningRate, GridAxis::WeightDecay, GridAxis::Schedule] {
         if let Some(places) = places(summary, |size| size.edges.contains(&axis)) {
             let name = axis.name();
-            doubts.push(format!(
-                "The best {name} is at the edge of the grid, so that one beyond might do better: {places}."
-            ));
+            let why = match experiment.config["tuning_trials"].as_u64() {
+                None | Some(0) => "at the edge of the grid".to_string(),
+                Some(most) => format!("not between two that were tried, because the search ended after {most} points"),
+            };
+            doubts.push(format!("The best {name} is {why}, so that one beyond might do better: {places}."));
         }
     }
     for (axis, value) in fixed(&all) {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
+use super::contrast_table::{contrast_cells, interval};
 use super::layout::{or_dash, page, table, wide_table};
 use super::summary::{Contrast, Measure, Summary, Verdict};
 use super::words::{self, level};
-use crate::statistics::{Estimate, mean};
+use crate::statistics::mean;
 
 /// What an experiment found: `results.json` in its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,7 +96,10 @@ impl PlanSummary {
         };
         let note = html! {
             p.note {
-                "Data ratio: how many times as much data the second arm needs as the first, to reach the loss in small print, with                  its 95 % interval. –: the two reach no loss in common. What one of two arms alone learns from while it is tested                  counts as its data. Studies of one corpus are one unit of evidence: a corpus counts where all of its studies agree                  after the correction for all comparisons of the file."
+                "Data ratio: how many times as much data the second arm needs as the first, to reach the loss in small print, with \
+                 its 95 % interval. In a study of one size: the first arm's loss minus the second's, in nats. –: no ratio can be read. \
+                 What one of two arms alone learns from while it is tested counts as its data. Studies of one corpus are one unit of \
+                 evidence: a corpus counts where all of its studies agree after the correction for all comparisons of the file."
             }
         };
         vec![note, wide_table(head, pairs.into_iter().map(row))]
@@ -143,7 +147,7 @@ impl PlanSummary {
         let Some((_, first)) = primary.first() else {
             let family = self.contrasts().map(|(_, contrast)| contrast.family).max().unwrap_or(0);
             return format!(
-                "No primary contrast was named before it was run: all {family} comparisons are secondary, and corrected together."
+                "No primary contrast was named before it was run: all comparisons are secondary, and corrected together ({family})."
             );
         };
         let corpora: BTreeSet<&str> = self.studies.iter().map(|study| study.summary.corpus.name.as_str()).collect();
@@ -151,14 +155,11 @@ impl PlanSummary {
             "–" => "established in none".to_string(),
             found => found.to_string(),
         };
-        let count = corpora.len();
-        let unit = if count == 1 { "corpus" } else { "corpora" };
-        format!(
-            "Primary contrast: {} against {}: {agreement} ({count} {unit}, {} studies).",
-            first.arm,
-            first.baseline,
-            primary.len()
-        )
+        let count =
+            |count: usize, one: &str, several: &str| format!("{count} {}", if count == 1 { one } else { several });
+        let corpora = count(corpora.len(), "corpus", "corpora");
+        let studies = count(primary.len(), "study", "studies");
+        format!("Primary contrast: {} against {}: {agreement} ({corpora}, {studies}).", first.arm, first.baseline)
     }
 }
 
@@ -199,7 +200,7 @@ impl StudySummary {
         let is_sure = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);
         html! {
             td class=[is_sure.then_some("best")] {
-                (figure) br; span.note { (interval(value)) br; "at " (at) }
+                (figure) br; span.note { (interval(value, contrast.measure)) br; "at " (at) }
             }
         }
     }
@@ -218,41 +219,6 @@ impl StudySummary {
             })
         });
         table(head, rows)
-    }
-}
-
-/// An interval, one of its ends or both open.
-pub(super) fn interval(value: &Estimate) -> String {
-    let text = |end: f64| format!("{end:.2}");
-    match value.interval.map(|end| end.map(text)) {
-        [Some(low), Some(high)] => format!("{low} to {high}"),
-        [Some(low), None] => format!("at least {low}"),
-        [None, Some(high)] => format!("at most {high}"),
-        [None, None] => "no interval".into(),
-    }
-}
-
-/// Cells of a table of contrasts, from the arm to the verdict.
-pub(super) fn contrast_cells(contrast: &Contrast) -> Markup {
-    let value = contrast.value.as_ref();
-    let (at, figure) = match contrast.measure {
-        Measure::Ratio { loss } => (or_dash(loss, level), or_dash(value, |value| format!("{:.3}", value.estimate))),
-        Measure::Difference { tokens } => {
-            (words::tokens(tokens as f64), or_dash(value, |value| format!("{:+.3} nats", value.estimate)))
-        }
-    };
-    let p = |p: f64| if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") };
-    let verdict = match contrast.verdict {
-        Verdict::Better => "better",
-        Verdict::Worse => "worse",
-        Verdict::NotEstablished => "not established",
-        Verdict::Bounded => "one bound, not tested",
-        Verdict::NotMeasured => "not measured",
-    };
-    html! {
-        td.text { (contrast.arm) @if contrast.primary { " (primary)" } } td.text { (contrast.baseline) } td { (at) } td { (figure) }
-        td { (or_dash(value, interval)) } td { (or_dash(value.and_then(|value| value.p), p)) } td { (or_dash(contrast.p_holm, p)) }
-        td.text { (verdict) }
     }
 }
 

@@ -5,12 +5,14 @@ use super::contrasts::verdict;
 use super::summary::{Contrast, Measure, Summary};
 use crate::statistics::holm;
 
-/// Corrects the contrasts of all studies of a file, and draws the conclusions.
-pub(super) fn correct(studies: &mut [Summary]) {
-    for primary in [true, false] {
+/// Corrects the contrasts of all studies of a file, and draws the conclusions. `waiting`: how many
+/// contrasts, primary ones and others, the studies have that have not begun.
+pub(super) fn correct(studies: &mut [Summary], waiting: [usize; 2]) {
+    for (primary, waiting) in [true, false].into_iter().zip(waiting) {
         let contrasts = studies.iter_mut().flat_map(|study| &mut study.contrasts);
         let mut family: Vec<&mut Contrast> = contrasts.filter(|contrast| contrast.primary == primary).collect();
-        let p: Vec<Option<f64>> = family.iter().map(|contrast| contrast.value.as_ref()?.p).collect();
+        let mut p: Vec<Option<f64>> = family.iter().map(|contrast| contrast.value.as_ref()?.p).collect();
+        p.resize(p.len() + waiting, None);
         for (contrast, p_holm) in family.iter_mut().zip(holm(&p)) {
             contrast.family = p.len();
             contrast.p_holm = p_holm;
@@ -40,19 +42,23 @@ mod tests {
     fn a_family_is_that_of_the_file() {
         let (mut experiment, lines) = standard();
         let mut alone = [figures(&experiment, &lines)];
-        correct(&mut alone);
+        correct(&mut alone, [0, 0]);
         let count = alone[0].contrasts.len();
         assert!(alone[0].contrasts.iter().all(|contrast| !contrast.primary && contrast.family == count));
         experiment.config["primary"] = serde_json::json!({ "arm": "tripartite", "baseline": "vanilla" });
         let mut both = [figures(&experiment, &lines), figures(&experiment, &lines)];
-        correct(&mut both);
+        correct(&mut both, [0, 0]);
         let primary = &both[0].contrasts[0];
         assert!(primary.primary && primary.family == 2 && primary.arm == "tripartite");
         assert!(both[0].contrasts[1..].iter().all(|contrast| contrast.family == 2 * (count - 1)));
         // A study without a run takes no comparison out of the family.
         let mut empty = [figures(&experiment, &lines), figures(&experiment, &[])];
-        correct(&mut empty);
+        correct(&mut empty, [0, 0]);
         assert_eq!(empty[0].contrasts[0].family, 2);
+        // Nor does one that has not begun.
+        let mut begun = [figures(&experiment, &lines)];
+        correct(&mut begun, [1, count - 1]);
+        assert_eq!(begun[0].contrasts, empty[0].contrasts);
         assert_eq!(empty[1].contrasts[0].verdict, Verdict::NotMeasured);
         assert_eq!(empty[0].contrasts[0].p_holm, empty[0].contrasts[0].value.as_ref().unwrap().p.map(|p| 2.0 * p));
     }

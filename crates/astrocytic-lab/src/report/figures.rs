@@ -57,7 +57,7 @@ fn loss_series(place: (usize, usize), arm: &ArmSummary, floor: f64) -> Series {
     let mut found = of_arm(index, &arm.name, arm.role);
     for size in &arm.sizes {
         // What is learned from while testing counts.
-        let tokens = (if arm.untrained { 0 } else { size.tokens } + arm.learned_tokens) as f64;
+        let tokens = arm.data(size.tokens) as f64;
         if tokens == 0.0 {
             continue;
         }
@@ -124,7 +124,8 @@ fn loss_plot(experiment: &Experiment, lines: &[Line], summary: &Summary, floor: 
         });
         if let Some(law) = summary.fits.iter().find(|law| law.arm == arm.name && !excess) {
             let at = |i| first * (last / first).powf(f64::from(i) / 60.0);
-            let line = (0..=60).map(at).map(|tokens| (tokens, law.fit.loss(tokens))).collect();
+            let learned = arm.learned_tokens as f64;
+            let line = (0..=60).map(at).map(|tokens| (tokens + learned, law.fit.loss(tokens))).collect();
             series.push(Series { colour: colour(index), pattern: Pattern::Dotted, line, ..Series::default() });
         }
     }

@@ -1,6 +1,6 @@
 //! What a study found, in sentences: the size of a difference first, then its doubt.
 
-use super::contrasts::FEWEST_DOCUMENTS;
+use super::contrasts::{FEWEST_DOCUMENTS, FEWEST_SEEDS};
 use super::summary::{Contrast, Measure, Summary, Verdict};
 use super::words::{held_out, level, p_value, tokens};
 use crate::results::Role;
@@ -48,8 +48,8 @@ impl Summary {
         };
         if let Some(bound) = bound {
             return format!(
-                "{baseline} needs {bound} times the data that {arm} needs {reach}{learned}: the loss is near the end of \
-                 what was measured, so the ratio, {r:.2} as read, has one bound and is not tested."
+                "{baseline} needs {bound} times the data that {arm} needs {reach}{learned}: the loss is near the end of what was \
+                 measured or beyond it, so the ratio has one bound and is not tested."
             );
         }
         let doubt = doubt(contrast, value, 1.0);
@@ -65,49 +65,26 @@ impl Summary {
         match contrast.learned {
             0 => String::new(),
             count => format!(
-                ", counting the {} tokens of the test that {learner} learns from",
+                ", counting the {} tokens of the test that {learner} has learned from on average",
                 tokens(count.unsigned_abs() as f64)
             ),
         }
     }
 
-    /// Why there is no ratio, and what can be said instead.
+    /// What can be said where no ratio can be read.
     fn without_ratio(&self, contrast: &Contrast) -> String {
         let Contrast { arm, baseline, .. } = contrast;
         let is_it = |d: &&super::summary::Difference| d.arm == *arm && d.baseline == *baseline;
         let Some(found) = self.differences.iter().rfind(is_it) else {
             return format!("{arm} and {baseline} have no run in common yet.");
         };
-        let why = self.beyond_measure(contrast);
-        let why = why.unwrap_or("the measured losses of the two do not overlap, so no ratio can be taken".into());
+        let why = match contrast.measure {
+            Measure::Ratio { loss: Some(loss) } => {
+                format!("a {} of {} lies outside of what was measured", held_out(self.search), level(loss))
+            }
+            _ => "no ratio can be read".into(),
+        };
         self.difference_in_words(contrast, &found.value, found.tokens, &why)
-    }
-
-    /// Why there is no ratio if an arm with the fewest data beats another with the most.
-    fn beyond_measure(&self, contrast: &Contrast) -> Option<String> {
-        let (arm, baseline) = (contrast.arm.as_str(), contrast.baseline.as_str());
-        let ends = |name: &str| {
-            let sizes = &self.arms.iter().find(|arm| arm.name == name)?.sizes;
-            Some((sizes.first()?, sizes.last()?))
-        };
-        let (few, many) = (ends(arm)?.0, ends(baseline)?.1);
-        let (of_few, of_many) = (few.mean?, many.mean?);
-        let learned = contrast.learned.max(0) as u64;
-        let counted = match learned {
-            0 => String::new(),
-            count => format!(", and {} of the test that it learns from,", tokens(count as f64)),
-        };
-        let which = match few.tokens + learned < many.tokens {
-            true => "the ratio is at the end of what was measured or beyond",
-            false => "no ratio can be taken",
-        };
-        (of_few <= of_many).then(|| {
-            format!(
-                "{which}: with {}{counted} {arm} is at {of_few:.3}, with {} {baseline} is at {of_many:.3}",
-                tokens(few.tokens as f64),
-                tokens(many.tokens as f64)
-            )
-        })
     }
 
     fn difference_in_words(&self, contrast: &Contrast, value: &Estimate, size: u64, why: &str) -> String {
@@ -150,6 +127,9 @@ fn doubt(contrast: &Contrast, value: &Estimate, none: f64) -> String {
         (Verdict::Better | Verdict::Worse, Some(p)) => format!(", p {}", p_value(p)),
         (_, Some(_)) if !value.holds(none) && value.documents < FEWEST_DOCUMENTS => {
             format!(": not established, because the test has {} documents", value.documents)
+        }
+        (_, Some(_)) if !value.holds(none) && value.seeds < FEWEST_SEEDS => {
+            format!(": not established, because there are {} seeds", value.seeds)
         }
         (_, Some(p)) if !value.holds(none) => {
             format!(

@@ -16,6 +16,15 @@ impl GridAxis {
         }
     }
 
+    /// Values beyond which there are none.
+    fn ends(self) -> [f64; 2] {
+        match self {
+            Self::LearningRate => [0.0, 1.0],
+            Self::WeightDecay => [0.0, 100.0],
+            Self::Schedule => [1.0, f64::INFINITY],
+        }
+    }
+
     fn value(self, trial: &Trial) -> f64 {
         match self {
             Self::LearningRate => trial.learning_rate,
@@ -39,8 +48,8 @@ pub(super) fn tried(lines: &[Line], arm: &str, size: u64) -> Vec<Trial> {
     tried
 }
 
-/// Axes on which `tried` reaches past the best point on one side alone, or on neither though the
-/// axis has other values.
+/// Axes on which no value below the best point's was tried, or none above, all else equal; an axis
+/// with one value has no edges.
 pub(super) fn edges(best: &Trial, tried: &[Trial]) -> Vec<GridAxis> {
     let is_edge = |axis: &GridAxis| {
         let beside = |trial: &&Trial| {
@@ -50,7 +59,8 @@ pub(super) fn edges(best: &Trial, tried: &[Trial]) -> Vec<GridAxis> {
             tried.iter().filter(beside).any(|trial| beyond(axis.value(trial), axis.value(best)))
         };
         let searched = tried.iter().any(|trial| axis.value(trial) != axis.value(best));
-        searched && !(has(|value, best| value < best) && has(|value, best| value > best))
+        let ends = axis.ends().map(|end| axis.value(best) == end);
+        searched && !((ends[0] || has(|value, best| value < best)) && (ends[1] || has(|value, best| value > best)))
     };
     AXES.into_iter().filter(is_edge).collect()
 }

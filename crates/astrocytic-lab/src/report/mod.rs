@@ -5,6 +5,7 @@
 //! report is derived: it can be removed and made again.
 
 mod calibration;
+mod contrast_table;
 mod contrasts;
 mod doubts;
 mod experiment;
@@ -31,6 +32,7 @@ mod words;
 mod write;
 
 pub use calibration::{Calibration, calibrate};
+pub(crate) use contrasts::count as count_contrasts;
 pub use experiment::{PlanSummary, StudySummary};
 pub use figures::{loss_svg, ratio_svg};
 pub(crate) use layout::{MATRICES, page as html_page, table, wide_table};

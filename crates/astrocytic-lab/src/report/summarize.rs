@@ -6,7 +6,7 @@ use super::contrasts::{Comparisons, comparisons};
 use super::doubts::doubts;
 use super::family::correct;
 use super::grid_edges::{edges, tried};
-use super::learned::learned_tokens;
+use super::learned::{is_untrained, learned_tokens};
 use super::summary::{ArmSummary, LawFit, SizeSummary, Summary};
 use super::words::is_search;
 use crate::results::{Cell, Experiment, Line, Phase, Status, TestLoss, Trial};
@@ -15,17 +15,17 @@ use crate::statistics::{Fit, deviation, mean};
 /// Works out every figure of a study that stands alone.
 pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
     let mut found = [figures(experiment, lines)];
-    conclude(&mut found);
+    conclude(&mut found, [0, 0]);
     let [summary] = found;
     summary
 }
 
-/// Corrects the comparisons of all studies of a file, and says what was found.
-pub(super) fn conclude(studies: &mut [Summary]) {
-    correct(studies);
+/// Corrects the comparisons of all studies of a file, of which those that wait have so many, and says
+/// what was found.
+pub(super) fn conclude(studies: &mut [Summary], waiting: [usize; 2]) {
+    correct(studies, waiting);
     for summary in studies {
-        let findings = summary.findings().into_iter();
-        summary.headline = findings.take(1).next().unwrap_or("No two arms can be compared yet.".into());
+        summary.headline = summary.findings().into_iter().next().unwrap_or("No two arms can be compared yet.".into());
     }
 }
 
@@ -63,13 +63,11 @@ pub(super) fn figures(experiment: &Experiment, lines: &[Line]) -> Summary {
 
 /// Commits of the program by the number of lines that each made.
 fn commits(experiment: &Experiment, lines: &[Line]) -> Vec<(String, usize)> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for line in lines {
-        // Lines from before they named their commit are of the experiment's.
-        let commit = if line.commit().is_empty() { &experiment.commit } else { line.commit() };
-        *counts.entry(commit).or_default() += 1;
+        *counts.entry(line.made_by(&experiment.commit)).or_default() += 1;
     }
-    counts.into_iter().map(|(commit, count)| (commit.to_string(), count)).collect()
+    counts.into_iter().collect()
 }
 
 /// The law fitted to an arm's mean losses, where there are enough of them.
@@ -114,10 +112,6 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
         Line::Result { peak_bytes, .. } => peak_bytes.map(|bytes| bytes as f64),
         Line::Evaluation { .. } => None,
     });
-    let steps = of_runs(|line| match line {
-        Line::Result { cell, steps, .. } if cell.phase == Phase::Final => Some(*steps as f64),
-        _ => None,
-    });
     let trial = sizes.iter().rev().find_map(|size| size.trial);
     ArmSummary {
         name: facts.name.clone(),
@@ -127,7 +121,7 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
         flops_per_token: facts.flops_per_token,
         test_flops_per_token: facts.test_flops_per_token,
         learned_tokens: learned_tokens(facts, &experiment.corpus),
-        untrained: !steps.is_empty() && steps.iter().all(|&steps| steps == 0.0),
+        untrained: is_untrained(&facts.name, lines),
         peak_bytes: median(peaks).map(|bytes| bytes as u64),
         tokens_per_second: median(speeds),
         trial,

@@ -61,7 +61,8 @@ pub struct ArmSummary {
     /// Floating-point operations per token of a test, with what is learned there, where stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_flops_per_token: Option<f64>,
-    /// Tokens of the test that it learns from, which count as data.
+    /// Tokens of the test that it has learned from when one is predicted, on average: they count as
+    /// data.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub learned_tokens: u64,
     /// Whether it is not trained at all: D = 0.
@@ -77,6 +78,14 @@ pub struct ArmSummary {
     pub trial: Option<Trial>,
     /// Size by size, ascending.
     pub sizes: Vec<SizeSummary>,
+}
+
+impl ArmSummary {
+    /// Tokens that a model given a size has learned from when a token of the test is predicted, on
+    /// average.
+    pub fn data(&self, size: u64) -> u64 {
+        if self.untrained { self.learned_tokens } else { size + self.learned_tokens }
+    }
 }
 
 /// One arm at one data size.
@@ -157,7 +166,7 @@ pub struct Contrast {
     /// What is compared.
     #[serde(flatten)]
     pub measure: Measure,
-    /// Tokens that the arm has learned from while it was tested and the baseline has not: they
+    /// Tokens of the test that the arm has learned from on average and the baseline has not: they
     /// count as its data. Below 0 the baseline's.
     pub learned: i64,
     /// `None` where it cannot be estimated.

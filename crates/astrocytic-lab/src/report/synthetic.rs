@@ -80,7 +80,7 @@ fn facts(name: &str, role: Role) -> ArmFacts {
         state_bytes: 1_048_576,
         flops_per_token: 2.1e6,
         test_flops_per_token: None,
-        learned_tokens: None,
+        mean_learned_tokens: None,
         joules_per_million_tokens: None,
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::summary::{Contrast, Measure, Ratio, Summary, Verdict};
+use super::summary::{ArmSummary, Contrast, Measure, Ratio, Summary, Verdict};
 use crate::results::{Cell, Experiment, Line, Phase, Status, TestLoss};
 use crate::statistics::Estimate;
 
@@ -14,12 +14,13 @@ struct Row<'a> {
     /// evaluation, run, document, ratio, contrast, difference or stream.
     kind: &'static str,
     study: &'a str,
-    commit: &'a str,
+    commit: String,
     phase: &'static str,
     arm: &'a str,
     /// Unique training tokens, or examples.
     size: Option<u64>,
-    /// The same with what is learned from while testing.
+    /// What a tested model has learned from: nothing of the size where it is not trained, and what
+    /// it learns from while it is tested.
     data: Option<u64>,
     seed: Option<u64>,
     learning_rate: Option<f64>,
@@ -59,9 +60,8 @@ pub(super) fn results(studies: &[(&str, &Experiment, &[Line], &Summary)]) -> Res
     let mut table = csv::Writer::from_writer(Vec::new());
     for (study, experiment, lines, summary) in studies {
         for line in *lines {
-            let learned =
-                summary.arms.iter().find(|arm| arm.name == line.cell().arm).map_or(0, |arm| arm.learned_tokens);
-            let row = of_line(study, experiment, line, learned);
+            let arm = summary.arms.iter().find(|arm| arm.name == line.cell().arm);
+            let row = of_line(study, experiment, line, arm);
             if let Line::Result { test: Some(test), .. } = line {
                 for row in documents(&row, test) {
                     table.serialize(row)?;
@@ -81,16 +81,16 @@ fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-fn of_line<'a>(study: &'a str, experiment: &'a Experiment, line: &'a Line, learned: u64) -> Row<'a> {
+fn of_line<'a>(study: &'a str, experiment: &'a Experiment, line: &'a Line, of: Option<&ArmSummary>) -> Row<'a> {
     let Cell { phase, arm, size, seed, trial, .. } = line.cell();
-    let commit = if line.commit().is_empty() { &experiment.commit } else { line.commit() };
     let row = Row {
         study,
-        commit,
+        commit: line.made_by(&experiment.commit),
         phase: if *phase == Phase::Tune { "tune" } else { "final" },
         arm,
         size: Some(*size),
-        data: Some(size + learned),
+        // What is learned from while testing counts, on average.
+        data: of.filter(|_| *phase == Phase::Final).map(|arm| arm.data(*size)),
         seed: Some(*seed),
         learning_rate: Some(trial.learning_rate),
         weight_decay: Some(trial.weight_decay),
@@ -134,7 +134,7 @@ fn documents<'a>(run: &Row<'a>, test: &TestLoss) -> Vec<Row<'a>> {
         document_tokens: Some(found.tokens),
         document_loss: finite(found.nats / found.tokens as f64),
         study: run.study,
-        commit: run.commit,
+        commit: run.commit.clone(),
         phase: run.phase,
         arm: run.arm,
         size: run.size,
@@ -161,8 +161,6 @@ fn comparisons<'a>(study: &'a str, summary: &'a Summary) -> Vec<Row<'a>> {
     };
     let ratio = |kind, ratio: &'a Ratio| Row {
         loss: Some(ratio.loss),
-        // Tested are contrasts alone.
-        p: None,
         ..of(kind, &ratio.arm, &ratio.baseline, Some(&ratio.value))
     };
     let contrast = |contrast: &'a Contrast| {
@@ -181,7 +179,6 @@ fn comparisons<'a>(study: &'a str, summary: &'a Summary) -> Vec<Row<'a>> {
     };
     let differences = summary.differences.iter().map(|difference| Row {
         size: Some(difference.tokens),
-        p: None,
         ..of("difference", &difference.arm, &difference.baseline, Some(&difference.value))
     });
     let streams = summary.streams.iter().map(|s| Row { tokens: Some(s.tokens), ..ratio("stream", &s.ratio) });

@@ -14,7 +14,7 @@ use crate::results::TestLoss;
 /// Resamples of each simulated experiment.
 const RESAMPLES: usize = 400;
 /// The simulated arm and its baseline, by their places.
-const PAIR: Pair = Pair { arm: 1, baseline: 0, learned: [0.0; 2] };
+const PAIR: Pair = Pair { arm: 1, baseline: 0, learned: [0.0; 2], untrained: [false; 2] };
 
 /// Two arms of a study as a population to draw experiments from.
 ///

@@ -97,7 +97,7 @@ impl Estimate {
             estimate,
             interval: [None, None],
             p: None,
-            censored: censored.above + censored.below,
+            censored: (censored.above + censored.below).min(1.0),
             seeds,
             documents,
             freedom: None,
@@ -112,13 +112,12 @@ impl Estimate {
         let width = |(error, student): (f64, StudentsT)| student.inverse_cdf(0.975) * error;
         if found.censored <= MOST_CENSORED {
             let (error, student) = spread(Side::Both);
-            found.freedom = Some(student.freedom());
-            found.interval = [-1.0, 1.0].map(|sign| Some(estimate + sign * width((error, student))));
-            found.p = Some(match error > 0.0 {
-                true => 2.0 * student.sf(estimate.abs() / error),
-                // No spread at all: nothing can be tested unless there is no effect either.
-                false => f64::from(u8::from(estimate == 0.0)),
-            });
+            // Without any spread nothing can be tested, unless the two are the same.
+            if error > 0.0 || estimate == 0.0 {
+                found.freedom = Some(student.freedom());
+                found.interval = [-1.0, 1.0].map(|sign| Some(estimate + sign * width((error, student))));
+                found.p = Some(if error > 0.0 { 2.0 * student.sf(estimate.abs() / error) } else { 1.0 });
+            }
         } else if censored.below <= MOST_CENSORED {
             found.interval[0] = Some(estimate - width(spread(Side::Below)));
         } else if censored.above <= MOST_CENSORED {

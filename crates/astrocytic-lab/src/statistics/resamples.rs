@@ -17,16 +17,17 @@ pub const RESAMPLES: usize = 1_000;
 /// The test losses of one arm: `runs[size][seed]`, `None` where a run is missing or diverged.
 pub type Runs<'a> = Vec<Vec<Option<&'a TestLoss>>>;
 
-/// An arm, what it is compared with, and the tokens that each has learned from besides the training
-/// data of its size.
+/// An arm and what it is compared with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
     /// The arm.
     pub arm: usize,
     /// What it is compared with.
     pub baseline: usize,
-    /// Tokens that the arm has learned from, and its baseline.
+    /// Tokens that the arm, and its baseline, has learned from besides the training data of its size.
     pub learned: [f64; 2],
+    /// Which of the two is not trained: it has one loss, at which the other's data are read.
+    pub untrained: [bool; 2],
 }
 
 /// Test losses, those without some seed or held-out document, and those with seeds and documents
@@ -92,32 +93,39 @@ impl Resamples {
         [0, 1].map(|side| self.curve(pair, side, &paired, Draw::Nothing).expect("every pair has its losses"))
     }
 
-    /// r(L) = D_baseline(L) / D_arm(L) over the seeds both have; `None` where the loss is outside a
-    /// measured range.
+    /// r(L) = D_baseline(L) / D_arm(L) over the seeds both have. Where one of them does not reach the
+    /// loss it has one bound; `None` where it has none.
     pub fn ratio(&self, pair: Pair, loss: f64) -> Option<Estimate> {
         let paired = self.paired(pair);
-        let read = |draw| {
-            let [arm, baseline] = [0, 1].map(|side| self.curve(pair, side, &paired, draw)?.read(loss));
-            Some((baseline?, arm?))
+        let read = |draw| self.read(pair, &paired, loss, draw);
+        let observed = read(Draw::Nothing)?;
+        let both: Vec<Readings> = (0..self.seeds.len()).filter_map(|resample| read(Draw::Anew(resample))).collect();
+        let mut estimate = if observed.is_inside() {
+            let share = |beyond: fn(&Readings) -> bool| {
+                both.iter().filter(|readings| beyond(readings)).count() as f64 / both.len().max(1) as f64
+            };
+            let censored = Censored { above: share(Readings::is_above), below: share(Readings::is_below) };
+            let jackknife = self.jackknife(&paired, |draw| read(draw).map(|readings| readings.log_ratio()));
+            Estimate::new(observed.log_ratio(), &jackknife, censored)
+        } else {
+            let least = paired.iter().map(Vec::len).filter(|&seeds| seeds > 0).min().unwrap_or(0);
+            bound(observed, &both, [least, self.documents])?
         };
-        let (baseline, arm) = read(Draw::Nothing)?;
-        let (Reading::Inside(of_baseline), Reading::Inside(of_arm)) = (baseline, arm) else { return None };
-        let log = |(baseline, arm): (Reading, Reading)| (baseline.data() / arm.data()).ln();
-        let both: Vec<_> = (0..self.seeds.len()).filter_map(|resample| read(Draw::Anew(resample))).collect();
-        let share = |beyond: fn(&(Reading, Reading)) -> bool| {
-            both.iter().filter(|read| beyond(read)).count() as f64 / both.len().max(1) as f64
-        };
-        // A baseline that needs more than was measured, or an arm that needs less, has a larger ratio.
-        let censored = Censored {
-            above: share(|(baseline, arm)| baseline.is_at_least() || arm.is_at_most()),
-            below: share(|(baseline, arm)| baseline.is_at_most() || arm.is_at_least()),
-        };
-        let ratio = of_baseline / of_arm;
-        let jackknife = self.jackknife(&paired, |draw| read(draw).map(log));
-        let mut estimate = Estimate::new(ratio.ln(), &jackknife, censored);
-        estimate.estimate = ratio;
+        estimate.estimate = estimate.estimate.exp();
         estimate.interval = estimate.interval.map(|end| end.map(f64::exp));
         Some(estimate)
+    }
+
+    /// The data at which both reach a loss; where one is not trained, the loss that it has.
+    fn read(&self, pair: Pair, paired: &[Vec<usize>], loss: f64, draw: Draw) -> Option<Readings> {
+        let [arm, baseline] = [0, 1].map(|side| self.curve(pair, side, paired, draw));
+        let (arm, baseline) = (arm?, baseline?);
+        let loss = match pair.untrained {
+            [true, _] => arm.loss_range()?.0,
+            [_, true] => baseline.loss_range()?.0,
+            _ => loss,
+        };
+        Some(Readings { arm: arm.read(loss)?, baseline: baseline.read(loss)? })
     }
 
     /// Test loss of the arm minus the baseline's at one size, nats per token, over the seeds both
@@ -148,8 +156,10 @@ impl Resamples {
     fn curve(&self, pair: Pair, side: usize, paired: &[Vec<usize>], draw: Draw) -> Option<Curve> {
         let arm = [pair.arm, pair.baseline][side];
         let measured = self.sizes.iter().enumerate().filter(|(size, _)| !paired[*size].is_empty());
-        let point =
-            |(size, data): (usize, &f64)| Some((data + pair.learned[side], self.mean(arm, &paired[size], size, draw)?));
+        let point = |(size, data): (usize, &f64)| {
+            let trained = if pair.untrained[side] { 0.0 } else { *data };
+            Some((trained + pair.learned[side], self.mean(arm, &paired[size], size, draw)?))
+        };
         Some(Curve::new(&measured.map(point).collect::<Option<Vec<_>>>()?))
     }
 
@@ -188,6 +198,55 @@ fn loss_without(run: &TestLoss, left_out: usize) -> f64 {
     if tokens > 0 { nats / tokens as f64 } else { run.loss }
 }
 
+/// Where a loss lies on the curves of an arm and its baseline.
+#[derive(Clone, Copy)]
+struct Readings {
+    arm: Reading,
+    baseline: Reading,
+}
+
+impl Readings {
+    fn log_ratio(&self) -> f64 {
+        (self.baseline.data() / self.arm.data()).ln()
+    }
+
+    fn is_inside(&self) -> bool {
+        matches!((self.arm, self.baseline), (Reading::Inside(_), Reading::Inside(_)))
+    }
+
+    /// Whether the true ratio may be larger: the baseline needs more than was measured, or the arm
+    /// less.
+    fn is_above(&self) -> bool {
+        self.baseline.is_at_least() || self.arm.is_at_most()
+    }
+
+    /// Whether it may be smaller.
+    fn is_below(&self) -> bool {
+        self.baseline.is_at_most() || self.arm.is_at_least()
+    }
+}
+
+/// A ratio at the end of what was measured: the bound that 97.5 % of the resamples keep.
+fn bound(observed: Readings, resamples: &[Readings], [seeds, documents]: [usize; 2]) -> Option<Estimate> {
+    let (above, below) = (observed.is_above(), observed.is_below());
+    if above == below || seeds < 2 || documents < 2 {
+        return None;
+    }
+    // A resample that is beyond on the other side bounds nothing.
+    let value = |readings: &Readings| match (above, readings.is_below(), readings.is_above()) {
+        (true, true, _) => f64::NEG_INFINITY,
+        (false, _, true) => f64::INFINITY,
+        _ => readings.log_ratio(),
+    };
+    let mut values: Vec<f64> = resamples.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    let share = if above { 0.025 } else { 0.975 };
+    let end = *values.get((share * (values.len().checked_sub(1)? as f64)).round() as usize)?;
+    let interval = if above { [Some(end), None] } else { [None, Some(end)] };
+    let estimate = observed.log_ratio();
+    end.is_finite().then_some(Estimate { estimate, interval, p: None, censored: 1.0, seeds, documents, freedom: None })
+}
+
 /// How often each of `n` things comes up in `n` − 1 draws with replacement; of one thing, once.
 fn draw(rng: &mut ChaCha8Rng, n: usize) -> Vec<u32> {
     let mut counts = vec![0; n];
@@ -213,7 +272,7 @@ mod tests {
     use crate::statistics::curve::{common_range, levels};
 
     const SIZES: [u64; 4] = [16_000, 64_000, 256_000, 1_024_000];
-    const PAIR: Pair = Pair { arm: 1, baseline: 0, learned: [0.0; 2] };
+    const PAIR: Pair = Pair { arm: 1, baseline: 0, learned: [0.0; 2], untrained: [false; 2] };
 
     /// A power law is straight in log-log, so interpolation adds no error of its own.
     fn straight(tokens: f64) -> f64 {
@@ -324,5 +383,34 @@ mod tests {
             found.ratio(pair, level).unwrap().estimate
         });
         assert!((plain - 1.0).abs() < 0.2 && counted < 0.9 * plain, "{plain} {counted}");
+    }
+
+    #[test]
+    fn where_curves_do_not_meet_the_ratio_has_one_bound() {
+        let span = (SIZES[SIZES.len() - 1] / SIZES[0]) as f64;
+        let arms = experiment(&mut ChaCha8Rng::seed_from_u64(8), 5, 60, 4.0 * span);
+        let found = resamples(&arms, 300);
+        let [arm, baseline] = found.curves(PAIR);
+        assert!(common_range(&arm, &baseline).is_none());
+        let worst = baseline.loss_range().unwrap().0;
+        let r = found.ratio(PAIR, worst).unwrap();
+        let low = r.interval[0].unwrap();
+        assert!(r.interval[1].is_none() && r.p.is_none() && low <= span * 1.001 && low > 0.4 * span, "{r:?}");
+        // The other way round it is an upper bound.
+        let mirror = found.ratio(Pair { arm: 0, baseline: 1, ..PAIR }, worst).unwrap();
+        assert!((mirror.interval[1].unwrap() * low - 1.0).abs() < 1e-9 && mirror.interval[0].is_none(), "{mirror:?}");
+        // A loss that neither reaches says nothing.
+        assert!(found.ratio(PAIR, 0.01).is_none());
+    }
+
+    #[test]
+    fn an_untrained_arm_is_compared_at_the_loss_that_it_has() {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let mut arms = experiment(&mut rng, 5, 60, 1.0);
+        // All of its losses are those of the baseline with 64,000 tokens, whatever the size.
+        arms[1] = vec![arms[0][1].clone(); SIZES.len()];
+        let pair = Pair { learned: [32_000.0, 0.0], untrained: [true, false], ..PAIR };
+        let r = resamples(&arms, 200).ratio(pair, f64::NAN).unwrap();
+        assert!((r.estimate - 2.0).abs() < 1e-9, "{r:?}");
     }
 }

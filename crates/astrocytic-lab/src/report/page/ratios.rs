@@ -3,10 +3,10 @@
 use anyhow::Result;
 use maud::{Markup, PreEscaped, html};
 
-use crate::report::experiment::{contrast_cells, interval};
+use crate::report::contrast_table::{contrast_cells, interval};
 use crate::report::figures::{ratio_panels, stream_svg};
 use crate::report::layout::{lines, swatch, table, wide_table};
-use crate::report::summary::{LawFit, Ratio, Summary};
+use crate::report::summary::{LawFit, Measure, Ratio, Summary};
 use crate::report::words::level;
 use crate::results::Experiment;
 use crate::statistics::RESAMPLES;
@@ -18,9 +18,10 @@ pub(super) fn ratios(experiment: &Experiment, summary: &Summary) -> Result<Vec<M
         let why = if experiment.sizes.len() < 2 {
             "A ratio needs at least two sizes of data."
         } else {
-            "The measured losses of no two arms overlap yet, and nothing is extrapolated."
+            "No two arms that are compared reach a loss in common yet, and nothing is extrapolated."
         };
         blocks.push(html! { p { (why) } });
+        blocks.extend((!summary.contrasts.is_empty()).then(|| contrasts(summary)));
         return Ok(blocks);
     }
     let mut panels = ratio_panels(experiment, summary)?.into_iter().map(|(_, svg)| PreEscaped(svg));
@@ -60,9 +61,10 @@ fn contrasts(summary: &Summary) -> Markup {
             summary { "What is tested: " (summary.contrasts.len()) " comparisons" }
             (wide_table(head, rows))
             p.note {
-                "Each at one loss, the middle of those that both arms reach or the one that the file names. p: of r = 1; the interval                  excludes 1 where p < 0.05. Holm p: corrected over the " (family) " comparisons of the file; the primary contrast has a \
-                 family of its own. One that cannot be estimated stays in. What one of two arms alone learns from while it is tested \
-                 counts as its data."
+                "Each at one loss: the middle of those that both arms reach, or the one that the file names; with one size of data their \
+                 difference. p: of no effect; the interval excludes it where p < 0.05. Holm p: corrected over the " (family) " comparisons of \
+                 the file; the primary contrast has a family of its own. One that cannot be estimated stays in. What one of two arms \
+                 alone learns from while it is tested counts as its data, on average over its predictions."
             }
         }
     }
@@ -81,7 +83,7 @@ fn every_ratio(experiment: &Experiment, summary: &Summary) -> Markup {
                 td.text { (baseline) }
                 td { (level(*loss)) }
                 td { (format!("{:.3}", value.estimate)) }
-                td { (interval(value)) }
+                td { (interval(value, Measure::Ratio { loss: Some(*loss) })) }
                 td { (format!("{:.1} %", 100.0 * value.censored)) }
             }
         }
