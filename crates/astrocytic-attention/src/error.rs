@@ -20,3 +20,16 @@ pub enum AttentionError {
     #[error("attention input: {0}")]
     Shape(String),
 }
+
+/// A variant as people write it: "relu-squared" of `ReluSquared`.
+pub(crate) fn in_words(variant: &impl std::fmt::Debug) -> String {
+    let name = format!("{variant:?}");
+    let mut words = String::new();
+    for c in name.chars().take_while(char::is_ascii_alphanumeric) {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push('-');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
+}

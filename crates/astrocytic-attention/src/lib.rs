@@ -11,6 +11,7 @@ pub mod decay;
 pub mod drop_in;
 mod error;
 pub mod feature_map;
+mod initializer;
 mod input;
 mod kernel;
 pub mod ops;

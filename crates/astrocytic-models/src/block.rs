@@ -1,7 +1,7 @@
 //! A transformer block: attention and a feed-forward layer, each added to the stream.
 
 use astrocytic_attention::ops::{gated_silu, rms_norm};
-use astrocytic_attention::{Attention, AttentionCache, AttentionConfig, AttentionInput};
+use astrocytic_attention::{Attention, AttentionCache, AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -86,6 +86,21 @@ pub struct Block {
 }
 
 impl BlockConfig {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// [`AttentionError::Config`], which names the field and what it may be.
+    pub(crate) fn validate(&self) -> Result<(), AttentionError> {
+        let epsilon = self.norm_epsilon;
+        match epsilon > 0.0 && epsilon <= 1.0 {
+            true => Ok(()),
+            false => {
+                let text = format!("block.norm_epsilon = {epsilon} must be above 0 and at most 1");
+                Err(AttentionError::Config(text))
+            }
+        }
+    }
+
     /// A norm of vectors of that size.
     pub(crate) fn norm(&self, size: usize, device: &Device) -> Norm {
         let epsilon = self.norm_epsilon;

@@ -12,6 +12,8 @@ use crate::cost;
 
 /// More parameters than any machine in mind holds: a number that large is a mistake.
 pub(crate) const MOST_PARAMETERS: f64 = 1e11;
+/// More positions than any model has learned.
+const MOST_POSITIONS: usize = 1 << 20;
 
 /// Configuration of a [`Decoder`].
 #[derive(Config, Debug, PartialEq)]
@@ -109,9 +111,10 @@ impl DecoderConfig {
                 return fault("a decoder's attention must have causal = true".into());
             }
         }
-        if self.positions == Some(0) {
-            return fault("positions = 0 must be above 0, or none".into());
+        if let Some(positions) = self.positions.filter(|positions| !(1..=MOST_POSITIONS).contains(positions)) {
+            return fault(format!("positions = {positions} must be 1 to {MOST_POSITIONS}, or none"));
         }
+        self.block.validate()?;
         if self.vocabulary == 0 || self.layers == 0 {
             return fault(format!("vocabulary = {} and layers = {} must be above 0", self.vocabulary, self.layers));
         }

@@ -9,7 +9,7 @@ use burn::tensor::{Bool, Device, FloatDType, Int, Tensor};
 
 use crate::block::{Block, BlockConfig, INITIAL_STD, Norm};
 use crate::cost;
-use crate::decoder::draw_parameters;
+use crate::decoder::{MOST_PARAMETERS, draw_parameters};
 use crate::segments::SegmentsConfig;
 
 /// Configuration of an [`Encoder`].
@@ -89,12 +89,21 @@ impl EncoderConfig {
     /// # Errors
     /// [`AttentionError::Config`], which names the field and what it may be.
     pub fn validate(&self) -> Result<(), AttentionError> {
-        let width = self.attention.d_model().unwrap_or(self.d_model);
-        let sizes = [self.vocabulary, self.classes, self.layers, self.d_hidden];
-        if width != self.d_model || sizes.contains(&0) || !(0.0..1.0).contains(&self.dropout) {
-            return Err(AttentionError::Config(format!(
-                "the attention's d_model must be the encoder's, sizes above 0 and dropout in [0, 1): {self}"
-            )));
+        let fault = |text: String| Err(AttentionError::Config(text));
+        let Self { vocabulary, classes, d_model, layers, d_hidden, dropout, .. } = *self;
+        if let Some(width) = self.attention.d_model().filter(|&width| width != d_model) {
+            return fault(format!("the attention's d_model = {width} must be the encoder's, {d_model}"));
+        }
+        let parameters =
+            layers as f64 * d_model as f64 * (d_model as f64 + d_hidden as f64) + vocabulary as f64 * d_model as f64;
+        if [vocabulary, classes, d_model, layers, d_hidden].contains(&0) || parameters > MOST_PARAMETERS {
+            return fault(format!(
+                "d_model = {d_model}, layers = {layers}, d_hidden = {d_hidden}, vocabulary = {vocabulary} and classes = \
+                 {classes} make a model of no size or of more than {MOST_PARAMETERS:e} parameters"
+            ));
+        }
+        if !(0.0..1.0).contains(&dropout) {
+            return fault(format!("dropout = {dropout} must be in [0, 1)"));
         }
         if self.tied && self.classes != self.vocabulary {
             return Err(AttentionError::Config(format!(

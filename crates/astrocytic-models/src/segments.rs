@@ -4,6 +4,9 @@ use astrocytic_attention::{AttentionConfig, AttentionError, PositionConfig};
 use burn::config::Config;
 use burn::tensor::{Bool, Int, Tensor};
 
+/// More tokens than any segment has, and more segments than any sequence.
+const MOST_STEPS: usize = 1 << 20;
+
 /// How a sequence is cut, and what is kept of it.
 #[derive(Config, Debug, PartialEq)]
 pub struct SegmentsConfig {
@@ -39,7 +42,14 @@ impl SegmentsConfig {
         let fits = |factor: &f64| factor.is_finite() && *factor >= 0.0;
         if [*length, *memory_tokens, retention.len()].contains(&0) || !retention.iter().all(fits) {
             return Err(AttentionError::Config(format!(
-                "segments need a length, memory tokens and retention factors of at least 0: {self}"
+                "segments: length = {length} and memory_tokens = {memory_tokens} must be above 0, and the {} retention \
+                 factors at least 0, one for each segment",
+                retention.len()
+            )));
+        }
+        if (*length).max(*memory_tokens).max(retention.len()) > MOST_STEPS {
+            return Err(AttentionError::Config(format!(
+                "segments: length, memory_tokens and the number of segments must be at most {MOST_STEPS}"
             )));
         }
         if let AttentionConfig::Astrocytic(config) = attention
@@ -47,7 +57,8 @@ impl SegmentsConfig {
             && max_steps < length + memory_tokens
         {
             return Err(AttentionError::Config(format!(
-                "max_steps = {max_steps} must be at least a segment and its memory tokens, {length} + {memory_tokens}"
+                "segments: {length} tokens and {memory_tokens} memory tokens are more than the {max_steps} steps of the \
+                 attention's positions (max_steps)"
             )));
         }
         if attention.is_causal() {

@@ -165,7 +165,7 @@ fn segments_that_cannot_be_are_refused() {
     assert_eq!(of(SegmentsConfig::new(4, 2, vec![0.5]), false), Ok(()));
     for (segments, causal, word) in [
         (SegmentsConfig::new(0, 2, vec![0.5]), false, "length"),
-        (SegmentsConfig::new(4, 0, vec![0.5]), false, "memory tokens"),
+        (SegmentsConfig::new(4, 0, vec![0.5]), false, "memory_tokens"),
         (SegmentsConfig::new(4, 2, vec![]), false, "retention"),
         (SegmentsConfig::new(4, 2, vec![f64::NAN]), false, "retention"),
         (SegmentsConfig::new(4, 2, vec![0.5]), true, "causal = false"),
@@ -175,7 +175,7 @@ fn segments_that_cannot_be_are_refused() {
     let near = AttentionConfig::Astrocytic(AstrocyticAttentionConfig::astromorphic(16, 2, 5));
     let segments = Some(SegmentsConfig::new(4, 2, vec![0.5]));
     let near = EncoderConfig::new(6, 2, 16, 2, 32, near).with_segments(segments).validate().unwrap_err();
-    assert!(near.to_string().contains("max_steps = 5"), "{near}");
+    assert!(near.to_string().contains("5 steps"), "{near}");
     let tied = EncoderConfig::new(6, 2, 16, 2, 32, AttentionConfig::Off).with_tied(true).validate().unwrap_err();
     assert!(tied.to_string().contains("the 2 classes must be the 6 tokens"), "{tied}");
 }

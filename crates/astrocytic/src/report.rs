@@ -6,6 +6,7 @@ use anyhow::Result;
 use astrocytic_lab::experiment::plan::Plan;
 use astrocytic_lab::report::{Calibration, StudySummary, Summary, calibrate, load, write};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
 use crate::say::say;
 
@@ -16,7 +17,7 @@ pub(crate) struct Arguments {
     folder: PathBuf,
     /// Also simulate so many experiments from the stored runs of each study, count how often the
     /// intervals hold the truth, and store it as coverage.json for the report.
-    #[arg(long, value_name = "EXPERIMENTS")]
+    #[arg(long, value_name = "EXPERIMENTS", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     coverage: Option<usize>,
     /// Print one JSON object on standard output.
     #[arg(long)]

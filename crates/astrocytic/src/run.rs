@@ -1,9 +1,10 @@
 //! `astrocytic run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use astrocytic_lab::experiment::plan::{Plan, PredictedArm, Prediction};
+use astrocytic_train::observer::Observer;
 use clap::Args;
 
 use crate::execution::ExecutionArguments;
@@ -31,9 +32,6 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let plan = Plan::load(&arguments.file)?;
-    if arguments.dry_run {
-        return predict(&plan, arguments);
-    }
     let folder = match &arguments.out {
         Some(folder) => folder.clone(),
         None => {
@@ -41,11 +39,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             arguments.file.with_file_name("results").join(name)
         }
     };
+    if arguments.dry_run {
+        return predict(&plan, &folder, arguments);
+    }
     let summary = plan.run(&folder, &arguments.execution.execution()?)?;
     if arguments.json { say(serde_json::to_string(&summary)?) } else { say(summary) }
 }
 
-fn predict(plan: &Plan, arguments: &Arguments) -> Result<()> {
+fn predict(plan: &Plan, folder: &Path, arguments: &Arguments) -> Result<()> {
+    plan.must_have_corpora()?;
+    if let Err(error) = plan.must_have_primary(folder) {
+        Progress::default().note(&format!("`run` will refuse this file: {error:#}"));
+    }
     let mut all = Prediction::default();
     let mut studies = Vec::new();
     for study in &plan.studies {

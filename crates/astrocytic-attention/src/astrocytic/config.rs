@@ -4,10 +4,16 @@ use burn::config::Config;
 use burn::nn::Initializer;
 
 use crate::decay::DecayConfig;
-use crate::error::AttentionError;
+use crate::error::{AttentionError, in_words};
 use crate::feature_map::FeatureMapConfig;
+use crate::initializer::check_initializer;
 use crate::ops::{LARGEST_CHUNK, Plasticity};
 use crate::position::PositionConfig;
+
+/// Features of a head beyond which a memory is of no use: that of Taylor's map of a head of 361.
+const MOST_FEATURES: usize = 1 << 17;
+/// Steps beyond which neither a window nor distance keys are of any use.
+const MOST_STEPS: usize = 1 << 16;
 
 /// What a read is divided by.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -149,7 +155,14 @@ impl AstrocyticAttentionConfig {
         if !(1..=LARGEST_CHUNK).contains(&chunk) {
             return Err(format!("chunk = {chunk} must be 1 to {LARGEST_CHUNK}"));
         }
-        self.feature_map.validate()
+        check_initializer(&self.initializer)?;
+        self.feature_map.validate()?;
+        match self.features() {
+            0..=MOST_FEATURES => Ok(()),
+            features => {
+                Err(format!("feature_map: {features} features of a head, where at most {MOST_FEATURES} can be"))
+            }
+        }
     }
 
     fn check_writes(&self) -> Result<(), String> {
@@ -173,15 +186,19 @@ impl AstrocyticAttentionConfig {
             return Err(format!("normalizer: calcium exponent alpha = {alpha} must be in (0, 1]"));
         }
         if self.plasticity == Plasticity::Delta {
-            return Err("normalizer: the delta rule has no calcium; use Rms or None".into());
+            return Err("normalizer: the delta rule has no calcium; use rms or none".into());
         }
         if !map.has_positive_kernel() {
             return Err(format!(
-                "normalizer: calcium needs a positive kernel, which feature_map = {map:?} is not; use Rms or another map"
+                "normalizer: calcium needs a positive kernel, which {} is not; use rms or another map",
+                in_words(&map)
             ));
         }
         if alpha != 1.0 && !map.has_positive_features() {
-            return Err(format!("normalizer: an exponent needs features ≥ 0, which {map:?} are not"));
+            return Err(format!(
+                "normalizer: an exponent needs features ≥ 0, which those of {} are not",
+                in_words(&map)
+            ));
         }
         Ok(())
     }
@@ -196,8 +213,11 @@ impl AstrocyticAttentionConfig {
                  true, a calcium normaliser without exponent, and no distance memory"
             ));
         }
+        if window > MOST_STEPS {
+            return Err(format!("window = {window} must be at most {MOST_STEPS}"));
+        }
         if !self.memory && window == 0 {
-            return Err("memory = false leaves nothing without a window; use AttentionConfig::Off".into());
+            return Err("memory = false leaves nothing without a window; write preset = \"off\" for none".into());
         }
         Ok(())
     }
@@ -209,6 +229,9 @@ impl AstrocyticAttentionConfig {
             }
             PositionConfig::Distance { scale, max_steps } if !(scale > 0.0 && scale.is_finite()) || max_steps == 0 => {
                 Err(format!("position: distance scale = {scale} and max_steps = {max_steps} must be above 0"))
+            }
+            PositionConfig::Distance { max_steps, .. } if max_steps > MOST_STEPS => {
+                Err(format!("position: max_steps = {max_steps} must be at most {MOST_STEPS}"))
             }
             PositionConfig::Rotary { .. } if self.head_size() % 2 == 1 => {
                 Err(format!("position: rotary needs an even head size, got {}", self.head_size()))

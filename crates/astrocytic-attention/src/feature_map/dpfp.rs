@@ -5,6 +5,9 @@ use burn::tensor::{Tensor, activation::relu};
 use super::map::{Map, Positive, Side};
 use crate::reference::{mirror, mirror_vjp};
 
+/// Shifts beyond which a head of 128 has none that is new.
+const MOST_NU: usize = 256;
+
 /// `r ⊙ roll(r, j)` for j = 1…ν with `r = relu([x, −x])` and `roll(r, j)_i = r_{i−j}`.
 #[derive(Debug)]
 pub(super) struct Dpfp {
@@ -13,7 +16,8 @@ pub(super) struct Dpfp {
 
 impl Map for Dpfp {
     fn features(&self, d: usize) -> usize {
-        2 * d * self.nu
+        // It is asked before it is checked.
+        (2 * d).saturating_mul(self.nu)
     }
 
     fn positive(&self) -> Positive {
@@ -25,7 +29,10 @@ impl Map for Dpfp {
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.nu > 0 { Ok(()) } else { Err(format!("feature_map = {self:?} has no features")) }
+        match self.nu {
+            1..=MOST_NU => Ok(()),
+            nu => Err(format!("feature_map: dpfp nu = {nu} must be 1 to {MOST_NU}")),
+        }
     }
 
     fn forward(&self, x: Tensor<4>, _projection: Option<Tensor<4>>, _side: Side) -> Tensor<4> {

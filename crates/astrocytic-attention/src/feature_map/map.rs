@@ -17,6 +17,9 @@ pub enum Side {
     Query,
 }
 
+/// More random features than any head is given.
+pub(super) const MOST_RANDOM_FEATURES: usize = 1 << 14;
+
 /// What of a feature map is never negative. Calcium can only divide by what is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positive {

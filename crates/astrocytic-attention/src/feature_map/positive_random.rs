@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::map::{Map, Positive, Side};
+use super::map::{MOST_RANDOM_FEATURES, Map, Positive, Side};
 use super::projection::Projection;
 use super::random_matrix;
 use crate::reference::{add, dot, outer, product, product_transposed, scale, times};
@@ -41,7 +41,12 @@ impl Map for PositiveRandom {
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.features > 0 { Ok(()) } else { Err(format!("feature_map = {self:?} has no features")) }
+        match self.features {
+            1..=MOST_RANDOM_FEATURES => Ok(()),
+            features => {
+                Err(format!("feature_map: positive-random features = {features} must be 1 to {MOST_RANDOM_FEATURES}"))
+            }
+        }
     }
 
     fn projection(&self, heads: usize, key_heads: usize, d: usize, device: &Device) -> Option<Projection> {

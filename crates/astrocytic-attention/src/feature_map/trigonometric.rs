@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::map::{Map, Positive, Side};
+use super::map::{MOST_RANDOM_FEATURES, Map, Positive, Side};
 use super::projection::Projection;
 use super::random_matrix;
 use crate::reference::{normalize, normalize_vjp, outer, product, product_transposed};
@@ -32,10 +32,10 @@ impl Map for Trigonometric {
 
     fn validate(&self) -> Result<(), String> {
         let features = self.features;
-        if features > 0 && features.is_multiple_of(2) {
+        if (1..=MOST_RANDOM_FEATURES).contains(&features) && features.is_multiple_of(2) {
             return Ok(());
         }
-        Err(format!("feature_map: trigonometric features = {features} must be even, above 0"))
+        Err(format!("feature_map: trigonometric features = {features} must be even, 2 to {MOST_RANDOM_FEATURES}"))
     }
 
     fn projection(&self, heads: usize, key_heads: usize, d: usize, device: &Device) -> Option<Projection> {

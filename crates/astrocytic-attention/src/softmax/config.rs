@@ -5,7 +5,8 @@ use burn::nn::Initializer;
 use burn::serde::{Deserialize, Serialize};
 
 use crate::decay::DecayConfig;
-use crate::error::AttentionError;
+use crate::error::{AttentionError, in_words};
+use crate::initializer::check_initializer;
 
 /// Configuration of [`SoftmaxAttention`](super::SoftmaxAttention), made by [`new`](Self::new) and
 /// the `with_` functions.
@@ -144,6 +145,9 @@ impl SoftmaxAttentionConfig {
         if self.convolution == 1 || self.convolution > 8 {
             return fault(format!("convolution = {} must be 0 (off) or 2 to 8", self.convolution));
         }
+        if let Err(text) = check_initializer(&self.initializer) {
+            return fault(text);
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             return fault(format!("dropout = {} must be in [0, 1)", self.dropout));
         }
@@ -154,7 +158,10 @@ impl SoftmaxAttentionConfig {
             return fault(format!("rotary_theta = {theta} must be above 0"));
         }
         if self.decay != DecayConfig::None && !self.causal {
-            return fault(format!("decay = {:?} needs causal = true: scores fade with the steps between", self.decay));
+            return fault(format!(
+                "decay = {} needs causal = true: scores fade with the steps between",
+                in_words(&self.decay)
+            ));
         }
         Ok(())
     }

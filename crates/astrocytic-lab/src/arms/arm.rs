@@ -119,7 +119,13 @@ impl Arm {
     /// # Errors
     /// With the field that cannot be.
     pub(crate) fn validate(&self, sizes: Sizes) -> Result<(), Fault> {
-        self.with_hidden(sizes, hidden_of_vanilla(sizes.d_model)).map(|_| ())
+        let model = self.with_hidden(sizes, hidden_of_vanilla(sizes.d_model))?;
+        match model {
+            ModelConfig::Decoder(model) if self.is_carried() && model.positions.is_some() => {
+                Err(Fault::at("positions", "an arm that is carried reads on without end, learned positions do not"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn with_hidden(&self, sizes: Sizes, hidden: usize) -> Result<ModelConfig, Fault> {

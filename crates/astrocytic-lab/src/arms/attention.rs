@@ -2,8 +2,9 @@
 
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, SoftmaxAttentionConfig};
 
+use super::design::said;
 use super::preset::Preset;
-use super::table::{Table, overlaid};
+use super::table::{ATTENTION_DROPOUT, Table, overlaid};
 use crate::file::Fault;
 
 /// A preset and the options that change it.
@@ -28,7 +29,23 @@ impl Attention {
         causal: bool,
         steps: usize,
     ) -> Result<AttentionConfig, Fault> {
-        let heads = self.heads.unwrap_or(heads);
+        let config = self.unchecked(d_model, self.heads.unwrap_or(heads), causal, steps);
+        let checked = config.and_then(|config| config.validate().map_err(said).map(|()| config));
+        checked.map_err(|fault| match fault.path().first().map(String::as_str) {
+            // Whoever says the heads says the size of one.
+            _ if fault.message().contains("an even head size") => {
+                Fault::at(if self.heads.is_some() { "heads" } else { "d_model" }, fault.message())
+            }
+            Some("dropout") => {
+                let message =
+                    fault.message().strip_prefix("dropout = ").map(|rest| format!("{ATTENTION_DROPOUT} = {rest}"));
+                Fault::at(ATTENTION_DROPOUT, message.unwrap_or_else(|| fault.message().into()))
+            }
+            _ => fault,
+        })
+    }
+
+    fn unchecked(&self, d_model: usize, heads: usize, causal: bool, steps: usize) -> Result<AttentionConfig, Fault> {
         let astrocytic = match self.preset {
             Preset::Off => return Ok(AttentionConfig::Off),
             Preset::Softmax => {

@@ -67,10 +67,17 @@ impl Depth {
     }
 
     /// Number of layers, where a study has so many.
-    pub(super) fn count(&self, of_study: usize) -> usize {
-        match self.count {
+    ///
+    /// # Errors
+    /// For none, and for more than a model can have.
+    pub(super) fn count(&self, of_study: usize) -> Result<usize, Fault> {
+        let count = match self.count {
             Count::Exactly(count) => count,
             Count::Times(times) => (times * of_study as f64).round() as usize,
+        };
+        match (1..=MOST_LAYERS).contains(&count) {
+            true => Ok(count),
+            false => Err(Fault::new(format!("{count} layers; it must be 1 to {MOST_LAYERS}"))),
         }
     }
 
@@ -80,7 +87,7 @@ impl Depth {
     /// # Errors
     /// For a layer that there is not, or twice, with the key.
     pub(super) fn swapped(&self, of_study: usize) -> Result<Vec<(usize, usize)>, Fault> {
-        let count = self.count(of_study);
+        let count = self.count(of_study)?;
         let mut swapped: Vec<(usize, usize)> = Vec::new();
         for (which, (key, places, _)) in self.swapped.iter().enumerate() {
             let ranges = match places {
@@ -135,11 +142,14 @@ mod tests {
     fn places_are_counted_from_the_first_layer() {
         let depth = Depth::of(Some(&json!({ "count": 5, "0,2-3": "linear", "last": "vanilla" }))).unwrap();
         assert_eq!(depth.arms().map(|(_, arm)| arm).collect::<Vec<_>>(), ["linear", "vanilla"]);
-        assert_eq!((depth.count(2), depth.swapped(2).unwrap()), (5, vec![(0, 0), (2, 0), (3, 0), (4, 1)]));
+        assert_eq!((depth.count(2).unwrap(), depth.swapped(2).unwrap()), (5, vec![(0, 0), (2, 0), (3, 0), (4, 1)]));
         for (value, layers) in [(json!("2x"), 6), (json!(1), 1), (json!({ "count": "0.5x" }), 2)] {
-            assert_eq!(Depth::of(Some(&value)).unwrap().count(3), layers);
+            assert_eq!(Depth::of(Some(&value)).unwrap().count(3).unwrap(), layers);
         }
-        assert_eq!(Depth::of(None).unwrap().count(3), 3);
+        assert_eq!(Depth::of(None).unwrap().count(3).unwrap(), 3);
+        for value in [json!("0.1x"), json!("1000x"), json!(100_000)] {
+            assert!(Depth::of(Some(&value)).unwrap().count(3).is_err(), "{value}");
+        }
         for (value, path) in [
             (json!("x"), ""),
             (json!(0), ""),

@@ -17,7 +17,10 @@ pub enum Beyond {
 }
 
 /// What may follow a model's name, what the arm knows beyond its window then, and a line on it.
-pub(super) const ENDINGS: [(&str, Beyond, &str); 6] = [
+pub(super) type Ending = (&'static str, Beyond, &'static str);
+
+/// All of them.
+pub(super) static ENDINGS: [Ending; 6] = [
     ("-carried", Beyond::Carried, "its memory goes on from window to window, through whole documents"),
     ("-cached", Beyond::Carried, "it sees the keys and values of the four windows before"),
     (
@@ -41,3 +44,22 @@ pub(super) const ENDINGS: [(&str, Beyond, &str); 6] = [
         "all its weights go on learning through all documents that it is tested on, by gradient descent (dynamic evaluation)",
     ),
 ];
+
+impl Beyond {
+    /// What a table says for the same.
+    pub(super) fn settings(self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::Carried => "carried = true".into(),
+            Self::Learned(Learning { learns, through_documents }) => {
+                let learns = match learns {
+                    MemoryKind::Ngram => "ngram",
+                    MemoryKind::ReadOut => "read-out",
+                    MemoryKind::Dynamic => "dynamic",
+                };
+                let through = if through_documents { ", through_documents = true" } else { "" };
+                format!("learns = \"{learns}\"{through}")
+            }
+        }
+    }
+}

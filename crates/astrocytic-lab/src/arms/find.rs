@@ -6,9 +6,9 @@ use astrocytic_models::memory::MemoryKind;
 use super::arm::{Arm, Matching};
 use super::attention::Attention;
 use super::depth::Depth;
-use super::design::{Design, Segments};
-use super::endings::{Beyond, ENDINGS};
-use super::lineage::{Merged, merged, table, unknown};
+use super::design::{Design, Lent, Segments};
+use super::endings::{Beyond, ENDINGS, Ending};
+use super::lineage::{Merged, merged, of_table, table, unknown};
 use super::names;
 use super::table::{Definitions, Kind, Learns, Match, Parts, Settings};
 use crate::file::Fault;
@@ -17,6 +17,8 @@ use crate::results::Role;
 
 /// The arm of which all others have the parameters.
 const VANILLA: &str = "vanilla";
+/// Wider than any feed-forward layer here.
+const MOST_HIDDEN: usize = 1 << 16;
 
 /// The built-in arm of that name: a model's, or a decoder's with an ending that says what it knows
 /// beyond its window. The arm keeps the name as it is written, which may be one from before.
@@ -27,19 +29,32 @@ pub fn arm(name: &str) -> Result<Arm> {
     Ok(find(name, &Definitions::new())?)
 }
 
-/// What the arm of that name is called now: two arms that share this are one.
-pub fn current(name: &str) -> String {
-    names::current(name, &ENDINGS.map(|(ending, ..)| ending))
+/// What the arm of that name is called now: two names that share this are one arm's.
+pub fn current(name: &str, own: &Definitions) -> String {
+    match split(name, own) {
+        Some((model, ending)) => format!("{model}{}", ending.map_or("", |(ending, ..)| ending)),
+        None => name.into(),
+    }
 }
 
-/// A name without its ending, where it has one and is no model's itself.
-pub(super) fn without_ending(name: &str, own: &Definitions) -> String {
-    let name = current(name);
-    if table(&name, own).is_some() {
-        return name;
-    }
-    let stripped = ENDINGS.iter().filter_map(|(ending, ..)| name.strip_suffix(ending));
-    stripped.into_iter().find(|name| table(name, own).is_some()).map(Into::into).unwrap_or(name)
+/// Name of the table that an arm is of, and the ending behind it. Tables called so come before
+/// endings, and both before names that arms had once.
+pub(super) fn split(name: &str, own: &Definitions) -> Option<(String, Option<&'static Ending>)> {
+    let whole = |name: &str| table(name, own).is_some().then(|| (name.to_string(), None));
+    let ended = |name: &str| {
+        let of = |ending: &'static Ending| {
+            let model = name.strip_suffix(ending.0).filter(|model| table(model, own).is_some());
+            model.map(|model| (model.to_string(), Some(ending)))
+        };
+        ENDINGS.iter().find_map(of)
+    };
+    let now = names::current(name, &ENDINGS.each_ref().map(|(ending, ..)| *ending));
+    whole(name).or_else(|| ended(name)).or_else(|| whole(&now)).or_else(|| ended(&now))
+}
+
+/// Name of the table that an arm is of, or the name itself where there is none.
+pub(crate) fn without_ending(name: &str, own: &Definitions) -> String {
+    split(name, own).map_or_else(|| name.into(), |(model, _)| model)
 }
 
 /// The arm of that name, one of a file or a built-in one.
@@ -52,32 +67,36 @@ pub(crate) fn find(name: &str, own: &Definitions) -> Result<Arm, Fault> {
 
 /// `trail` are arms whose matching waits for this one.
 fn resolve(name: &str, own: &Definitions, trail: &mut Vec<String>) -> Result<Arm, Fault> {
-    let now = current(name);
-    if table(&now, own).is_some() {
-        return Ok(Arm { name: name.into(), ..build(&now, own, trail)? });
+    let (model, ending) = split(name, own).ok_or_else(|| unknown(name, own))?;
+    let arm = Arm { name: name.into(), ..build(&model, own, trail)? };
+    let Some((ending, beyond, what)) = ending else { return Ok(arm) };
+    if arm.is_encoder() {
+        return Err(Fault::new(format!("\"{name}\": {model} is an encoder, which knows nothing beyond its example")));
     }
-    for (ending, beyond, what) in ENDINGS {
-        let Some(model) = now.strip_suffix(ending).filter(|model| table(model, own).is_some()) else { continue };
-        let arm = build(model, own, trail)?;
-        if arm.is_encoder() || arm.beyond != Beyond::Nothing {
-            continue;
-        }
-        let role = if arm.role == Role::Baseline { Role::Control } else { arm.role };
-        return Ok(Arm { name: name.into(), role, description: format!("{}; {what}", arm.description), beyond, ..arm });
+    if arm.beyond != Beyond::Nothing {
+        let message = format!("\"{name}\": {model} knows more than its window already; {ending} cannot be added");
+        return Err(Fault::new(message));
     }
-    Err(unknown(name, own))
+    let role = if arm.role == Role::Baseline { Role::Control } else { arm.role };
+    Ok(Arm { role, description: format!("{}; {what}", arm.description), beyond: *beyond, ..arm })
 }
 
 /// The arm of a table.
 fn build(name: &str, own: &Definitions, trail: &mut Vec<String>) -> Result<Arm, Fault> {
+    built(name, own, trail).map_err(|fault| of_table(fault, name, own))
+}
+
+fn built(name: &str, own: &Definitions, trail: &mut Vec<String>) -> Result<Arm, Fault> {
     let Merged { preset, role, description, values } = merged(name, own)?;
     let Parts { settings, attention, model } = Parts::of(&values, preset)?;
     if !(settings.data >= 0.0 && settings.data.is_finite()) {
         return Err(Fault::at("data", format!("{} must be at least 0: times the data of a cell", settings.data)));
     }
     let depth = Depth::of(settings.layers.as_ref()).map_err(|fault| fault.within("layers"))?;
-    let swapped =
-        depth.arms().map(|(key, arm)| attention_of(arm, own).map_err(|fault| fault.within(key).within("layers")));
+    let swapped = depth.arms().map(|(key, arm)| {
+        let lent = if arm == name { Err(Fault::new("it is the arm itself")) } else { lent(arm, own) };
+        lent.map_err(|fault| fault.within(key).within("layers"))
+    });
     let design = Design {
         kind: settings.model,
         attention: Attention { preset, options: attention, heads: settings.heads },
@@ -99,15 +118,32 @@ fn build(name: &str, own: &Definitions, trail: &mut Vec<String>) -> Result<Arm, 
     })
 }
 
-/// The attention of an arm's layers but for those that are swapped.
-fn attention_of(name: &str, own: &Definitions) -> Result<Attention, Fault> {
-    let name = current(name);
-    if table(&name, own).is_none() {
-        return Err(unknown(&name, own));
-    }
-    let Merged { preset, values, .. } = merged(&name, own)?;
-    let Parts { settings, attention, .. } = Parts::of(&values, preset)?;
-    Ok(Attention { preset, options: attention, heads: settings.heads })
+/// The attention that an arm lends to layers of another: that of its own layers but for those that
+/// are swapped.
+fn lent(name: &str, own: &Definitions) -> Result<Lent, Fault> {
+    let model = match split(name, own) {
+        Some((model, None)) => model,
+        Some((model, Some(_))) => {
+            return Err(Fault::new(format!("a layer has an arm's attention alone; write \"{model}\"")));
+        }
+        None => return Err(unknown(name, own)),
+    };
+    let read = || {
+        let Merged { preset, values, .. } = merged(&model, own)?;
+        Ok((preset, Parts::of(&values, preset)?))
+    };
+    let (preset, Parts { settings, attention, .. }) = read().map_err(|fault| of_table(fault, &model, own))?;
+    let why = if settings.model == Kind::Encoder {
+        "is an encoder"
+    } else if settings.data == 0.0 {
+        "is never trained"
+    } else if settings.carried || settings.learns.is_some() {
+        "is what it is by what it knows beyond its window"
+    } else {
+        let attention = Attention { preset, options: attention, heads: settings.heads };
+        return Ok(Lent { is_own: own.contains_key(&model), name: model, attention });
+    };
+    Err(Fault::new(format!("\"{name}\" {why}: it has no attention of its own to lend; name an arm that has")))
 }
 
 fn beyond(settings: &Settings) -> Result<Beyond, Fault> {
@@ -142,19 +178,24 @@ fn matching(name: &str, settings: &Settings, own: &Definitions, trail: &mut Vec<
             "it is chosen to match the arms; for a width of your own add match = \"nothing\"",
         ));
     }
+    if let Some(hidden) = d_hidden.filter(|hidden| *hidden > MOST_HIDDEN) {
+        return Err(Fault::at("d_hidden", format!("at most {MOST_HIDDEN}, got {hidden}")));
+    }
     match matching {
         Match::Nothing => Ok(Matching::Width(*d_hidden)),
         Match::Parameters if name == VANILLA => Ok(Matching::Parameters(None)),
         Match::Parameters => Ok(Matching::Parameters(Some(Box::new(build(VANILLA, own, trail)?)))),
         Match::Flops(arm) => {
             let fault = |fault: Fault| fault.within("flops").within("match");
-            if trail.iter().any(|waiting| waiting == name) {
-                return Err(fault(Fault::new(format!("a circle: {} → {name}", trail.join(" → ")))));
-            }
             trail.push(name.into());
-            let found = resolve(arm, own, trail).map_err(fault);
+            let wanted = without_ending(arm, own);
+            let circle = trail.iter().position(|waiting| *waiting == wanted);
+            let found = match circle {
+                Some(start) => Err(Fault::new(format!("a circle: {} → {wanted}", trail[start..].join(" → ")))),
+                None => resolve(arm, own, trail),
+            };
             trail.pop();
-            Ok(Matching::Flops(Box::new(found?)))
+            Ok(Matching::Flops(Box::new(found.map_err(fault)?)))
         }
     }
 }

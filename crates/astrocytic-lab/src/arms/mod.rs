@@ -21,8 +21,8 @@ mod table;
 pub use arm::Arm;
 pub(crate) use definitions::{Defined, as_options, needed};
 pub use endings::Beyond;
-pub(crate) use find::find;
 pub use find::{arm, current};
+pub(crate) use find::{find, without_ending};
 pub use model_config::{ModelConfig, parameters};
 pub use sheet::{ArmSheet, Listed, listed, role_name};
 pub use sizes::Sizes;
@@ -152,6 +152,7 @@ mod tests {
         assert_eq!(arm("vanilla-more-data-memory").unwrap().given(100, 7), (150, 7));
         assert_eq!(arm("vanilla-other-seeds-dynamic").unwrap().given(100, 7), (100, 7 + OTHER_SEEDS));
         assert_eq!(of("tripartite-memory-through"), (Role::Astrocytic, Beyond::Learned(through)));
+        let none = Definitions::new();
         // Names from before, of models, of endings, and of both.
         for (old, new) in [
             ("vanilla-decay", "forgetting-softmax"),
@@ -161,14 +162,24 @@ mod tests {
             ("linear-decay+ngram", "gated-linear+ngram"),
             ("recurrent-memory", "rmt"),
         ] {
-            assert_eq!(current(old), new);
+            assert_eq!(current(old, &none), new);
             let [old, new] = [arm(old).unwrap(), arm(new).unwrap()];
             assert!(old.beyond == new.beyond && old.description == new.description && old.name != new.name);
         }
-        for name in
-            ["vanila", "+ngram", "vanilla+ngram-cached", "-memory", "vanilla-memory-cached", "memory", "rmaat-memory"]
-        {
-            assert!(arm(name).is_err_and(|e| e.to_string().contains("; nearest: ")), "{name}");
+        for (name, said) in [
+            ("vanila", "; nearest: vanilla, "),
+            ("+ngram", "; nearest: "),
+            ("-memory", "; nearest: "),
+            ("memory", "; nearest: "),
+            ("rmaat-memory", "rmaat is an encoder"),
+            ("vanilla+ngrm", "; did you mean \"vanilla+ngram\"?"),
+            ("vanila+ngram", "; did you mean \"vanilla+ngram\"?"),
+            ("tripartite-caried", "; did you mean \"tripartite-carried\"?"),
+            ("vanilla+ngram-cached", "unknown arm"),
+            ("vanilla-memory-cached", "unknown arm"),
+        ] {
+            let error = arm(name).unwrap_err().to_string();
+            assert!(error.contains(said), "{name}: {error}");
         }
     }
 }

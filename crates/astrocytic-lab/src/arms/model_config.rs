@@ -66,7 +66,8 @@ struct Trained(u64);
 
 impl ModuleVisitor for Trained {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        self.0 += if tensor.is_require_grad() { tensor.shape().num_elements() as u64 } else { 0 };
+        // What is not drawn yet is trained, and counting it draws nothing; buffers are drawn.
+        let is_trained = !param.is_initialized() || param.val().is_require_grad();
+        self.0 += if is_trained { param.lazy_shape().num_elements() as u64 } else { 0 };
     }
 }

@@ -6,13 +6,13 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::arm::Arm;
+use super::arm::{Arm, Matching};
 use super::endings::Beyond;
 use super::find::find;
 use super::lineage::{BUILT_IN, inline};
 use super::model_config::parameters;
 use super::sizes::{Sizes, carried_tokens};
-use super::table::Definitions;
+use super::table::{Definitions, Draw};
 use crate::file::{Fault, kebab};
 use crate::results::Role;
 
@@ -57,6 +57,8 @@ pub struct ArmSheet {
     pub flops_per_token: f64,
     /// Times the data of a cell that it is given.
     pub data: f64,
+    /// What its table says of how it is compared, where that is not what other arms do.
+    pub comparison: Vec<(String, String)>,
     /// Everything that its model is made of.
     pub model: Value,
 }
@@ -81,6 +83,7 @@ impl ArmSheet {
             flops_per_token: model.flops_per_token(sizes.context + 2 * carried),
             model: serde_json::to_value(&model)?,
             data: arm.data,
+            comparison: comparison(&arm),
             name: arm.name,
             role: arm.role,
             description: arm.description,
@@ -92,16 +95,32 @@ impl fmt::Display for ArmSheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, description, parameters, state_bytes, flops_per_token, data, .. } = self;
         writeln!(f, "{name} ({}): {description}", role_name(self.role))?;
-        writeln!(f, "{parameters} parameters, {state_bytes} bytes of state, {flops_per_token} operations per token")?;
+        writeln!(
+            f,
+            "{parameters} parameters, {state_bytes} bytes of state, {flops_per_token:.0} operations per token"
+        )?;
         if *data != 1.0 {
             writeln!(f, "given {data} times the data of each size")?;
         }
-        let mut lines = Vec::new();
+        let mut lines: Vec<_> = self.comparison.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         add("", &self.model, &mut lines);
         let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
         let lines: Vec<String> = lines.iter().map(|(key, value)| format!("{key:width$} = {value}")).collect();
         f.write_str(&lines.join("\n"))
     }
+}
+
+/// Settings of an arm that are not the usual ones, as files write them.
+fn comparison(arm: &Arm) -> Vec<(String, String)> {
+    let matching = match &arm.matching {
+        Matching::Parameters(_) => None,
+        Matching::Flops(other) => Some(format!("{{ flops = \"{}\" }}", other.name)),
+        Matching::Width(_) => Some("\"nothing\"".into()),
+    };
+    let other = |draw: Draw| (draw == Draw::Other).then(|| "\"other\"".to_string());
+    let data = (arm.data != 1.0).then(|| arm.data.to_string());
+    let all = [("match", matching), ("data", data), ("seeds", other(arm.seeds)), ("weights", other(arm.weights))];
+    all.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
 }
 
 /// A role as files write it.
@@ -172,6 +191,15 @@ mod tests {
         let all = listed(&[], &none).unwrap();
         assert_eq!((all[0].name.as_str(), all[0].role), ("vanilla", Role::Baseline));
         assert!(ArmSheet::of("untrained", &none, sizes).unwrap().to_string().contains("given 0 times"));
+        for (name, line) in [
+            ("vanilla-other-weights", "weights "),
+            ("vanilla-other-seeds", "seeds "),
+            ("vanilla-more-data", "data "),
+            ("vanilla-wide", "match "),
+        ] {
+            let sheet = ArmSheet::of(name, &none, sizes).unwrap().to_string();
+            assert!(sheet.lines().any(|said| said.starts_with(line)), "{line}: {sheet}");
+        }
         let unknown = ArmSheet::of("vanila", &none, sizes).unwrap_err().to_string();
         assert!(unknown.starts_with("unknown arm \"vanila\"; nearest: vanilla, "), "{unknown}");
     }

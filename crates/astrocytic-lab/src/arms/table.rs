@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::preset::Preset;
-use crate::file::{Fault, fields_of, typed};
+use crate::file::{Fault, fields_of, kebab, typed};
 
 /// A table as it stands in a file: values by their keys.
 pub type Table = Map<String, Value>;
@@ -21,7 +21,7 @@ pub(super) const ABOUT: [&str; 4] = ["base", "preset", "role", "description"];
 /// What all arms of a study share.
 const OF_THE_STUDY: [&str; 7] = ["d_model", "vocabulary", "classes", "context", "causal", "attention", "swapped"];
 /// Dropout of softmax attention's weights; `dropout` is the model's.
-const ATTENTION_DROPOUT: &str = "attention_dropout";
+pub(super) const ATTENTION_DROPOUT: &str = "attention_dropout";
 
 /// What an arm is besides its attention and the options of its model.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -143,18 +143,38 @@ impl Parts {
                 &mut model
             } else if of_attention.contains(&name) {
                 &mut attention
+            } else if let Some(whose) = of_others(name, preset, kind.unwrap_or(Kind::Decoder)) {
+                return Err(Fault::of_key(key, whose));
             } else {
                 let known = ABOUT.into_iter().chain(of_settings()).chain(of_model).chain(of_attention);
                 let known: Vec<&str> = known.collect();
                 return Err(Fault::unknown_field(key, known));
             };
-            part.insert(name.into(), value.clone());
+            if part.insert(name.into(), value.clone()).is_some() {
+                return Err(Fault::of_key(key, "heads and n_heads are one option; write heads alone"));
+            }
         }
         if let Some(dropout) = attention.remove(ATTENTION_DROPOUT) {
             attention.insert("dropout".into(), dropout);
         }
         Ok(Self { settings: typed(&Value::Object(settings))?, attention, model })
     }
+}
+
+/// What has an option that the arm does not have.
+fn of_others(name: &str, preset: Preset, kind: Kind) -> Option<String> {
+    let arms = format!("this arm's preset is {}", kebab(&format!("{preset:?}")));
+    let others = [(Preset::Linear, "astrocytic"), (Preset::Softmax, "softmax")];
+    let whose = others.into_iter().find(|(preset, _)| attention_fields(*preset).contains(&name));
+    if let Some((_, whose)) = whose {
+        return Some(format!("an option of {whose} attention; {arms}"));
+    }
+    let [other, arms] = match kind {
+        Kind::Decoder => [Kind::Encoder, Kind::Decoder],
+        Kind::Encoder => [Kind::Decoder, Kind::Encoder],
+    };
+    let word = |kind: Kind| if kind == Kind::Decoder { "a decoder" } else { "an encoder" };
+    model_fields(other).contains(&name).then(|| format!("an option of {}; this arm is {}", word(other), word(arms)))
 }
 
 /// Options of a preset's attention, as a table names them.

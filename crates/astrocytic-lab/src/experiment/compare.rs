@@ -13,7 +13,7 @@ use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::describe::describe;
 use crate::experiment::executor::Execution;
-use crate::experiment::grid::{cap_sizes, final_cells, is_complete, most_tuning_runs, tuning_cells};
+use crate::experiment::grid::{cap_sizes, final_cells, is_complete, most_tuning_runs, note_of_caps, tuning_cells};
 use crate::experiment::job::{Job, Training};
 use crate::experiment::reuse::Reuse;
 use crate::experiment::stored::{Asked, refuse_another_text, stored_experiment};
@@ -73,12 +73,13 @@ fn open(
     begin: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Opened> {
     given.validate()?;
+    execution.must_be_possible(folder)?;
     let stored = stored_experiment(given, folder, &execution.device, asked)?;
     let data = Data::prepare(given, stored.is_some().then_some(folder))?;
-    data.notes().iter().for_each(|note| execution.observer.note(note));
+    data.notes().iter().chain(&note_of_caps(given, &data)).for_each(|note| execution.observer.note(note));
     let corpus = given.corpus.clone();
     let mut config = given.clone();
-    cap_sizes(&mut config, data.available())?;
+    cap_sizes(&mut config, &data)?;
     let models: Vec<ModelConfig> =
         config.arms.iter().map(|name| config.arm(name)?.model(data.sizes(&config))).collect::<Result<_>>()?;
     let sha256 = data.sha256();
@@ -93,8 +94,12 @@ fn open(
         let mut cells = Cells::new(folder);
         let lines = cells.news()?;
         if is_complete(&config, &models, &cells, &lines)? {
-            // Nothing is left for this program to add to.
-            return Ok(Opened::Complete(Box::new(report::write(folder, &stored, &lines)?)));
+            // Nothing is left for this program to add to, but what arms are called in words.
+            let described = stored.clone().described(&experiment);
+            if described != stored {
+                report::save_experiment(folder, &described)?;
+            }
+            return Ok(Opened::Complete(Box::new(report::write(folder, &described, &lines)?)));
         }
         experiment = experiment.joined(stored);
     }

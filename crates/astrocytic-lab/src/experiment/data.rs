@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
 use astrocytic_data::{
     Batches, Cache, Corpus, EvaluationWindows, TokenizedCorpus, TokenizedDocument, Tokenizer, subset,
@@ -46,7 +46,7 @@ impl Data {
                 test: config.test_tokens as usize,
                 seed: config.corpus_seed,
             };
-            let mut examples = task.load(&wanted, stored)?;
+            let mut examples = task.load(&wanted, stored).with_context(|| format!("corpus {}", config.corpus))?;
             if config.search {
                 let tuning = std::mem::take(&mut examples.splits.tuning);
                 (examples.splits.tuning, examples.splits.test) = halves(tuning);
@@ -57,7 +57,8 @@ impl Data {
                 // More words than tokens, and enough for an arm that is given half as much again.
                 Corpus::generated((wanted as usize * 3 / 2).max(60_000), config.corpus_seed)
             } else {
-                Corpus::load(&config.corpus, &Cache::default_folder()?)?
+                let loaded = Corpus::load(&config.corpus, &Cache::default_folder()?);
+                loaded.with_context(|| format!("corpus {}", config.corpus))?
             };
             if config.search {
                 (corpus.tuning, corpus.test) = halves(corpus.tuning);
@@ -73,7 +74,7 @@ impl Data {
                 "corpus {}: its training split has {available} {}, fewer than the smallest size, {}; use more data or smaller \
                  sizes",
                 config.corpus,
-                if data.is_text() { "tokens" } else { "examples" },
+                data.units(),
                 config.sizes[0]
             );
         }
@@ -85,6 +86,11 @@ impl Data {
             Kind::Text(corpus) => corpus.test.is_empty(),
             Kind::Examples { examples, .. } => examples.splits.test.is_empty(),
         }
+    }
+
+    /// What sizes count.
+    pub(crate) fn units(&self) -> &'static str {
+        if self.is_text() { "tokens" } else { "examples" }
     }
 
     /// Whether it is a text, not examples.

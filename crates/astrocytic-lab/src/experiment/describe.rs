@@ -9,6 +9,7 @@ use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::energy::Meter;
 use crate::experiment::executor::{Execution, Executor};
+use crate::experiment::grid::note_of_caps;
 use crate::experiment::step_cost::step_cost;
 use crate::provenance::machine;
 use crate::results::{ArmFacts, CorpusFacts, Experiment};
@@ -29,7 +30,8 @@ pub(super) fn describe(
     let device = execution.device.as_str();
     let local = execution.executor == Executor::Local;
     let measured = new && local && Meter::new(device).is_some();
-    let corpus = data.facts(config);
+    let mut corpus = data.facts(config);
+    corpus.notes.extend(note_of_caps(given, data));
     let arms = config.arms.iter().zip(models).map(|(name, model)| {
         let arm = config.arm(name)?;
         let facts = arm_facts(config, data, &corpus, &arm, model)?;
@@ -101,6 +103,19 @@ fn joules_per_million_tokens(config: &ExperimentConfig, data: &Data, arm: &Arm, 
 }
 
 impl Experiment {
+    /// The same with descriptions as they are now: no result depends on them.
+    pub(super) fn described(mut self, now: &Self) -> Self {
+        for arm in &mut self.arms {
+            if let Some(now) = now.arms.iter().find(|other| other.name == arm.name) {
+                arm.description.clone_from(&now.description);
+            }
+        }
+        if let Some(definitions) = now.config.get("definitions") {
+            self.config["definitions"] = definitions.clone();
+        }
+        self
+    }
+
     /// The description of an experiment that was begun before, by this program or another, on this
     /// machine or another: the results are of both.
     pub(super) fn joined(mut self, stored: Self) -> Self {

@@ -58,6 +58,21 @@ pub struct Execution {
 }
 
 impl Execution {
+    /// Refuses what cannot be, before anything is begun: a file where results are to be, and
+    /// earlier results that are not there.
+    ///
+    /// # Errors
+    /// With the option.
+    pub(crate) fn must_be_possible(&self, folder: &Path) -> Result<()> {
+        if let Some(file) = folder.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+            bail!("--out: {} is a file, where a folder is wanted", file.display());
+        }
+        if let Some(missing) = self.reuse.iter().find(|folder| !folder.is_dir()) {
+            bail!("--reuse: there is no folder {}", missing.display());
+        }
+        Ok(())
+    }
+
     /// Has workers run the cells of a job in `folder`, and calls `look` while they do.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
 use serde_json::{Map, Value};
 
-use crate::arms::{Defined, Sizes, find, needed};
+use crate::arms::{Defined, Sizes, find, needed, without_ending};
 use crate::experiment::budget::Budget;
 use crate::experiment::config::ExperimentConfig;
-use crate::file::{Fault, Source, typed};
+use crate::file::{Fault, Source, fields_of, nearest, typed};
 
 /// Keys of the whole file.
 const KEYS: [&str; 7] = ["question", "expected", "primary", "contrasts", "shared", "studies", "arms"];
@@ -116,8 +116,11 @@ impl Reader<'_> {
         if ["shared", "studies"].iter().any(|key| says(&file[*key], place, "primary")) {
             return Err(Fault::at("primary", "it belongs to the whole file: write it above the first table"));
         }
-        if said.contains_key("definitions") {
-            return Err(Fault::unknown_field("definitions", KEYS));
+        let known = fields_of::<ExperimentConfig>().iter().copied();
+        let known: Vec<&str> = known.filter(|field| !["definitions", "primary"].contains(field)).collect();
+        let is_known = |field: &str| known.contains(&field) || OF_EVERY_STUDY.contains(&field);
+        if let Some(field) = said.keys().find(|field| !is_known(field)) {
+            return Err(Fault::unknown_field(field, known));
         }
         // Whoever counts evaluations means no fixed distance.
         if said.contains_key("evaluations") && !said.contains_key("evaluate_every") {
@@ -133,6 +136,9 @@ impl Reader<'_> {
         config.extend(said);
         if let Some(Value::Array(arms)) = config.get_mut("arms") {
             *arms = self.arms(arms).map_err(|fault| fault.within("arms"))?;
+        }
+        if let Some(Value::Array(contrasts)) = config.get_mut("contrasts") {
+            *contrasts = self.contrasts(contrasts);
         }
         let mut config: ExperimentConfig = typed(&Value::Object(config))?;
         config.definitions = needed(config.arms.iter().map(String::as_str), &self.defined.tables);
@@ -152,11 +158,41 @@ impl Reader<'_> {
                 continue;
             };
             for name in self.defined.expanded(text) {
+                if name.contains('{') {
+                    let near = nearest(&name, self.defined.patterns())
+                        .first()
+                        .map_or(String::new(), |near| format!("; nearest: {near}"));
+                    return Err(Fault::at(
+                        &place.to_string(),
+                        format!("\"{name}\" stands for no arms of the file{near}"),
+                    ));
+                }
                 find(&name, &self.defined.tables).map_err(|fault| fault.within(place.to_string()))?;
                 arms.push(name.into());
             }
         }
         Ok(arms)
+    }
+
+    /// Pairs of arms, each of a pattern's arms in its place.
+    fn contrasts(&self, pairs: &[Value]) -> Vec<Value> {
+        let mut all = Vec::new();
+        for pair in pairs {
+            let Some([Value::String(one), Value::String(other)]) = pair.as_array().map(Vec::as_slice) else {
+                all.push(pair.clone());
+                continue;
+            };
+            let [ones, others] = [one, other].map(|name| self.defined.expanded(name));
+            let is_pattern = ones.len() * others.len() > 1;
+            for one in &ones {
+                let pairs = others.iter().map(|other| serde_json::json!([one, other]));
+                // A pattern's arms are not compared with themselves.
+                all.extend(
+                    pairs.filter(|pair| !is_pattern || (pair[0] != pair[1] && !all.contains(pair))).collect::<Vec<_>>(),
+                );
+            }
+        }
+        all
     }
 
     /// Whether the arms have models of a study's sizes.
@@ -189,39 +225,47 @@ impl Reader<'_> {
     /// An error of an arm at a study's sizes: where the file says the arm, or where the study says
     /// the size that does not suit it.
     fn error_of_arm(&self, fault: Fault, name: &str, about: &str, place: usize) -> anyhow::Error {
-        let field = fault.path().first().map_or("", String::as_str);
-        let of_study = match field {
-            "n_heads" | "heads" => "heads",
-            other => other,
-        };
-        let full = fault.clone().within(name).within("arms");
-        let own = self.defined.place(full.path());
+        let (fault, own) = self.defined.located(fault.within(name).within("arms"));
         let path: Vec<&str> = own.iter().map(String::as_str).collect();
+        let field = fault.path().get(2).map_or("", String::as_str);
         let is_said = own.len() > 2 && self.source.has(&path[..3]);
-        let is_sizes = ["heads", "d_model", "layers", "context"].contains(&of_study);
+        let is_sizes = ["heads", "d_model", "layers", "context"].contains(&field);
         if is_said || (own.len() >= 2 && !is_sizes && self.source.has(&path[..2])) {
-            return self.source.error(&full, about, &own);
+            return self.source.error(&fault, about, &own);
         }
-        let fault = Fault::new(format!("arm {name}: {fault}"));
-        self.error(fault.within(if is_sizes { of_study } else { "arms" }), about, place)
+        let inner = Fault::new(fault.message()).moved(fault.path()[2..].to_vec());
+        let message = Fault::new(format!("arm {}: {inner}", fault.path()[1]));
+        self.error(message.within(if is_sizes { field } else { "arms" }), about, place)
     }
 
-    /// An error of a study: where it says the field, where `[shared]` does, or the file, or else
-    /// where the study begins.
+    /// An error of a study, or of an arm of the file that it has.
     fn error(&self, fault: Fault, about: &str, place: usize) -> anyhow::Error {
-        let study = vec!["studies".to_string(), place.to_string()];
-        let roots = [study.clone(), vec!["shared".to_string()], vec![]];
-        let first = fault.path().first().cloned();
-        let said = first.and_then(|first| {
-            let with = |root: &Vec<String>| [root.clone(), vec![first.clone()]].concat();
-            let has = |path: &Vec<String>| self.source.has(&path.iter().map(String::as_str).collect::<Vec<_>>());
-            // Under `arms` of the file are its arms.
-            let of_file = OF_EVERY_STUDY.contains(&first.as_str());
-            roots.into_iter().find(|root| has(&with(root)) && (of_file || !root.is_empty()))
-        });
-        let place = said.map_or(study, |root| [root.as_slice(), fault.path()].concat());
-        self.source.error(&fault, about, &place)
+        if let [key, name, _, ..] = fault.path()
+            && key == "arms"
+            && self.defined.names.contains(&without_ending(name, &self.defined.tables))
+        {
+            let (fault, own) = self.defined.located(fault);
+            return self.source.error(&fault, about, &own);
+        }
+        error_of_study(self.source, &fault, about, place)
     }
+}
+
+/// An error of a study: where it says the field, where `[shared]` does, or the file, or else where
+/// the study begins.
+pub(super) fn error_of_study(source: &Source, fault: &Fault, about: &str, place: usize) -> anyhow::Error {
+    let study = vec!["studies".to_string(), place.to_string()];
+    let roots = [study.clone(), vec!["shared".to_string()], vec![]];
+    let first = fault.path().first().cloned();
+    let said = first.and_then(|first| {
+        let with = |root: &Vec<String>| [root.clone(), vec![first.clone()]].concat();
+        let has = |path: &Vec<String>| source.has(&path.iter().map(String::as_str).collect::<Vec<_>>());
+        // Under `arms` of the file are its arms.
+        let of_file = OF_EVERY_STUDY.contains(&first.as_str());
+        roots.into_iter().find(|root| has(&with(root)) && (of_file || !root.is_empty()))
+    });
+    let place = said.map_or(study, |root| [root.as_slice(), fault.path()].concat());
+    source.error(fault, about, &place)
 }
 
 /// Whether a table, or the one at a place of a list of tables, has a key.

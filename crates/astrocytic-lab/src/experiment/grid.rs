@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::arms::ModelConfig;
 use crate::experiment::cells::Cells;
 use crate::experiment::config::{ExperimentConfig, Run};
+use crate::experiment::data::Data;
 use crate::experiment::search::{self, Axes};
 use crate::results::{Cell, Line, Phase, Status, Trial};
 
@@ -161,15 +162,33 @@ fn tried(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]) -> Ve
 ///
 /// # Errors
 /// For an arm that is given more than its size where the corpus does not have it.
-pub(crate) fn cap_sizes(config: &mut ExperimentConfig, available: u64) -> Result<()> {
+pub(crate) fn cap_sizes(config: &mut ExperimentConfig, data: &Data) -> Result<()> {
+    let available = data.available();
     config.sizes.iter_mut().for_each(|size| *size = (*size).min(available));
     config.sizes.dedup();
     for name in &config.arms {
-        let most =
-            config.sizes.iter().map(|&size| Ok(config.arm(name)?.given(size, 0).0)).collect::<Result<Vec<_>>>()?;
-        if let Some(most) = most.into_iter().max().filter(|&most| most > available) {
-            bail!("sizes: {name} is given {most} at the largest, but the training split has {available}");
+        let arm = config.arm(name)?;
+        let most = config.sizes.iter().map(|&size| arm.given(size, 0).0).max().unwrap_or(0);
+        if most > available {
+            let units = data.units();
+            bail!(
+                "arms.{name}.data: it is given {most} {units} at the largest size; the training split has {available}"
+            );
         }
     }
     Ok(())
+}
+
+/// What [`cap_sizes`] does to sizes, in words; `None` where it does nothing.
+pub(crate) fn note_of_caps(given: &ExperimentConfig, data: &Data) -> Option<String> {
+    let available = data.available();
+    let beyond: Vec<String> = given.sizes.iter().filter(|&&size| size > available).map(ToString::to_string).collect();
+    let note = || {
+        format!(
+            "sizes: the training split has {available} {}, so {} became {available}",
+            data.units(),
+            beyond.join(", ")
+        )
+    };
+    (!beyond.is_empty()).then(note)
 }

@@ -20,6 +20,7 @@ impl ExperimentConfig {
     /// One line with the field, its value and what would do.
     pub fn validate(&self) -> Result<()> {
         self.validate_arms()?;
+        self.validate_what_is_above_zero()?;
         self.validate_contrasts()?;
         self.validate_seeds()?;
         self.validate_ranges()?;
@@ -35,7 +36,7 @@ impl ExperimentConfig {
         if self.arms.first().map(String::as_str) != Some("vanilla") || self.arms.len() < 2 {
             bail!("arms: need \"vanilla\" first and at least one other, got {:?}", self.arms);
         }
-        let mut distinct: Vec<_> = self.arms.iter().map(|name| current(name)).collect();
+        let mut distinct: Vec<_> = self.arms.iter().map(|name| current(name, &self.definitions)).collect();
         distinct.sort();
         distinct.dedup();
         if distinct.len() != self.arms.len() {
@@ -62,7 +63,7 @@ impl ExperimentConfig {
                 return Err(Fault::at("primary", format!("\"{arm}\" is compared with itself")).into());
             }
             if let Some(loss) = loss.filter(|loss| !(*loss > 0.0 && loss.is_finite())) {
-                return Err(Fault::at("primary", format!("a test loss of {loss}; it must be above 0")).into());
+                return Err(Fault::at("loss", format!("{loss} must be above 0")).within("primary").into());
             }
         }
         for (place, pair) in self.contrasts.iter().enumerate() {
@@ -87,11 +88,14 @@ impl ExperimentConfig {
 
     fn validate_seeds(&self) -> Result<()> {
         let Self { seeds, first_seed, tuning_seeds, .. } = *self;
-        if seeds == 0 || tuning_seeds == 0 {
+        if seeds == 0 {
             bail!("seeds: at least 1 is needed (3 for an ablation, 5 for a headline)");
         }
-        if first_seed.saturating_add(seeds) > MOST_SEEDS || tuning_seeds > MOST_SEEDS {
-            bail!("seeds: at most {MOST_SEEDS}, got {seeds} from {first_seed} on and {tuning_seeds} for tuning");
+        if first_seed.saturating_add(seeds) > MOST_SEEDS {
+            bail!("seeds: at most {MOST_SEEDS}, got {seeds} from {first_seed} on");
+        }
+        if tuning_seeds > MOST_SEEDS {
+            bail!("tuning_seeds: at most {MOST_SEEDS}, got {tuning_seeds}");
         }
         Ok(())
     }
@@ -101,8 +105,13 @@ impl ExperimentConfig {
         if let Some(size) = self.sizes.iter().find(|&&size| size > MOST_TOKENS) {
             bail!("sizes: at most {MOST_TOKENS} tokens, got {size}");
         }
-        if !(self.clip > 0.0 && self.clip.is_finite() && (0.0..1.0).contains(&self.warmup)) {
-            bail!("clip = {} must be above 0 and warmup = {} in [0, 1)", self.clip, self.warmup);
+        if !(self.clip > 0.0 && self.clip.is_finite()) {
+            bail!("clip = {} must be above 0", self.clip);
+        }
+        for (name, share) in [("warmup", self.warmup), ("dropout", self.dropout)] {
+            if !(0.0..1.0).contains(&share) {
+                bail!("{name} = {share} must be in [0, 1)");
+            }
         }
         for (name, value, most) in [
             ("d_model", self.d_model, 1 << 14),
@@ -144,6 +153,10 @@ impl ExperimentConfig {
                 bail!("arms: {name} remembers what it read before, which examples of a task do not have");
             }
         }
+        for name in &self.arms {
+            let of_arm = |fault: Fault| fault.within("data").within(name).within("arms").of_file();
+            self.validate_given(name, task.is_none()).map_err(of_arm)?;
+        }
         let one_answer = task.as_ref().is_some_and(Task::has_one_answer);
         for name in self.arms.iter().filter(|_| !one_answer) {
             if self.arm(name)?.is_encoder() {
@@ -152,6 +165,25 @@ impl ExperimentConfig {
         }
         if task.is_none() && self.sizes[0] <= self.context as u64 {
             bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
+        }
+        Ok(())
+    }
+
+    /// Whether an arm that is given another share of the data is given what it can learn from.
+    fn validate_given(&self, name: &str, is_text: bool) -> Result<(), Fault> {
+        let arm = self.arm(name).map_err(|error| Fault::new(error.to_string()))?;
+        let given = |size: Option<&u64>| size.map_or(0, |&size| arm.given(size, 0).0);
+        let (least, most) = (given(self.sizes.first()), given(self.sizes.last()));
+        let (units, needed) = if is_text { ("tokens", self.context as u64 + 1) } else { ("examples", 1) };
+        let smallest = self.sizes[0];
+        // A size that is itself too small is the study's fault.
+        if arm.is_trained() && least < needed && smallest >= needed {
+            let message =
+                format!("it is given {least} of the {smallest} {units} of the smallest size; it needs {needed}");
+            return Err(Fault::new(message));
+        }
+        if most > MOST_TOKENS {
+            return Err(Fault::new(format!("it is given {most} {units} at the largest size; at most {MOST_TOKENS}")));
         }
         Ok(())
     }
@@ -165,12 +197,32 @@ impl ExperimentConfig {
         if !decays {
             bail!("weight_decays: must be in [0, 100], at least one, got {:?}", self.weight_decays);
         }
-        if [self.context, self.batch, self.d_model, self.layers, self.heads].contains(&0)
-            || self.schedules.is_empty()
-            || self.schedules.contains(&0)
-            || [self.sizes[0], self.evaluations, self.tuning_tokens, self.test_tokens].contains(&0)
-        {
-            bail!("context, batch, sizes of the model, schedules, evaluations and tokens must all be above 0");
+        Ok(())
+    }
+
+    fn validate_what_is_above_zero(&self) -> Result<()> {
+        for (name, value) in [
+            ("context", self.context as u64),
+            ("batch", self.batch as u64),
+            ("d_model", self.d_model as u64),
+            ("layers", self.layers as u64),
+            ("heads", self.heads as u64),
+            ("evaluations", self.evaluations),
+            ("tuning_tokens", self.tuning_tokens),
+            ("test_tokens", self.test_tokens),
+            ("tuning_seeds", self.tuning_seeds),
+        ] {
+            if value == 0 {
+                bail!("{name}: must be above 0");
+            }
+        }
+        if self.schedules.is_empty() {
+            bail!("schedules: at least one is needed");
+        }
+        for (name, values) in [("sizes", &self.sizes), ("schedules", &self.schedules)] {
+            if let Some(place) = values.iter().position(|&value| value == 0) {
+                return Err(Fault::at(&place.to_string(), "must be above 0").within(name).into());
+            }
         }
         Ok(())
     }

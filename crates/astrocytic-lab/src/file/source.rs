@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::Fault;
@@ -53,6 +54,9 @@ impl Source {
         let parsed = DeTable::parse(&source.text).and_then(|table| Ok((table, toml::from_str(&source.text)?)));
         match parsed {
             Ok((table, value)) => {
+                if let Some((span, message)) = unusable(table.get_ref().values()) {
+                    return Err(anyhow!("{}", source.marked(span, &message)));
+                }
                 let root = Node { children: children_of_table(table.get_ref()), ..Node::default() };
                 (source.root, source.value) = (root, value);
                 Ok(source)
@@ -126,9 +130,10 @@ impl Source {
         let line = self.text[begin..].lines().next().unwrap_or_default();
         let column = self.text[begin..start].chars().count();
         let marked = self.text[start..span.end.clamp(start, self.text.len())].lines().next().unwrap_or_default();
-        let (gutter, mark) = (number.to_string(), "^".repeat(marked.chars().count().max(1)));
+        let (line, indent, marks) = cut(line, column, marked.chars().count().max(1));
+        let (gutter, mark) = (number.to_string(), "^".repeat(marks));
         format!(
-            "{}:{number}:{}: {message}\n{gutter} | {line}\n{:width$} | {:column$}{mark}",
+            "{}:{number}:{}: {message}\n{gutter} | {line}\n{:width$} | {:indent$}{mark}",
             self.name,
             column + 1,
             "",
@@ -136,6 +141,38 @@ impl Source {
             width = gutter.len()
         )
     }
+}
+
+/// Longest piece of a line that an error shows, and how much of it is before what is wrong.
+const SHOWN: [usize; 2] = [200, 80];
+
+/// A line, cut around what is marked in it where it is long, and where the mark then stands and ends.
+fn cut(line: &str, column: usize, marks: usize) -> (String, usize, usize) {
+    let [most, before] = SHOWN;
+    let length = line.chars().count();
+    if length <= most {
+        return (line.into(), column, marks);
+    }
+    let start = column.saturating_sub(before).min(length - most);
+    let piece: String = line.chars().skip(start).take(most).collect();
+    let [open, close] = [start > 0, start + most < length].map(|is_cut| if is_cut { "…" } else { "" });
+    let indent = column - start + open.chars().count();
+    (format!("{open}{piece}{close}"), indent, marks.min((start + most).saturating_sub(column).max(1)))
+}
+
+/// The first value that no field can have: a number that is none, or a date.
+fn unusable<'a>(values: impl Iterator<Item = &'a Spanned<DeValue<'a>>>) -> Option<(Range<usize>, String)> {
+    let of = |value: &'a Spanned<DeValue<'a>>| match value.get_ref() {
+        DeValue::Float(number) => {
+            let is_none = number.as_str().parse::<f64>().is_ok_and(|number| !number.is_finite());
+            is_none.then(|| (value.span(), format!("{} is no number that can be used", number.as_str())))
+        }
+        DeValue::Datetime(date) => Some((value.span(), format!("{date} is a date, which no field can be"))),
+        DeValue::Array(items) => unusable(items.iter()),
+        DeValue::Table(table) => unusable(table.values()),
+        _ => None,
+    };
+    values.into_iter().find_map(of)
 }
 
 fn children_of_table(table: &DeTable<'_>) -> BTreeMap<String, Node> {
@@ -184,6 +221,29 @@ mod tests {
         );
         assert_eq!(said(&fault, &["arm"]), "a.toml: map: wrong");
         assert_eq!(source.keys(&["arms"]), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_value_that_no_field_can_have_is_refused_with_the_place() {
+        for (text, said) in [
+            ("x = 1\ny = { loss = inf }", "a.toml:2:14: inf is no number that can be used"),
+            ("y = [1.0, -nan]", "a.toml:1:11: -nan is no number"),
+            ("[a]\nb = +inf", "a.toml:2:5: +inf is no number"),
+            ("a = 2024-01-01", "a.toml:1:5: 2024-01-01 is a date"),
+        ] {
+            let error = source(text).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_what_is_wrong() {
+        let text = format!("a = [{}inf, {}]", "1, ".repeat(1_000), "2, ".repeat(1_000));
+        let error = source(&text).unwrap_err().to_string();
+        let lines: Vec<Vec<char>> = error.lines().map(|line| line.chars().collect()).collect();
+        assert!(lines.len() == 3 && lines[1].len() < 220, "{error}");
+        let marked: String = lines[1].iter().zip(&lines[2]).filter(|(_, mark)| **mark == '^').map(|(c, _)| c).collect();
+        assert_eq!(marked, "inf");
     }
 
     #[test]

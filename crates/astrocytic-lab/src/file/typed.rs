@@ -3,8 +3,8 @@
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
@@ -69,8 +69,8 @@ impl<'de> Deserializer<'de> for Written<'_> {
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let fields = self.0.as_object().into_iter().flatten();
-        match fields.map(|(field, _)| field).find(|field| !known.contains(&field.as_str())) {
+        let fields = self.0.as_object().ok_or_else(|| wrong(self.0, "a table"))?;
+        match fields.iter().map(|(field, _)| field).find(|field| !known.contains(&field.as_str())) {
             Some(field) => Err(Fault::unknown_field(field, known.iter().copied())),
             None => self.deserialize_any(visitor),
         }
@@ -99,9 +99,27 @@ impl<'de> Deserializer<'de> for Written<'_> {
         }
     }
 
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        let wanted = format!("a list of {len} values");
+        match self.0 {
+            Value::Array(items) if items.len() == len => self.deserialize_any(visitor),
+            Value::Array(items) => Err(Fault::new(format!("{} values, where {wanted} is wanted", items.len()))),
+            other => Err(wrong(other, &wanted)),
+        }
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_tuple(len, visitor)
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        map identifier ignored_any
     }
 }
 
@@ -112,12 +130,10 @@ fn names(variants: &[&str]) -> Vec<String> {
 /// A value of another type than is wanted.
 fn wrong(value: &Value, wanted: &str) -> Fault {
     let found = match value {
-        Value::Null => Unexpected::Unit,
-        Value::Bool(value) => Unexpected::Bool(*value),
-        Value::Number(number) => Unexpected::Float(number.as_f64().unwrap_or(f64::NAN)),
-        Value::String(text) => Unexpected::Str(text),
-        Value::Array(_) => Unexpected::Seq,
-        Value::Object(_) => Unexpected::Map,
+        Value::Null => "nothing".into(),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "a table".into(),
+        other => other.to_string(),
     };
     Fault::new(format!("{found}, where {wanted} is wanted"))
 }
@@ -197,13 +213,14 @@ impl<'de> VariantAccess<'de> for Chosen<'_> {
         seed.deserialize(Written(content)).map_err(|fault| fault.within(kebab(self.variant)))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        Written(self.content.ok_or_else(|| self.without_content("[…]"))?).deserialize_any(visitor)
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        Written(self.content.ok_or_else(|| self.without_content("[…]"))?).deserialize_tuple(len, visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
         let wanted = || fields.iter().map(|field| format!("{field} = …")).collect::<Vec<_>>().join(", ");
-        let content = self.content.ok_or_else(|| self.without_content(&format!("{{ {} }}", wanted())))?;
+        let content = self.content.filter(|content| content.is_object());
+        let content = content.ok_or_else(|| self.without_content(&format!("{{ {} }}", wanted())))?;
         let found = Written(content).deserialize_struct("", fields, visitor);
         found.map_err(|fault| fault.within(kebab(self.variant)))
     }
@@ -244,10 +261,36 @@ mod tests {
         assert!(near.ends_with("did you mean \"hedgehog\"?"), "{near}");
         assert_eq!(said(json!({ "maps": "elu" })), "maps: unknown field; did you mean \"map\"?");
         assert_eq!(said(json!({ "map": "elu", "theta": "x", "rates": [] })).split(':').next(), Some("theta"));
-        assert!(said(json!({ "map": "elu", "rates": [1, "x"] })).starts_with("rates.1: invalid type"));
+        let rate = said(json!({ "map": "elu", "rates": [1, "x"] }));
+        assert_eq!(rate, "rates.1: \"x\", where a number is wanted");
         assert_eq!(said(json!({ "map": "dpfp" })), "map: dpfp needs values; write { dpfp = { nu = … } }");
         assert_eq!(said(json!({ "map": { "dpfp": { "mu": 2 } } })), "map.dpfp.mu: unknown field; known: nu");
+        assert_eq!(said(json!({ "map": { "dpfp": 2 } })), "map: dpfp needs values; write { dpfp = { nu = … } }");
         let normalizer = typed::<Normalizer>(&json!("calcium")).unwrap_err().to_string();
         assert!(normalizer.ends_with("{ calcium = { alpha = … } }"), "{normalizer}");
+    }
+
+    #[test]
+    fn what_is_wanted_is_said_in_words() {
+        let said = |fault: Result<(), Fault>| fault.unwrap_err().to_string();
+        let of = |text: &str| text.to_string();
+        fn read<T: DeserializeOwned>(value: Value) -> Result<(), Fault> {
+            typed::<T>(&value).map(|_| ())
+        }
+        let whole = "where a whole number of at least 0 is wanted";
+        assert_eq!(said(read::<usize>(json!("16"))), format!("\"16\", {whole}"));
+        assert_eq!(said(read::<u64>(json!(-1))), format!("-1, {whole}"));
+        assert_eq!(said(read::<usize>(json!(16.0))), format!("16.0, {whole}"));
+        assert_eq!(said(read::<f64>(json!({}))), of("a table, where a number is wanted"));
+        assert_eq!(said(read::<bool>(json!(1))), of("1, where true or false is wanted"));
+        assert_eq!(said(read::<String>(json!([]))), of("a list, where text in quotation marks is wanted"));
+        assert_eq!(said(read::<Vec<f64>>(json!(3e-3))), of("0.003, where a list is wanted"));
+        assert_eq!(said(read::<Layer>(json!("x"))), of("\"x\", where a table is wanted"));
+        // Nothing behind what is read is left unread.
+        let pair = read::<[String; 2]>(json!(["a", "b", "c"]));
+        assert_eq!(said(pair), of("3 values, where a list of 2 values is wanted"));
+        assert_eq!(said(read::<[String; 2]>(json!(["a"]))), of("1 values, where a list of 2 values is wanted"));
+        assert_eq!(said(read::<(u8, u8)>(json!([1, 2, 3]))), of("3 values, where a list of 2 values is wanted"));
+        assert!(read::<[String; 2]>(json!(["a", "b"])).is_ok());
     }
 }

@@ -73,7 +73,8 @@ impl SessionConfig {
             steps: study.schedules.last().copied().unwrap_or(self.steps),
             learning_rate: middle(&study.learning_rates).unwrap_or(self.learning_rate),
             weight_decay: middle(&study.weight_decays).unwrap_or(self.weight_decay),
-            definitions: needed([arm], tables),
+            // Of a name that is none, all that are near are to be said.
+            definitions: if find(arm, tables).is_ok() { needed([arm], tables) } else { tables.clone() },
             ..self
         }
     }
