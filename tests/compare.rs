@@ -321,12 +321,33 @@ fn arms_of_a_file_are_compared_and_trained() {
         "{model}"
     );
 
+    // A description is no part of any result: it may change.
+    let described = text_of("learned").replace("decay = ", "description = \"told anew\"\ndecay = ");
+    std::fs::write(&file, described).unwrap();
+    let lines = std::fs::read(compared.join("lines.jsonl")).unwrap();
+    succeed(compare());
+    let stored = std::fs::read_to_string(compared.join("experiment.json")).unwrap();
+    assert_eq!(stored.matches("told anew").count(), 2, "{stored}");
+    assert_eq!(lines, std::fs::read(compared.join("lines.jsonl")).unwrap());
+
     std::fs::write(&file, text_of("fixed")).unwrap();
     for mut command in [compare(), train()] {
         let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
         assert!(said.contains("arms.mine.decay: this folder holds learned, you ask for fixed"), "{said}");
     }
-    let foretold = succeed(astrocytic(&["run", text(&file), "--dry-run"]));
+    let lines: Vec<String> = (0..2_000).map(|line| format!("Line {line} of a text that is short.\n\n")).collect();
+    let short = folder.path().join("short.txt");
+    std::fs::write(&short, lines.concat()).unwrap();
+    let beyond = text_of("fixed").replace("[1024]", "[1024, 900000000]");
+    std::fs::write(&file, beyond.replace("\"generated\"", &format!("{short:?}"))).unwrap();
+    let output = run(&["run", text(&file), "--dry-run"]);
+    let noted = String::from_utf8_lossy(&output.stderr);
+    assert!(noted.contains("note: `run` will refuse this file: "), "{noted}");
+    assert!(
+        noted.contains("note: sizes: the training split has ") && noted.contains("so 900000000 became "),
+        "{noted}"
+    );
+    let foretold = String::from_utf8_lossy(&output.stdout);
     assert!(foretold.contains("mine, ") && foretold.contains("gated-linear with decay = \"fixed\""), "{foretold}");
     let refused = run(&["run", text(&file)]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("study one: primary: missing"));
@@ -342,6 +363,10 @@ fn arms_are_listed_and_shown() {
     assert!(all.as_array().unwrap().iter().any(|arm| arm["name"] == "tripartite" && arm["role"] == "astrocytic"));
     let shown = succeed(astrocytic(&["arms", "show", "sharp", "--config", text(&file), "--d-model", "128"]));
     assert!(shown.contains("relu-squared") && shown.contains(" parameters, "), "{shown}");
+    for command in [["arms", "show", "shrap"], ["train", "--arm", "shrap"]] {
+        let said = run(&[&command[..], &["--config", text(&file)]].concat()).stderr;
+        assert!(String::from_utf8_lossy(&said).contains("\"shrap\"; nearest: sharp"), "{said:?}");
+    }
     let refused = run(&["arms", "show", "vanila"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("unknown arm \"vanila\"; nearest: vanilla, ") && said.lines().count() == 1, "{said}");

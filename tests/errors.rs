@@ -60,11 +60,13 @@ fn bad_input_is_refused_in_one_line() {
     compare(&["--config", &json], &["study.json", "JSON", "TOML", "[[studies]]"]);
     compare(&["--config", "no-such.toml"], &["no-such.toml"]);
     refused(&["compare", "--out", &format!("{blocker}/out")], &["blocker"]);
+    refused(&["compare", "--out", &blocker], &["--out", "blocker", "is a file"]);
+    compare(&["--reuse", "no-such-folder"], &["--reuse", "no-such-folder"]);
     refused(&["report", text(&lines)], &["experiment.json"]);
     refused(&["train", "--out", &out, "--corpus", &short], &["too short"]);
     refused(&["train", "--out", &out, "--corpus", "mqar:64x4"], &["`compare`"]);
     refused(&["train", "--out", &out, "--tokenizer", "bpe:3"], &["bpe:3", "257"]);
-    refused(&["train", "--out", &out, "--heads", "5"], &["n_heads"]);
+    refused(&["train", "--out", &out, "--heads", "5"], &["heads = 5"]);
     refused(&["train", "--out", &out, "--layers", "1000000000000"], &["layers"]);
     refused(&["train", "--out", &out, "--d-model", "16384", "--layers", "1000"], &["layers"]);
     refused(&["train", "--out", &out, "--tokens", "99999999999999"], &["tokens"]);
@@ -121,6 +123,34 @@ fn a_file_is_refused_with_line_and_column() {
         }
     }
     assert!(!Path::new(&out).exists());
+}
+
+/// Where the file is only at fault once its data are to be read.
+#[test]
+fn a_corpus_that_is_not_there_has_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(&folder.path().join("out")).to_string();
+    let head = "question = \"q\"\nexpected = \"e\"\nprimary = { arm = \"tripartite\", baseline = \"vanilla\" }\n";
+    let file = file(
+        folder.path(),
+        "a.toml",
+        format!("{head}[[studies]]\nname = \"one\"\narms = [\"vanilla\", \"tripartite\"]\ncorpus = \"mobydick\"\n")
+            .as_bytes(),
+    );
+    for more in [&["--dry-run"][..], &["--out", &out]] {
+        let output = run(&[&["run", file.as_str()], more].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.starts_with(&format!("error: {file}:7:10: study one: corpus: unknown corpus \"mobydick\"")),
+            "{error}"
+        );
+        assert!(error.contains("did you mean \"moby-dick\"?"), "{error}");
+    }
+    assert!(!Path::new(&out).exists());
+    let coverage = run(&["report", text(folder.path()), "--coverage", "0"]);
+    assert_eq!(coverage.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&coverage.stderr).contains("--coverage"));
 }
 
 #[test]

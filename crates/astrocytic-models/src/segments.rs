@@ -39,13 +39,19 @@ impl SegmentsConfig {
     /// [`AttentionError::Config`], which names the field and what it may be.
     pub(crate) fn validate(&self, attention: &AttentionConfig) -> Result<(), AttentionError> {
         let Self { length, memory_tokens, retention } = self;
-        let fits = |factor: &f64| factor.is_finite() && *factor >= 0.0;
-        if [*length, *memory_tokens, retention.len()].contains(&0) || !retention.iter().all(fits) {
-            return Err(AttentionError::Config(format!(
-                "segments: length = {length} and memory_tokens = {memory_tokens} must be above 0, and the {} retention \
-                 factors at least 0, one for each segment",
+        let fault = |text: String| Err(AttentionError::Config(text));
+        if [*length, *memory_tokens, retention.len()].contains(&0) {
+            return fault(format!(
+                "segments: length = {length}, memory_tokens = {memory_tokens} and the {} retention factors must be above 0",
                 retention.len()
-            )));
+            ));
+        }
+        if let Some(place) = retention.iter().position(|factor| !(factor.is_finite() && *factor >= 0.0)) {
+            let factor = retention[place];
+            return fault(format!(
+                "segments: the retention factor of segment {place} of {} is {factor}; it must be at least 0",
+                retention.len()
+            ));
         }
         if (*length).max(*memory_tokens).max(retention.len()) > MOST_STEPS {
             return Err(AttentionError::Config(format!(

@@ -233,7 +233,7 @@ impl Reader<'_> {
         if is_said || (own.len() >= 2 && !is_sizes && self.source.has(&path[..2])) {
             return self.source.error(&fault, about, &own);
         }
-        let inner = Fault::new(fault.message()).moved(fault.path()[2..].to_vec());
+        let inner = Fault::new(fault.message()).moved(fault.path()[2 + usize::from(is_sizes)..].to_vec());
         let message = Fault::new(format!("arm {}: {inner}", fault.path()[1]));
         self.error(message.within(if is_sizes { field } else { "arms" }), about, place)
     }

@@ -11,6 +11,8 @@ pub mod data;
 mod describe;
 mod energy;
 pub mod executor;
+#[cfg(test)]
+mod faults;
 mod file;
 mod grid;
 mod job;

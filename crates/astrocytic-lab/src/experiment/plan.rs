@@ -51,7 +51,7 @@ impl Plan {
         Self::of(Source::read(path)?)
     }
 
-    fn of(source: Source) -> Result<Self> {
+    pub(super) fn of(source: Source) -> Result<Self> {
         let PlanFile { question, expected, studies, defined } = read(&source)?;
         let (name, text) = (source.name().into(), source.text().into());
         Ok(Self { question, expected, studies, arms: defined.names, definitions: defined.tables, name, text })
@@ -293,55 +293,5 @@ mod tests {
             }
         }
         assert!(held >= 20, "{held}");
-    }
-
-    #[test]
-    fn a_faulty_file_is_refused_with_the_place() {
-        for (tail, said) in [
-            ("", "a.toml: studies: no [[studies]]"),
-            ("[[studies]]\nname = \"a\"\nwidth = 3\n", "a.toml:8:1: study a: width: unknown field"),
-            (
-                "[[studies]]\nname = \"a\"\nsedes = 3\n",
-                "a.toml:8:1: study a: sedes: unknown field; did you mean \"seeds\"?",
-            ),
-            ("[[studies]]\nname = \"a/b\"\n", "a.toml:7:8: name: \"a/b\" is a folder's name; use a-z"),
-            ("[[studies]]\nname = \"a\"\n[[studies]]\nname = \"a\"\n", "a.toml:9:8: name: there are two"),
-            ("[[studies]]\nname = \"a\"\nseeds = 0\n", "a.toml:8:9: study a: seeds: at least 1"),
-            ("[[studies]]\nname = \"a\"\nsizes = [9000, 100]\n", "a.toml:8:9: study a: sizes: must be ascending"),
-            ("[[studies]]\nname = \"a\"\ncorpus = \"scan:left\"\n", "a.toml:8:10: study a: corpus: scan:left"),
-            (
-                "[[studies]]\nname = \"a\"\nseeds = \"5\"\n",
-                "a.toml:8:9: study a: seeds: \"5\", where a whole number of at least 0 is wanted",
-            ),
-            (
-                "[[studies]]\nname = \"a\"\nheads = 5\n",
-                "a.toml:8:9: study a: heads: arm vanilla: heads = 5 must divide",
-            ),
-            (
-                "[[studies]]\nname = \"a\"\narms = [\"vanilla\", \"liner\"]\n",
-                "a.toml:8:20: study a: arms.1: unknown arm",
-            ),
-            ("[[studies]\n", "a.toml:6:"),
-            ("[sharde]\n", "a.toml:6:2: sharde: unknown field; did you mean \"shared\"?"),
-            (
-                "primary = { arm = \"a\", baseline = \"vanilla\" }\n[[studies]]\nname = \"a\"\n",
-                "a.toml:6:11: study a: primary: it belongs to the whole file",
-            ),
-            (
-                "contrasts = [[\"tripartite\", \"vanila\"]]\n[[studies]]\nname = \"a\"\n",
-                "a.toml:6:29: study a: contrasts.0.1: \"vanila\" is none of the study's arms",
-            ),
-            (
-                "[[studies]]\nname = \"a\"\n[arms.b]\nbase = \"tripartite\"\nnormalizer = { calcium = { alpha = 1.0 } }\n",
-                "a.toml:10:14: arms.b.normalizer: the delta rule has no calcium",
-            ),
-            (
-                "[[studies]]\nname = \"a\"\narms = [\"vanilla\", \"b\"]\n[arms.b]\nbase = \"linear\"\nfeature_map = \"hedgehg\"\n",
-                "a.toml:11:15: study a: arms.b.feature_map: \"hedgehg\" is none of",
-            ),
-        ] {
-            let error = format!("{:#}", parse(&format!("{HEAD}{tail}")).unwrap_err());
-            assert!(error.starts_with(said), "{tail}: {error}");
-        }
     }
 }

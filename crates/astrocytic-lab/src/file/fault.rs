@@ -98,7 +98,9 @@ impl fmt::Display for Fault {
             self.message.strip_prefix(field).is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with(": "))
         };
         let named = self.path.last().is_some_and(names);
-        let path = self.path[..self.path.len() - usize::from(named)].join(".");
+        let path: Vec<String> =
+            self.path[..self.path.len() - usize::from(named)].iter().map(|key| short(key)).collect();
+        let path = path.join(".");
         if path.is_empty() { f.write_str(&self.message) } else { write!(f, "{path}: {}", self.message) }
     }
 }
@@ -125,6 +127,11 @@ impl serde::de::Error for Fault {
     fn missing_field(field: &'static str) -> Self {
         Self::new(format!("{field} is missing"))
     }
+}
+
+/// A key, cut where it is long.
+fn short(key: &str) -> String {
+    if key.chars().count() <= 100 { key.into() } else { key.chars().take(20).chain(['…']).collect() }
 }
 
 /// What stands in a file, as the file writes it.

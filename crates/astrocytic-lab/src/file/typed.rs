@@ -103,7 +103,7 @@ impl<'de> Deserializer<'de> for Written<'_> {
         let wanted = format!("a list of {len} values");
         match self.0 {
             Value::Array(items) if items.len() == len => self.deserialize_any(visitor),
-            Value::Array(items) => Err(Fault::new(format!("{} values, where {wanted} is wanted", items.len()))),
+            Value::Array(items) => Err(Fault::new(format!("a list of {}, where {wanted} is wanted", items.len()))),
             other => Err(wrong(other, &wanted)),
         }
     }
@@ -288,9 +288,9 @@ mod tests {
         assert_eq!(said(read::<Layer>(json!("x"))), of("\"x\", where a table is wanted"));
         // Nothing behind what is read is left unread.
         let pair = read::<[String; 2]>(json!(["a", "b", "c"]));
-        assert_eq!(said(pair), of("3 values, where a list of 2 values is wanted"));
-        assert_eq!(said(read::<[String; 2]>(json!(["a"]))), of("1 values, where a list of 2 values is wanted"));
-        assert_eq!(said(read::<(u8, u8)>(json!([1, 2, 3]))), of("3 values, where a list of 2 values is wanted"));
+        assert_eq!(said(pair), of("a list of 3, where a list of 2 values is wanted"));
+        assert_eq!(said(read::<[String; 2]>(json!(["a"]))), of("a list of 1, where a list of 2 values is wanted"));
+        assert_eq!(said(read::<(u8, u8)>(json!([1, 2, 3]))), of("a list of 3, where a list of 2 values is wanted"));
         assert!(read::<[String; 2]>(json!(["a", "b"])).is_ok());
     }
 }
