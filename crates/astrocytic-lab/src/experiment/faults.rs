@@ -36,6 +36,11 @@ fn a_faulty_file_is_refused_with_the_place() {
             "a.toml:8:11: study a: d_model: arm vanilla: rotary_theta needs an even head size, got 17",
         ),
         ("[[studies]]\nname = \"a\"\ndropout = 1.5\n", "a.toml:8:11: study a: dropout = 1.5 must be in [0, 1)"),
+        (
+            "[[studies]]\nname = \"a\"\nbatch = 100000\ncontext = 100000\n",
+            "a.toml:8:9: study a: batch: 100000 sequences of 100000 tokens; at most",
+        ),
+        ("[[studies]]\nname = \"a\"\ntuning_trials = 1000000000\n", "a.toml:8:17: study a: tuning_trials: at most"),
         ("[[studies]]\nname = \"a\"\nlayers = 0\n", "a.toml:8:10: study a: layers: must be above 0"),
         ("[[studies]]\nname = \"a\"\ntest_tokens = 0\n", "a.toml:8:15: study a: test_tokens: must be above 0"),
         ("[[studies]]\nname = \"a\"\ntuning_seeds = 0\n", "a.toml:8:16: study a: tuning_seeds: must be above 0"),

@@ -202,7 +202,10 @@ impl Reader<'_> {
             let arm = config.arm(name)?;
             arm.validate(sizes).map_err(|fault| self.error_of_arm(fault, name, about, place))?;
             if known && let Err(error) = arm.model(sizes) {
-                return Err(self.error_of_arm(Fault::new(format!("{error:#}")), name, about, place));
+                let message = format!("{error:#}");
+                // The place names the arm.
+                let message = message.strip_prefix(&format!("arm {name}: ")).unwrap_or(&message);
+                return Err(self.error_of_arm(Fault::new(message), name, about, place));
             }
         }
         Ok(())

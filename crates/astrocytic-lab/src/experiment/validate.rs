@@ -10,6 +10,10 @@ use crate::file::{Fault, did_you_mean};
 
 /// More tokens than a text that this machinery is for.
 const MOST_TOKENS: u64 = 1_000_000_000;
+/// More than any machine reads at once.
+const MOST_TOKENS_OF_A_STEP: usize = 1 << 22;
+/// More points than any search tries.
+const MOST_TRIALS: u64 = 100_000;
 /// More entries than any vocabulary in use.
 const MOST_VOCABULARY: usize = 1_000_000;
 
@@ -123,6 +127,16 @@ impl ExperimentConfig {
             if value > most {
                 bail!("{name}: at most {most}, got {value}");
             }
+        }
+        if self.batch.saturating_mul(self.context) > MOST_TOKENS_OF_A_STEP {
+            bail!(
+                "batch: {} sequences of {} tokens; at most {MOST_TOKENS_OF_A_STEP} tokens can be read in a step",
+                self.batch,
+                self.context
+            );
+        }
+        if self.tuning_trials > MOST_TRIALS {
+            bail!("tuning_trials: at most {MOST_TRIALS}, got {}", self.tuning_trials);
         }
         if let TokenizerKind::BytePair { vocabulary } = self.tokenizer
             && vocabulary > MOST_VOCABULARY
