@@ -194,7 +194,10 @@ impl StudySummary {
             return html! { td { "–" } };
         };
         let (figure, at) = match contrast.measure {
-            Measure::Ratio { loss } => (format!("{:.2}", value.estimate), loss.map_or(String::new(), level)),
+            Measure::Ratio { loss } => {
+                let figure = if value.is_bound() { "–".into() } else { format!("{:.2}", value.estimate) };
+                (figure, loss.map_or(String::new(), level))
+            }
             Measure::Difference { tokens } => (format!("{:+.3}", value.estimate), words::tokens(tokens as f64)),
         };
         let is_sure = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);
