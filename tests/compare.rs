@@ -13,7 +13,7 @@ use serde_json::Value;
 fn config(folder: &Path) -> PathBuf {
     let path = folder.join("config.toml");
     let config = "question = \"q\"\nexpected = \"e\"\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\n\
-        tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"tripartite-carried\", \"vanilla-memory-through\", \"vanilla-dynamic\"]\n\
+        tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"tripartite-carried\", \"vanilla-memory-through\", \"vanilla-dynamic\", \"untrained+ngram\"]\n\
         sizes = [1024, 4096]\nseeds = 2\nlearning_rates = [0.01]\nweight_decays = [0.1, 1.0]\nschedules = [40]\n\
         evaluations = 3\npatience = 2\nd_model = 32\nlayers = 1\ncontext = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n\
         tuning_trials = 0\ntuning_seeds = 1\n";
@@ -38,17 +38,9 @@ fn figures(folder: &Path) -> Vec<Value> {
     figures
 }
 
-#[test]
-fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(folder.path());
-    let start = |out: &Path, jobs: &str| {
-        astrocytic(&["compare", "--config", text(&config), "--out", text(out), "--jobs", jobs, "--json"])
-    };
-    let [one, two, killed] = ["one", "two", "killed"].map(|name| folder.path().join(name));
-    let summary: Value = serde_json::from_str(&succeed(start(&one, "1"))).unwrap();
-    succeed(start(&two, "2"));
-    assert_eq!(figures(&one), figures(&two));
+/// Operations with what is learned in the test, memory, and the commit that made every line; what is
+/// not trained took no step.
+fn says_what_it_cost(one: &Path) {
     let stored: Value = serde_json::from_str(&std::fs::read_to_string(one.join("experiment.json")).unwrap()).unwrap();
     let costs = stored["arms"].as_array().unwrap().iter().map(|arm| {
         let more = arm["test_flops_per_token"].as_f64().unwrap() / arm["flops_per_token"].as_f64().unwrap();
@@ -70,6 +62,23 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
         let results = lines.iter().filter(|line| line["kind"] == "result");
         assert!(results.into_iter().all(|line| line["peak_bytes"].as_u64().unwrap() > 1 << 20));
     }
+    let untrained = lines.iter().filter(|line| line["cell"]["arm"] == "untrained+ngram");
+    let steps: Vec<_> = untrained.map(|line| (line["kind"].clone(), line["steps"].clone())).collect();
+    assert_eq!(steps, vec![("result".into(), 0.into()); 4], "two sizes of two seeds, none of them tuned");
+}
+
+#[test]
+fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let start = |out: &Path, jobs: &str| {
+        astrocytic(&["compare", "--config", text(&config), "--out", text(out), "--jobs", jobs, "--json"])
+    };
+    let [one, two, killed] = ["one", "two", "killed"].map(|name| folder.path().join(name));
+    let summary: Value = serde_json::from_str(&succeed(start(&one, "1"))).unwrap();
+    succeed(start(&two, "2"));
+    assert_eq!(figures(&one), figures(&two));
+    says_what_it_cost(&one);
 
     // What is complete is left as it is, whoever asks again.
     let path = one.join("experiment.json");
@@ -167,7 +176,7 @@ fn two_runs_share_a_folder() {
     for mut run in [start(), start()] {
         assert!(run.wait().unwrap().success());
     }
-    assert_eq!(results_once(&out), 16 + 16);
+    assert_eq!(results_once(&out), 16 + 20);
 }
 
 /// A search of two arms at two sizes, a moment each.

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use astrocytic_lab::report::{Calibration, calibrate};
 
-/// Studies with documents enough.
-const STUDIES: [&str; 4] = [
+/// Studies with documents enough. Not among them: null_paired/king-james-bible, of which one loss is read
+/// beside a bend of the curve, where 89 % of the intervals hold (book/src/measuring.md).
+const STUDIES: [&str; 5] = [
+    "null_paired/moby-dick",
     "data_efficiency/king-james-bible-64",
     "data_efficiency/king-james-bible-96",
     "leak_efficiency/king-james-bible-64",

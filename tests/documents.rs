@@ -204,8 +204,8 @@ fn losses_are_those_of_the_stored_results() {
 }
 
 /// Rows are `| arm : baseline | one for each study … |`: the tested ratio, with its interval or, in
-/// tables of p-values, with its corrected p. One bound is `(≥ 0.64)`; "–" stands where there is no
-/// ratio.
+/// tables of p-values, with its corrected p. A ratio with one bound is `0.73 (≥ 0.64)`, a bound alone
+/// `≥ 0.64`; "–" stands where there is neither.
 #[test]
 fn ratios_are_those_of_the_stored_results() {
     let mut checked = 0;
@@ -246,7 +246,8 @@ fn ratio(study: &Value, [arm, baseline]: [&str; 2], corrected: bool) -> String {
         [None, Some(high)] => format!("≤ {high:.2}"),
         [None, None] => "–".into(),
     };
-    format!("{estimate:.2} ({doubt})")
+    // Nothing but a bound was read.
+    if value["censored"] == 1.0 { doubt } else { format!("{estimate:.2} ({doubt})") }
 }
 
 /// Rows are `| study | arm : baseline | true ratio | intervals | share that holds it |`.

@@ -11,8 +11,8 @@ use serde_json::Value;
 fn small(folder: &Path, corpus: &str, arm: &str, sizes: &str) -> String {
     let path = folder.join("small.toml");
     let plan = format!(
-        "question = \"q\"\nexpected = \"e\"\n[shared]\n\
-         primary = {{ arm = \"{arm}\", baseline = \"vanilla\" }}\narms = [\"vanilla\", \"{arm}\"]\nsizes = {sizes}\nseeds = 1\n\
+        "question = \"q\"\nexpected = \"e\"\n\
+         primary = {{ arm = \"{arm}\", baseline = \"vanilla\" }}\n[shared]\narms = [\"vanilla\", \"{arm}\"]\nsizes = {sizes}\nseeds = 1\n\
          tokenizer = \"bpe:300\"\nlearning_rates = [0.01]\nweight_decays = [0.1]\nschedules = [150]\nevaluations = 3\n\
          d_model = 32\nlayers = 1\ndropout = 0.0\ntest_tokens = 200\n[[studies]]\nname = \"task\"\ncorpus = \"{corpus}\"\n"
     );

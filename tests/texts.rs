@@ -14,10 +14,12 @@ use serde_json::Value;
 fn compare(path: &Path, out: &Path) -> Command {
     let plan = path.with_extension("toml");
     let corpus = text(path).replace('\\', "/");
-    let shared = "primary = { arm = \"linear\", baseline = \"vanilla\" }\narms = [\"vanilla\", \"linear\"]\nsizes = [20]\nseeds = 1\ntokenizer = \"bpe:300\"\nlearning_rates = [0.01]\n\
+    let primary = "primary = { arm = \"linear\", baseline = \"vanilla\" }";
+    let shared = "arms = [\"vanilla\", \"linear\"]\nsizes = [20]\nseeds = 1\ntokenizer = \"bpe:300\"\nlearning_rates = [0.01]\n\
                   weight_decays = [0.1]\nschedules = [4]\nevaluations = 1\nd_model = 16\nlayers = 1\ndropout = 0.0\n";
     let studies = format!("[[studies]]\nname = \"task\"\ncorpus = \"labelled:{corpus}\"\n");
-    std::fs::write(&plan, format!("question = \"q\"\nexpected = \"e\"\n[shared]\n{shared}{studies}")).unwrap();
+    std::fs::write(&plan, format!("question = \"q\"\nexpected = \"e\"\n{primary}\n[shared]\n{shared}{studies}"))
+        .unwrap();
     astrocytic(&["run", text(&plan), "--out", text(out), "--json"])
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn blocks(text: &str) -> Vec<String> {
         rest = after;
     }
     match blocks.last_mut() {
-        // A last piece of a few bytes would be a document of its own weight in the bootstrap.
+        // A last piece of a few bytes would be a unit of its own in the statistics.
         Some(last) if rest.len() < BLOCK / 2 => last.push_str(rest),
         _ => blocks.push(rest.to_string()),
     }

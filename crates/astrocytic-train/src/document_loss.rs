@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A document's share of the test loss, for the bootstrap.
+/// A document's share of the test loss: a unit of the statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DocumentLoss {
     /// Sum of −ln p over the document's tokens.

@@ -155,7 +155,7 @@ impl Cells {
     /// Stores the lines of finished cells; the folder goes.
     ///
     /// # Errors
-    /// As [`append`](Self::append).
+    /// For a file that cannot be written or locked.
     pub fn finish(&mut self, claim: Claim, lines: Vec<Line>) -> Result<()> {
         self.append(lines)?;
         remove(claim);

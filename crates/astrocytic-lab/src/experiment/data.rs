@@ -13,7 +13,7 @@ use crate::arms::Sizes;
 use crate::experiment::config::ExperimentConfig;
 use crate::results::CorpusFacts;
 
-/// Documents or blocks of a test below which a bootstrap over them says little.
+/// From fewer documents or blocks of a test nothing is concluded.
 const FEWEST_TEST_DOCUMENTS: usize = 50;
 
 /// The data of an experiment, ready for training.
@@ -187,9 +187,9 @@ impl Data {
         }
     }
 
-    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents
-    /// or blocks, or of as many examples; of a text in its order where a model carries its memory from one to
-    /// the next.
+    /// Batches of the first `size` tokens of the training split as the seed shuffles its documents or
+    /// blocks, or of as many examples. Where a model carries its memory from batch to batch, the text
+    /// of each row stays in its order.
     ///
     /// # Errors
     /// For fewer tokens than a context.

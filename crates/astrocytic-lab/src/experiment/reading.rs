@@ -14,7 +14,7 @@ use crate::experiment::data::{Data, Kind};
 use crate::learning::{self, Learning};
 use crate::results::TestLoss;
 
-/// Examples are stored in so many groups at most: a document of the bootstrap each.
+/// Examples are stored in so many groups at most: a unit of the statistics each.
 const MOST_GROUPS: usize = 100;
 
 /// How a model reads a test.

@@ -25,7 +25,10 @@ pub(super) fn interval(value: &Estimate, measure: Measure) -> String {
 pub(super) fn contrast_cells(contrast: &Contrast) -> Markup {
     let value = contrast.value.as_ref();
     let (at, figure) = match contrast.measure {
-        Measure::Ratio { loss } => (or_dash(loss, level), or_dash(value, |value| format!("{:.3}", value.estimate))),
+        Measure::Ratio { loss } => (
+            or_dash(loss, level),
+            or_dash(value.filter(|value| !value.is_bound()), |value| format!("{:.3}", value.estimate)),
+        ),
         Measure::Difference { tokens } => {
             (words::tokens(tokens as f64), or_dash(value, |value| format!("{:+.3} nats", value.estimate)))
         }

@@ -1,6 +1,6 @@
 //! What an experiment found, study by study: its page and its text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ impl PlanSummary {
         let note = html! {
             p.note {
                 "Data ratio: how many times as much data the second arm needs as the first, to reach the loss in small print, with \
-                 its 95 % interval. In a study of one size: the first arm's loss minus the second's, in nats. –: no ratio can be read. \
+                 its 95 % interval. In a study of one size: the first arm's loss minus the second's, in nats. –: no ratio can be read. Empty: not compared. \
                  What one of two arms alone learns from while it is tested counts as its data. Studies of one corpus are one unit of \
                  evidence: a corpus counts where all of its studies agree after the correction for all comparisons of the file."
             }
@@ -143,23 +143,28 @@ impl PlanSummary {
 
     /// What is concluded of the primary contrast, in all studies together.
     pub(crate) fn conclusion(&self) -> String {
-        let primary: Vec<_> = self.contrasts().filter(|(_, contrast)| contrast.primary).collect();
-        let Some((_, first)) = primary.first() else {
+        if self.studies.is_empty() {
+            return "No study has begun.".into();
+        }
+        let primary: Vec<&Contrast> = self.contrasts().map(|(_, contrast)| contrast).filter(|c| c.primary).collect();
+        let Some(first) = primary.first() else {
             let family = self.contrasts().map(|(_, contrast)| contrast.family).max().unwrap_or(0);
             return format!(
                 "No primary contrast was named before it was run: all comparisons are secondary, and corrected together ({family})."
             );
         };
-        let corpora: BTreeSet<&str> = self.studies.iter().map(|study| study.summary.corpus.name.as_str()).collect();
-        let agreement = match self.agreement((&first.arm, &first.baseline)).as_str() {
-            "–" => "established in none".to_string(),
-            found => found.to_string(),
+        let found = |verdict: Verdict, word: &str| {
+            let count = primary.iter().filter(|contrast| contrast.verdict == verdict).count();
+            (count > 0).then(|| format!("{word} in {count} of {} studies", primary.len()))
         };
-        let count =
-            |count: usize, one: &str, several: &str| format!("{count} {}", if count == 1 { one } else { several });
-        let corpora = count(corpora.len(), "corpus", "corpora");
-        let studies = count(primary.len(), "study", "studies");
-        format!("Primary contrast: {} against {}: {agreement} ({corpora}, {studies}).", first.arm, first.baseline)
+        let studies: Vec<String> =
+            [found(Verdict::Better, "better"), found(Verdict::Worse, "worse")].into_iter().flatten().collect();
+        let studies = if studies.is_empty() { "established in no study".into() } else { studies.join(", ") };
+        let corpora = match self.agreement((&first.arm, &first.baseline)).as_str() {
+            "–" => "in no corpus do all studies agree".to_string(),
+            agree => format!("{agree} corpora, where all studies agree"),
+        };
+        format!("Primary contrast: {} against {}: {studies}; {corpora}.", first.arm, first.baseline)
     }
 }
 
@@ -189,12 +194,13 @@ impl StudySummary {
     /// What is tested of a pair of arms.
     fn cell(&self, (arm, baseline): (&str, &str)) -> Markup {
         let is_it = |contrast: &&Contrast| contrast.arm == arm && contrast.baseline == baseline;
-        let found = self.summary.contrasts.iter().find(is_it);
-        let Some((contrast, value)) = found.and_then(|contrast| Some((contrast, contrast.value.as_ref()?))) else {
-            return html! { td { "–" } };
-        };
+        let Some(contrast) = self.summary.contrasts.iter().find(is_it) else { return html! { td {} } };
+        let Some(value) = &contrast.value else { return html! { td { "–" } } };
         let (figure, at) = match contrast.measure {
-            Measure::Ratio { loss } => (format!("{:.2}", value.estimate), loss.map_or(String::new(), level)),
+            Measure::Ratio { loss } => {
+                let figure = if value.is_bound() { "–".into() } else { format!("{:.2}", value.estimate) };
+                (figure, loss.map_or(String::new(), level))
+            }
             Measure::Difference { tokens } => (format!("{:+.3}", value.estimate), words::tokens(tokens as f64)),
         };
         let is_sure = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);

@@ -64,7 +64,11 @@ impl Stored {
         if let Some(svg) = ratio_svg(experiment, summary)? {
             save(folder, "ratio.svg", svg.as_bytes())?;
         }
-        save(folder, "report.html", study(experiment, lines, summary, &calibration::stored(folder)?)?.as_bytes())?;
+        save(
+            folder,
+            "report.html",
+            study(name, experiment, lines, summary, &calibration::stored(folder)?)?.as_bytes(),
+        )?;
         tensorboard::write_finals(&folder.join("tensorboard"), lines)?;
         save_json(folder, "results.json", summary)
     }

@@ -12,10 +12,11 @@ const MOST_CENSORED: f64 = 0.025;
 ///
 /// Its variance is that over seeds and test documents, two-way clusters, by leaving out one of each
 /// at a time (the jackknife). Interval and p-value are those of Student's t with Welch and
-/// Satterthwaite's degrees of freedom, so the interval excludes no effect exactly where p < 0.05.
+/// Satterthwaite's degrees of freedom, at most twice those of the fewer units, so the interval
+/// excludes no effect exactly where p < 0.05.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// From the runs as they were.
+    /// From the runs as they were; where nothing but a bound was read, that of these runs.
     pub estimate: f64,
     /// Ends of the 95 % interval. Both are `None` with fewer than two paired seeds or documents; one
     /// is where the truth may lie beyond what was measured on that side.
@@ -72,9 +73,10 @@ impl Jackknife {
         let twice = ((cells - documents / n) * n / (n - 1.0)).clamp(0.0, seeds.min(documents));
         let all = seeds + documents - twice;
         let least = n.min(m) - 1.0;
-        // Welch 1947; Satterthwaite 1946.
+        // Welch 1947; Satterthwaite 1946. A variance over a few seeds may be small by chance, and then
+        // all seems to hang on the documents: no more than twice the degrees of the fewer units.
         let each = seeds * seeds / (n - 1.0) + documents * documents / (m - 1.0);
-        (all, if each > 0.0 { (all * all / each).max(least) } else { least })
+        (all, if each > 0.0 { (all * all / each).clamp(least, 2.0 * least) } else { least })
     }
 }
 
@@ -130,6 +132,11 @@ impl Estimate {
     pub fn holds(&self, value: f64) -> bool {
         let [low, high] = self.interval;
         low.is_none_or(|low| low <= value) && high.is_none_or(|high| value <= high)
+    }
+
+    /// Whether nothing was read but a bound: a loss lies beyond what was measured.
+    pub fn is_bound(&self) -> bool {
+        self.censored >= 1.0
     }
 
     /// Both ends of the interval, where it has both.

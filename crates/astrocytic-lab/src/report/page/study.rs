@@ -13,14 +13,19 @@ use crate::report::summary::Summary;
 use crate::report::words::{level, tokens};
 use crate::results::{CorpusFacts, Experiment, Line};
 
-/// The whole page.
+/// The whole page; `name` is the study's in its experiment, if it has one.
 pub(in crate::report) fn study(
+    name: &str,
     experiment: &Experiment,
     stored: &[Line],
     summary: &Summary,
     calibrations: &[Calibration],
 ) -> Result<String> {
-    let mut blocks = facts(experiment);
+    let mut blocks = Vec::new();
+    if !name.is_empty() {
+        blocks.push(html! { p.facts { "Study " (name) " of " a href="../report.html" { "an experiment" } } });
+    }
+    blocks.extend(facts(experiment));
     blocks.push(html! { p.headline { (summary.headline) } });
     blocks.extend(state(summary));
     blocks.extend(further(summary));
@@ -113,7 +118,7 @@ fn loss_figures(experiment: &Experiment, stored: &[Line], summary: &Summary) -> 
     let svg = PreEscaped(loss_svg(experiment, stored, summary)?);
     let excess = excess_svg(experiment, stored, summary)?.map(PreEscaped);
     let panels = html! { div.panels { "\n" (lines(panels.into_iter().map(PreEscaped))) } };
-    let blocks = [html! { h2 { "Loss against unique data" } }, svg, note];
+    let blocks = [html! { h2 { "Losses" } }, svg, note];
     Ok(blocks.into_iter().chain(crowded.then_some(panels)).chain(excess).collect())
 }
 
@@ -122,7 +127,7 @@ fn calibration(found: &[Calibration]) -> Option<Markup> {
     let head = html! {
         tr {
             th.text { "simulated from" } th { "true ratio" } th { "at loss" } th { "experiments" } th { "intervals" }
-            th { "hold it" } th { "p < 0.05 of no effect" }
+            th { "hold it" } th { "found an effect" }
         }
     };
     let row = |Calibration { arm, baseline, learn, coverage }: &Calibration| {
@@ -140,7 +145,7 @@ fn calibration(found: &[Calibration]) -> Option<Markup> {
             (table(head, found.iter().map(row)))
             p.note {
                 "Experiments simulated from the stored runs of two arms: seeds and documents vary as theirs do, pairs stay together, and \
-                 the ratio is known. Of the 95 % intervals some 95 % should hold it."
+                 the ratio is known. Of the 95 % intervals some 95 % should hold it. Found an effect: p < 0.05 of a ratio of 1."
             }
         }
     })
