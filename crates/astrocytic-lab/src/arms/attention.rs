@@ -2,9 +2,8 @@
 
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, SoftmaxAttentionConfig};
 
-use super::design::said;
 use super::preset::Preset;
-use super::table::{ATTENTION_DROPOUT, Table, overlaid};
+use super::table::{ATTENTION_DROPOUT, Table, overlaid, said};
 use crate::file::Fault;
 
 /// A preset and the options that change it.

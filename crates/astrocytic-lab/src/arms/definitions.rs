@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::endings::ENDINGS;
-use super::find::{current, find, without_ending};
-use super::lineage::BUILT_IN;
+use super::find::find;
+use super::lookup::{BUILT_IN, current, without_ending};
 use super::pattern::{One, expand};
 use super::table::{Definitions, Table};
 use crate::file::{Fault, Source};

@@ -1,6 +1,5 @@
 //! An arm's model but for the width of its feed-forward layers.
 
-use astrocytic_attention::AttentionError;
 use astrocytic_dynamics::retention::LongTermPlasticity;
 use astrocytic_models::{DecoderConfig, EncoderConfig, SegmentsConfig, SwappedLayer};
 use serde_json::Value;
@@ -9,7 +8,7 @@ use super::attention::Attention;
 use super::depth::Depth;
 use super::model_config::ModelConfig;
 use super::sizes::Sizes;
-use super::table::{Kind, Reads, Settings, Table, overlaid};
+use super::table::{Kind, Reads, Settings, Table, overlaid, said};
 use crate::file::{Fault, typed};
 
 /// More parameters than this machinery trains.
@@ -175,13 +174,5 @@ impl Lent {
             true => fault.within(name).within("arms").of_file(),
             false => fault,
         }
-    }
-}
-
-/// What a model's configuration says, in the words of files.
-pub(super) fn said(error: AttentionError) -> Fault {
-    match error {
-        AttentionError::Config(message) => Fault::of_message(&message.replace("n_heads", "heads")),
-        other => Fault::new(other.to_string()),
     }
 }

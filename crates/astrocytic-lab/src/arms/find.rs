@@ -7,9 +7,9 @@ use super::arm::{Arm, Matching};
 use super::attention::Attention;
 use super::depth::Depth;
 use super::design::{Design, Lent, Segments};
-use super::endings::{Beyond, ENDINGS, Ending};
-use super::lineage::{Merged, merged, of_table, table, unknown};
-use super::names;
+use super::endings::Beyond;
+use super::lineage::{Merged, merged, of_table, unknown};
+use super::lookup::{split, without_ending};
 use super::table::{Definitions, Kind, Learns, Match, Parts, Settings};
 use crate::file::Fault;
 use crate::learning::Learning;
@@ -27,34 +27,6 @@ const MOST_HIDDEN: usize = 1 << 16;
 /// For a name that is none; says which are near.
 pub fn arm(name: &str) -> Result<Arm> {
     Ok(find(name, &Definitions::new())?)
-}
-
-/// What the arm of that name is called now: two names that share this are one arm's.
-pub fn current(name: &str, own: &Definitions) -> String {
-    match split(name, own) {
-        Some((model, ending)) => format!("{model}{}", ending.map_or("", |(ending, ..)| ending)),
-        None => name.into(),
-    }
-}
-
-/// Name of the table that an arm is of, and the ending behind it. Tables called so come before
-/// endings, and both before names that arms had once.
-pub(super) fn split(name: &str, own: &Definitions) -> Option<(String, Option<&'static Ending>)> {
-    let whole = |name: &str| table(name, own).is_some().then(|| (name.to_string(), None));
-    let ended = |name: &str| {
-        let of = |ending: &'static Ending| {
-            let model = name.strip_suffix(ending.0).filter(|model| table(model, own).is_some());
-            model.map(|model| (model.to_string(), Some(ending)))
-        };
-        ENDINGS.iter().find_map(of)
-    };
-    let now = names::current(name, &ENDINGS.each_ref().map(|(ending, ..)| *ending));
-    whole(name).or_else(|| ended(name)).or_else(|| whole(&now)).or_else(|| ended(&now))
-}
-
-/// Name of the table that an arm is of, or the name itself where there is none.
-pub(crate) fn without_ending(name: &str, own: &Definitions) -> String {
-    split(name, own).map_or_else(|| name.into(), |(model, _)| model)
 }
 
 /// The arm of that name, one of a file or a built-in one.

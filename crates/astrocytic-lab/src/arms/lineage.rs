@@ -1,25 +1,13 @@
 //! Tables by the names of their arms, their bases followed.
 
-use std::sync::LazyLock;
-
 use serde_json::Value;
 
 use super::endings::ENDINGS;
-use super::find::split;
+use super::lookup::{known, split, table};
 use super::preset::Preset;
 use super::table::{ABOUT, Definitions, Table};
-use crate::file::{Fault, Source, did_you_mean, nearest, typed};
+use crate::file::{Fault, did_you_mean, nearest, typed};
 use crate::results::Role;
-
-/// The built-in arms, in the order of their file, the baseline first.
-pub(super) static BUILT_IN: LazyLock<Vec<(String, Table)>> = LazyLock::new(|| {
-    let source = Source::parse("built_in.toml".into(), include_str!("built_in.toml").into()).expect("it is TOML");
-    let table = |name: String| {
-        let table = source.value()[&name].as_object().expect("a table").clone();
-        (name, table)
-    };
-    source.keys(&[]).into_iter().map(table).collect()
-});
 
 /// What tables say of an arm, its bases followed.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,16 +17,6 @@ pub(super) struct Merged {
     pub(super) description: String,
     /// Every other value, the arm's own before those of its bases.
     pub(super) values: Table,
-}
-
-/// The table of an arm.
-pub(super) fn table<'a>(name: &str, own: &'a Definitions) -> Option<&'a Table> {
-    own.get(name).or_else(|| BUILT_IN.iter().find(|(known, _)| known == name).map(|(_, table)| table))
-}
-
-/// Names of arms without endings, those of a file first.
-pub(super) fn known(own: &Definitions) -> impl Iterator<Item = &str> {
-    own.keys().map(String::as_str).chain(BUILT_IN.iter().map(|(name, _)| name.as_str()))
 }
 
 /// A name that is no arm's, and what it may have been meant for.

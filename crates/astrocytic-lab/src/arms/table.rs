@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use astrocytic_attention::{AstrocyticAttentionConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError, SoftmaxAttentionConfig};
 use astrocytic_models::{DecoderConfig, EncoderConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -228,4 +228,12 @@ fn overlay(value: &mut Value, table: &Table) {
 /// Fields are in lower case, variants are not.
 fn is_struct(value: &Value) -> bool {
     value.as_object().is_some_and(|fields| fields.keys().all(|key| key.starts_with(|c: char| c.is_ascii_lowercase())))
+}
+
+/// What a model's configuration says, in the words of files.
+pub(super) fn said(error: AttentionError) -> Fault {
+    match error {
+        AttentionError::Config(message) => Fault::of_message(&message.replace("n_heads", "heads")),
+        other => Fault::new(other.to_string()),
+    }
 }

@@ -146,7 +146,7 @@ impl Source {
 /// Longest piece of a line that an error shows, and how much of it is before what is wrong.
 const SHOWN: [usize; 2] = [200, 80];
 
-/// A line, cut around what is marked in it where it is long, and where the mark then stands and ends.
+/// A line, cut around the mark where it is long; where the mark then stands, and its length.
 fn cut(line: &str, column: usize, marks: usize) -> (String, usize, usize) {
     let [most, before] = SHOWN;
     let length = line.chars().count();
