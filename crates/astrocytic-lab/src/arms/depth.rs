@@ -117,7 +117,7 @@ fn count(value: &Value) -> Option<Count> {
     value.as_u64().filter(|count| *count > 0).map(|count| Count::Exactly(count as usize))
 }
 
-/// More layers than any model here has.
+/// The most layers of a model.
 const MOST_LAYERS: usize = 1 << 10;
 
 fn places(key: &str) -> Option<Places> {

@@ -11,15 +11,15 @@ use super::sizes::Sizes;
 use super::table::{Kind, Reads, Settings, Table, overlaid, said};
 use crate::file::{Fault, typed};
 
-/// More parameters than this machinery trains.
+/// The most parameters of a model.
 const MOST_PARAMETERS: f64 = 2e9;
 /// Segments that the longest example is cut in, where it is.
 const SEGMENTS: usize = 4;
-/// More than any example is cut in.
+/// The most segments that can be asked for.
 const MOST_SEGMENTS: u64 = 1 << 10;
-/// Tokens between them.
+/// Memory tokens between two segments.
 const MEMORY_TOKENS: usize = 8;
-/// More than any context.
+/// The most memory tokens that can be asked for.
 const MOST_MEMORY_TOKENS: usize = 1 << 20;
 
 /// An arm's model but for the width of its feed-forward layers.

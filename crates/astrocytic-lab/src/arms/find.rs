@@ -17,7 +17,7 @@ use crate::results::Role;
 
 /// The arm of which all others have the parameters.
 const VANILLA: &str = "vanilla";
-/// Wider than any feed-forward layer here.
+/// The widest feed-forward layer that can be asked for.
 const MOST_HIDDEN: usize = 1 << 16;
 
 /// The built-in arm of that name: a model's, or a decoder's with an ending that says what it knows

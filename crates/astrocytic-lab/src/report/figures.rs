@@ -289,7 +289,7 @@ pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result
 pub(super) fn stream_svg(experiment: &Experiment, summary: &Summary) -> Result<Option<String>> {
     let mut series: Vec<Series> = Vec::new();
     for (index, arm) in experiment.arms.iter().enumerate() {
-        // With the baseline alone: others would crowd the plot, and are in the table.
+        // With the baseline alone: others would crowd the plot. All are in results.csv.
         let own = summary.streams.iter().filter(|stream| stream.ratio.arm == arm.name);
         let own: Vec<_> = own.filter(|stream| stream.ratio.baseline == experiment.arms[0].name).collect();
         let points: Vec<_> = own.iter().map(|stream| (stream.tokens as f64, stream.ratio.value.estimate)).collect();

@@ -59,7 +59,7 @@ impl Summary {
         )
     }
 
-    /// Which data are counted that are no training data.
+    /// The tokens of the test that count as data, in words.
     fn learned_in_words(&self, contrast: &Contrast) -> String {
         let learner = if contrast.learned > 0 { &contrast.arm } else { &contrast.baseline };
         match contrast.learned {

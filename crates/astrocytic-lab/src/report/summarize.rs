@@ -20,8 +20,8 @@ pub fn summarize(experiment: &Experiment, lines: &[Line]) -> Summary {
     summary
 }
 
-/// Corrects the comparisons of all studies of a file, of which those that wait have so many, and says
-/// what was found.
+/// Corrects the comparisons of all studies of a file and says what was found. `waiting`: contrasts of
+/// studies that have not begun, primary ones and others.
 pub(super) fn conclude(studies: &mut [Summary], waiting: [usize; 2]) {
     correct(studies, waiting);
     for summary in studies {
@@ -37,7 +37,7 @@ pub(super) fn figures(experiment: &Experiment, lines: &[Line]) -> Summary {
         |phase| lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count();
     let cells = experiment.arms.len() * experiment.sizes.len();
     let tuned = done(Phase::Tune);
-    // How many points a search tries it finds out as it goes.
+    // How many points a search will try is not known before.
     let is_searched = experiment.config["tuning_trials"].as_u64().is_some_and(|most| most > 0);
     let to_tune = if is_searched { tuned } else { cells * experiment.trials.len() * experiment.tuning_seeds.len() };
     let mut summary = Summary {

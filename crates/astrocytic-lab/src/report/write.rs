@@ -34,8 +34,8 @@ pub fn write(folder: &Path, experiment: &Experiment, lines: &[Line]) -> Result<S
     Ok(write_all(vec![alone], [0, 0])?.0.swap_remove(0))
 }
 
-/// The same for the studies of a file, whose comparisons are corrected together, those of studies
-/// that wait counted; and `results.csv` of all of them.
+/// The same for the studies of a file, whose comparisons are corrected together, counting `waiting`
+/// of studies that have not begun; and `results.csv` of all of them.
 ///
 /// # Errors
 /// As [`write`].
