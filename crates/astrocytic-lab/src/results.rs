@@ -76,6 +76,11 @@ impl CorpusFacts {
         if self.examples { "examples" } else { "tokens" }
     }
 
+    /// What a test consists of.
+    pub(crate) fn test_unit(&self) -> &'static str {
+        if self.examples { "examples" } else { "documents" }
+    }
+
     /// What losses are of.
     pub(crate) fn per(&self) -> &'static str {
         if self.examples { "nats per answer" } else { "nats per token" }

@@ -17,8 +17,9 @@ pub(super) fn doubts(experiment: &Experiment, lines: &[Line], summary: &Summary)
     let corpus = &experiment.corpus;
     if corpus.test_documents < FEWEST_DOCUMENTS {
         doubts.push(format!(
-            "The test has {} documents: nothing is concluded from fewer than {FEWEST_DOCUMENTS}.",
-            corpus.test_documents
+            "The test has {} {}: nothing is concluded from fewer than {FEWEST_DOCUMENTS}.",
+            corpus.test_documents,
+            corpus.test_unit()
         ));
     }
     if summary.commits.len() > 1 || summary.commits.iter().any(|(commit, _)| commit.contains(" or ")) {

@@ -52,7 +52,7 @@ impl Summary {
                  measured or beyond it, so the ratio has one bound and is not tested."
             );
         }
-        let doubt = doubt(contrast, value, 1.0);
+        let doubt = doubt(contrast, value, 1.0, self.corpus.test_unit());
         format!(
             "{baseline} needs {r:.2} times the data that {arm} needs {reach}{learned} ({}){doubt}.",
             interval(value)
@@ -89,7 +89,7 @@ impl Summary {
 
     fn difference_in_words(&self, contrast: &Contrast, value: &Estimate, size: u64, why: &str) -> String {
         let doubt = match contrast.measure {
-            Measure::Difference { .. } => doubt(contrast, value, 0.0),
+            Measure::Difference { .. } => doubt(contrast, value, 0.0, self.corpus.test_unit()),
             Measure::Ratio { .. } => ", not tested".into(),
         };
         format!(
@@ -118,15 +118,15 @@ fn interval(value: &Estimate) -> String {
     }
 }
 
-/// What is concluded; `none` is the value without an effect.
-fn doubt(contrast: &Contrast, value: &Estimate, none: f64) -> String {
+/// What is concluded; `none` is the value without an effect, `units` what a test consists of.
+fn doubt(contrast: &Contrast, value: &Estimate, none: f64, units: &str) -> String {
     match (contrast.verdict, contrast.p_holm) {
         (Verdict::Better | Verdict::Worse, Some(p)) if contrast.family > 1 => {
             format!(", Holm p {} over {} comparisons", p_value(p), contrast.family)
         }
         (Verdict::Better | Verdict::Worse, Some(p)) => format!(", p {}", p_value(p)),
         (_, Some(_)) if !value.holds(none) && value.documents < FEWEST_DOCUMENTS => {
-            format!(": not established, because the test has {} documents", value.documents)
+            format!(": not established, because the test has {} {units}", value.documents)
         }
         (_, Some(_)) if !value.holds(none) && value.seeds < FEWEST_SEEDS => {
             format!(": not established, because there are {} seeds", value.seeds)
