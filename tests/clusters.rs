@@ -38,7 +38,7 @@ fn plan(folder: &Path) -> PathBuf {
     let plan = "question = \"q\"\nexpected = \"e\"\nprimary = { arm = \"linear\", baseline = \"vanilla\" }\n[[studies]]\nname = \"one\"\ncorpus = \"generated\"\n\
         tokenizer = \"bpe:300\"\narms = [\"vanilla\", \"linear\"]\nsizes = [1024, 4096]\nseeds = 2\n\
         learning_rates = [0.01, 0.005]\nweight_decays = [0.1]\nschedules = [60]\nevaluations = 3\nd_model = 32\nlayers = 1\n\
-        context = 32\ntuning_tokens = 1000\ntest_tokens = 2000\n";
+        context = 32\ntuning_tokens = 1000\ntest_tokens = 2000\ntuning_trials = 0\ntuning_seeds = 1\n";
     std::fs::write(&file, plan).unwrap();
     file
 }
