@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// label occurs once.
     #[arg(long, default_value = "generated", conflicts_with = "config")]
     corpus: String,
-    /// How much to spend on two cores: minutes, some two hours, or days (the headline protocol).
+    /// How much to spend on two cores: minutes, two to four hours, or days (the headline protocol).
     #[arg(long, value_enum, default_value = "quick", conflicts_with = "config")]
     budget: BudgetName,
     /// Arms to compare, separated by commas, "vanilla" first; see `astrocytic arms list`.

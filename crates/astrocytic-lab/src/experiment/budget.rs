@@ -11,7 +11,7 @@ use crate::experiment::config::{ExperimentConfig, Primary};
 pub enum Budget {
     /// Minutes: two sizes, three seeds, one control, a small model, a short search.
     Quick,
-    /// Two hours or so on two cores: three sizes, four controls, a longer search.
+    /// Two to four hours on two cores: three sizes, four controls, a longer search.
     Standard,
     /// The headline protocol: five sizes, five seeds, every part switched off in turn. Days on two
     /// cores.

@@ -53,7 +53,7 @@ pub(super) fn test_losses<'a>(experiment: &'a Experiment, lines: &'a [Line]) -> 
                 Line::Result { cell, test, .. }
                     if (cell.phase, cell.size, cell.seed) == (Phase::Final, size, seed) && cell.arm == arm.name =>
                 {
-                    test.as_ref()
+                    test.as_ref().filter(|test| test.loss.is_finite())
                 }
                 _ => None,
             })

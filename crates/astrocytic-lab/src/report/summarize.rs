@@ -92,7 +92,8 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
             without_carry: runs.iter().filter_map(|run| run.2?.without_carry).collect(),
             accuracies: runs.iter().filter_map(|run| run.2?.accuracy).collect(),
             test_losses,
-            diverged: runs.iter().filter(|run| *run.1 == Status::Diverged).count(),
+            // In training, or while it went on learning in the test.
+            diverged: runs.iter().filter(|run| *run.1 == Status::Diverged || run.2.is_none()).count(),
             wants_more_steps: 2 * best_at(lines, &facts.name, tokens, |_| Some(longest)) > runs.len(),
             stops_at_once: 2 * best_at(lines, &facts.name, tokens, |id| first_evaluation(lines, id)) > runs.len(),
             edges: chosen.map_or(Vec::new(), |best: Trial| edges(&best, &tried)),
@@ -146,7 +147,7 @@ fn finals<'a>(
         Line::Result { cell, status, test, .. }
             if cell.phase == Phase::Final && cell.arm == arm && cell.size == size =>
         {
-            Some((cell, status, test.as_ref()))
+            Some((cell, status, test.as_ref().filter(|test| test.loss.is_finite())))
         }
         _ => None,
     })

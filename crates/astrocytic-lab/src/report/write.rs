@@ -78,6 +78,7 @@ impl Stored {
 mod tests {
     use super::*;
     use crate::report::summarize::summarize;
+    use crate::report::summary::Verdict;
     use crate::report::synthetic::{quick, standard};
     use crate::report::{load, save_experiment};
     use crate::results::Status;
@@ -185,6 +186,26 @@ mod tests {
         }
         let headline = summarize(&experiment, &lines).headline;
         assert!(headline.starts_with("vanilla needs at least") && headline.contains("or beyond it"), "{headline}");
+    }
+
+    #[test]
+    fn a_test_loss_that_is_no_number_counts_as_diverged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, mut lines) = quick();
+        for line in &mut lines {
+            if let Line::Result { cell, test: Some(test), .. } = line
+                && (cell.arm.as_str(), cell.seed) == ("tripartite", 1)
+            {
+                test.loss = f64::NAN;
+                test.documents.iter_mut().for_each(|document| document.nats = f64::NAN);
+            }
+        }
+        let summary = write(folder.path(), &experiment, &lines).unwrap();
+        let arm = summary.arms.iter().find(|arm| arm.name == "tripartite").unwrap();
+        assert!(arm.sizes.iter().all(|size| size.diverged == 1 && size.test_losses.len() == 2));
+        let contrast = summary.contrasts.iter().find(|contrast| contrast.arm == "tripartite").unwrap();
+        assert_eq!((contrast.value.as_ref().unwrap().seeds, contrast.verdict), (2, Verdict::NotEstablished));
+        assert!(!std::fs::read_to_string(folder.path().join("report.html")).unwrap().contains("NaN"));
     }
 
     #[test]

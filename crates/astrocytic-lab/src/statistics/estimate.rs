@@ -70,13 +70,14 @@ impl Jackknife {
         let [seeds, documents, cells] =
             [&self.seeds, &self.documents, &self.cells].map(|values| variance(values, estimate, side));
         let [n, m] = self.units.map(|units| units as f64);
-        let twice = ((cells - documents / n) * n / (n - 1.0)).clamp(0.0, seeds.min(documents));
+        // Losses that are no numbers give no numbers, which `clamp` would not take.
+        let twice = ((cells - documents / n) * n / (n - 1.0)).min(seeds.min(documents)).max(0.0);
         let all = seeds + documents - twice;
         let least = n.min(m) - 1.0;
         // Welch 1947; Satterthwaite 1946. A variance over a few seeds may be small by chance, and then
         // all seems to hang on the documents: no more than twice the degrees of the fewer units.
         let each = seeds * seeds / (n - 1.0) + documents * documents / (m - 1.0);
-        (all, if each > 0.0 { (all * all / each).clamp(least, 2.0 * least) } else { least })
+        (all, if each > 0.0 { (all * all / each).max(least).min(2.0 * least) } else { least })
     }
 }
 
@@ -181,6 +182,14 @@ mod tests {
         let all = Jackknife { seeds: each(), documents: each(), cells: each(), units: [5, 50] };
         let found = Estimate::new(0.0, &all, Censored::default());
         assert!(found.freedom == Some(4.0) && (found.interval[1].unwrap() - 2.776_445).abs() < 1e-4, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_interval() {
+        let none = || vec![f64::NAN, 0.1];
+        let all = Jackknife { seeds: none(), documents: none(), cells: none(), units: [5, 50] };
+        let found = Estimate::new(f64::NAN, &all, Censored::default());
+        assert_eq!((found.interval, found.p), ([None, None], None));
     }
 
     #[test]
