@@ -71,12 +71,23 @@ impl Task {
         matches!(self, Self::Labelled(_) | Self::ListOps { .. })
     }
 
+    /// Whether it is solved or not, so that the data that solve it are asked for, not a loss.
+    pub fn is_solved_or_not(&self) -> bool {
+        false
+    }
+
     /// The task's examples. The tokenizer of a run that has begun is taken as it is.
     ///
     /// # Errors
     /// For files that cannot be used, and examples that are longer than the context.
     pub fn load(&self, wanted: &Wanted, tokenizer: Option<Tokenizer>) -> Result<Examples, DataError> {
-        let generated = |vocabulary, splits| Examples { vocabulary, tokenizer: None, splits, notes: Vec::new() };
+        let generated = |vocabulary, splits| Examples {
+            vocabulary,
+            tokenizer: None,
+            splits,
+            longer: Vec::new(),
+            notes: Vec::new(),
+        };
         let mut examples = match self {
             Self::Labelled(path) => labelled::examples(path, wanted, tokenizer)?,
             Self::Scan(split) => generated(scan::vocabulary(), scan::examples(*split)),
