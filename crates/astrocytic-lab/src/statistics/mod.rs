@@ -12,6 +12,8 @@ mod holm;
 mod isotonic;
 mod moments;
 mod resamples;
+mod solved;
+mod solved_curve;
 
 pub(crate) use bisection::{Visit, most_visits, visits};
 pub use coverage::{Coverage, Population};
@@ -21,3 +23,5 @@ pub use fit::Fit;
 pub use holm::holm;
 pub(crate) use moments::{deviation, mean};
 pub use resamples::{Pair, RESAMPLES, Resamples, Runs};
+pub use solved::{D50, Place, Solved};
+pub use solved_curve::Outcomes;
