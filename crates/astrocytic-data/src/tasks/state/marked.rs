@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use super::Stories;
 use super::name::Answers;
 use super::story::Story;
 use crate::error::DataError;
+use crate::labelled::Form;
 use crate::tasks::splits::{Splits, deal};
 use crate::text::{self, read_text};
 
@@ -85,14 +88,22 @@ impl Files {
     }
 }
 
-/// The texts of a file, one a line. Lines without an answer are left out.
+/// The texts of a file: one a line, or of JSON objects (.jsonl, .ndjson, .json) the member text.
+/// Lines without an answer are left out.
 fn file(path: &Path, answers: Answers, notes: &mut Vec<String>) -> Result<Vec<Story>, DataError> {
     let name = path.display().to_string();
     let read = read_text(path)?;
     notes.extend(read.notes);
     let (mut stories, mut without) = (Vec::new(), 0);
     for (number, line) in text::lines(&read.text).filter(|(_, line)| !line.trim().is_empty()) {
-        let story = story(line.trim(), answers == Answers::Along, format!("{name}, line {number}"));
+        let told = match Form::of(path) {
+            Form::Lines => Ok(line.trim().to_string()),
+            Form::Objects => member(line),
+            Form::Table => {
+                Err("write texts one a line, or as JSON objects; for a table with labels, labelled:FILE".into())
+            }
+        };
+        let story = told.and_then(|told| story(&told, answers == Answers::Along, format!("{name}, line {number}")));
         let story = story.map_err(|reason| DataError::text(&name, format!("line {number}: {reason}")))?;
         if story.questions.is_empty() {
             without += 1;
@@ -108,6 +119,13 @@ fn file(path: &Path, answers: Answers, notes: &mut Vec<String>) -> Result<Vec<St
         notes.push(format!("{name}: lines without an answer in square brackets left out: {without}"));
     }
     Ok(stories)
+}
+
+/// The text of a JSON object.
+fn member(line: &str) -> Result<String, String> {
+    let object: Map<String, Value> = serde_json::from_str(line).map_err(|_| "no JSON object")?;
+    let text = object.get("text").and_then(Value::as_str).ok_or("no member \"text\" that is a text")?;
+    Ok(text.trim().into())
 }
 
 /// A line with its answers taken out, or left where they stand. What follows the last answer is

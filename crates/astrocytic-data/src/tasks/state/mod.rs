@@ -10,7 +10,12 @@ mod tests;
 mod words;
 mod worlds;
 
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
 use crate::error::DataError;
+use crate::files::write_atomically;
 use crate::tokenizer::Tokenizer;
 
 use super::splits::{Examples, Splits};
@@ -45,6 +50,25 @@ impl StateTask {
             Self::Told(told) => Ok(told.stories(wanted)),
             Self::Marked { path, answers } => marked::stories(path, *answers),
         }
+    }
+
+    /// Writes the stories into a folder that "state:FOLDER" reads, each with how it was made.
+    ///
+    /// # Errors
+    /// As [`stories`](Self::stories), and for a folder that cannot be written.
+    pub fn write(&self, wanted: &Wanted, folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+        let Stories { splits, longer, .. } = self.stories(wanted)?;
+        let named = [("train", splits.train), ("dev", splits.tuning), ("test", splits.test)];
+        let longer = longer.into_iter().map(|(times, stories)| (format!("longer-{times}x"), stories));
+        let mut written = Vec::new();
+        for (name, stories) in named.map(|(name, stories)| (name.to_string(), stories)).into_iter().chain(longer) {
+            let path = folder.join(format!("{name}.jsonl"));
+            let line = |story: &Story| format!("{}\n", json!({ "text": story.marked(), "made": story.made }));
+            let lines: String = stories.iter().map(line).collect();
+            write_atomically(&path, lines.as_bytes()).map_err(|cause| DataError::file(&path, cause))?;
+            written.push(path);
+        }
+        Ok(written)
     }
 
     /// The stories as examples.

@@ -272,15 +272,8 @@ fn marked_texts_are_read_as_they_were_told() {
     let folder = tempfile::tempdir().unwrap();
     for (name, answers) in [("boxes", Answers::AlongHidden), ("cups:end", Answers::AlongHidden)] {
         let told = stories(name);
-        let write = |file: &str, all: &[Story]| {
-            let lines: String = all.iter().map(|story| story.marked() + "\n").collect();
-            std::fs::write(folder.path().join(file), lines).unwrap();
-        };
-        write("train.txt", &told.splits.train);
-        write("dev.txt", &told.splits.tuning);
-        write("test.txt", &told.splits.test);
-        write("test-2x.txt", &told.longer[0].1);
-        write("test-4x.txt", &told.longer[1].1);
+        let files = StateTask::parse(name).unwrap().write(&MANY, folder.path()).unwrap();
+        assert_eq!(files.len(), 5);
         let read = marked(folder.path(), answers).unwrap();
         let plain = |all: &[Story]| {
             let mut all: Vec<_> = all.iter().map(|story| (story.text.clone(), story.questions.clone())).collect();
@@ -290,7 +283,7 @@ fn marked_texts_are_read_as_they_were_told() {
         assert_eq!(plain(&read.splits.train), plain(&told.splits.train));
         assert_eq!(plain(&read.splits.test), plain(&told.splits.test));
         assert_eq!(plain(&read.longer[1].1), plain(&told.longer[1].1));
-        assert!(read.splits.train[0].made.contains("train.txt, line"));
+        assert!(read.splits.train[0].made.contains("train.jsonl, line"));
     }
     let path = folder.path().join("own.txt");
     let lines = (0..40).map(|i| format!("Turn {i}. It shows [tails]. Leave it. Now? [tails]\n")).collect::<String>();
@@ -316,6 +309,16 @@ fn marked_texts_that_cannot_be_used_say_why() {
         ("[one] two\n", "needs words, and a text before it"),
         ("one [two]\n", "too few texts"),
     ] {
+        std::fs::write(&path, text).unwrap();
+        let error = marked(&path, Answers::Along).err().unwrap();
+        assert!(error.contains(said) && !error.contains('\n'), "{error}");
+    }
+    for (name, text, said) in [
+        ("a.jsonl", "{\"text\": \"one [two]\"}\n{\"label\": 1}\n", "line 2: no member \"text\""),
+        ("a.jsonl", "one [two]\n", "line 1: no JSON object"),
+        ("a.csv", "text,label\n", "labelled:FILE"),
+    ] {
+        let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         let error = marked(&path, Answers::Along).err().unwrap();
         assert!(error.contains(said) && !error.contains('\n'), "{error}");
