@@ -109,6 +109,7 @@ fn quick(corpus: &str) -> ExperimentConfig {
         evaluate_every: 50,
         tuning_trials: 9,
         search: false,
+        solved_at: 0.0,
         definitions: Default::default(),
     }
 }
