@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttentionConfig as Config, Attention, AttentionCache, AttentionCacheRecord, AttentionConfig,
-    AttentionError, AttentionInput, AttentionState, DecayConfig, SoftmaxAttentionConfig,
+    AttentionError, AttentionInput, AttentionState, DecayConfig, LstmConfig, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::attention::{MultiHeadAttentionConfig, generate_autoregressive_mask};
@@ -102,6 +102,7 @@ fn every_kind() -> Vec<Attention> {
         AttentionConfig::Softmax(softmax.clone()).init(&device()),
         AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)).init(&device()),
         AttentionConfig::Burn(MultiHeadAttentionConfig::new(D_MODEL, HEADS)).init(&device()),
+        AttentionConfig::Lstm(LstmConfig::new(D_MODEL)).init(&device()),
         AttentionConfig::Off.init(&device()),
     ]
 }
