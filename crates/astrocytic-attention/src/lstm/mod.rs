@@ -57,7 +57,7 @@ impl LstmConfig {
         };
         let bias: Tensor<1> = Initializer::Zeros.init([4 * hidden], device).val();
         let of_forget = hidden..2 * hidden;
-        let bias = bias.slice_fill([of_forget], self.forget_bias);
+        let bias = bias.slice_fill([of_forget], self.forget_bias).detach();
         Lstm {
             input: Linear { bias: Some(Param::from_tensor(bias)), ..linear(self.d_model, 4 * hidden) },
             recurrent: linear(hidden, 4 * hidden),
