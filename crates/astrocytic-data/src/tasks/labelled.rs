@@ -47,7 +47,7 @@ pub(super) fn examples(
         ));
     }
     let vocabulary = known + labels.count();
-    Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, longer: Vec::new(), notes })
+    Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, longer: vec![], notes })
 }
 
 /// The texts of a file or folder.

@@ -29,7 +29,7 @@ pub struct Examples {
     pub tokenizer: Option<Tokenizer>,
     /// The examples.
     pub splits: Splits<Example>,
-    /// Test examples that are so many times as long as those that are trained on.
+    /// Further tests: how many times as long as in training, and the examples.
     pub longer: Vec<(u32, Vec<Example>)>,
     /// What was guessed or left out in reading them, for the user to see.
     pub notes: Vec<String>,

@@ -202,9 +202,11 @@ impl Data {
                 let make = if carried { Batches::carried } else { Batches::new };
                 make(subset(&corpus.train, seed, size as usize), config.context, config.batch, seed)?
             }
-            Kind::Examples { examples, .. } => {
+            Kind::Examples { task, examples } => {
                 let chosen = subset_of_examples(&examples.splits.train, seed, size as usize);
-                Batches::of_examples(chosen, config.batch, seed)
+                let batches = Batches::of_examples(chosen, config.batch, seed);
+                // Stories differ much in length.
+                if matches!(task, Task::State(_)) { batches.by_length() } else { batches }
             }
         })
     }
