@@ -115,6 +115,9 @@ impl AstrocyticAttention {
             let what = if has.decay.is_gated() { "gated decay" } else { "decay" };
             return lacks(what, "set decay to the layer's");
         }
+        if has.decay != DecayConfig::None && has.undecayed_heads != config.undecayed_heads {
+            return lacks("decay of each head", "set undecayed_heads to the layer's, 0 if it has none");
+        }
         Self::from_projections(projections, [has.d_model, has.n_heads, has.key_heads()], config)
     }
 
@@ -177,6 +180,7 @@ impl AstrocyticAttention {
             .with_convolution(old.convolution)
             .with_output_gate(old.output_gate)
             .with_decay(old.decay)
+            .with_undecayed_heads(old.undecayed_heads)
             .with_write_gate(old.write_gate)
             .with_largest_write(old.largest_write)
             .with_window(old.window)

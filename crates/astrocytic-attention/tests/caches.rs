@@ -9,7 +9,9 @@ use astrocytic_attention::{
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::attention::{MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, DType, Tensor};
-use common::{D_MODEL, HEADS, OTHER_PRECISIONS, To, assert_same, device, input, layer, relative_error, variants};
+use common::{
+    D_MODEL, HEADS, OTHER_PRECISIONS, To, assert_same, device, drawn, input, layer, relative_error, variants,
+};
 
 #[test]
 fn grouped_queries_keep_one_memory_a_key_head() {
@@ -97,14 +99,15 @@ fn weights_have_the_precision_of_the_input() {
 fn every_kind() -> Vec<Attention> {
     let softmax = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true).with_convolution(3);
     let softmax = softmax.with_rotary_theta(Some(100.0));
-    vec![
-        AttentionConfig::Astrocytic(Config::tripartite(D_MODEL, HEADS)).init(&device()),
-        AttentionConfig::Softmax(softmax.clone()).init(&device()),
-        AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)).init(&device()),
-        AttentionConfig::Burn(MultiHeadAttentionConfig::new(D_MODEL, HEADS)).init(&device()),
-        AttentionConfig::Lstm(LstmConfig::new(D_MODEL)).init(&device()),
-        AttentionConfig::Off.init(&device()),
-    ]
+    let configs = [
+        AttentionConfig::Astrocytic(Config::tripartite(D_MODEL, HEADS)),
+        AttentionConfig::Softmax(softmax.clone()),
+        AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)),
+        AttentionConfig::Burn(MultiHeadAttentionConfig::new(D_MODEL, HEADS)),
+        AttentionConfig::Lstm(LstmConfig::new(D_MODEL)),
+        AttentionConfig::Off,
+    ];
+    configs.iter().map(|config| drawn(&device(), || config.init(&device()))).collect()
 }
 
 #[test]

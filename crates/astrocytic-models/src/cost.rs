@@ -77,10 +77,9 @@ fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
     if let PositionConfig::Distance { max_steps, .. } = config.position {
         maps += 2.0 * (max_steps * size) as f64 + key_heads * config.feature_map.flops(size);
     }
-    let gates = 2.0
-        * config.d_model as f64
-        * key_heads
-        * (f64::from(u8::from(config.write_gate)) + f64::from(u8::from(config.decay.is_gated())));
+    let gated = |is_gated: bool, heads: usize| if is_gated { 2.0 * (config.d_model * heads) as f64 } else { 0.0 };
+    let decaying = config.key_heads() - config.undecayed_heads;
+    let gates = gated(config.write_gate, config.key_heads()) + gated(config.decay.is_gated(), decaying);
     let memory = if config.memory { heads * read + key_heads * write + maps } else { 0.0 };
     // Each block of queries meets its own steps and a window before them.
     let block = config.window.min(steps) as f64;

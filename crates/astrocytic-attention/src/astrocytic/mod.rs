@@ -2,8 +2,10 @@
 //! `burn::nn::attention::MultiHeadAttention` is.
 
 mod call;
+mod check;
 mod config;
 mod forward;
+mod initial;
 mod presets;
 mod project;
 mod read;
@@ -85,6 +87,7 @@ impl ModuleDisplay for AstrocyticAttention {
             .add("causal", &config.causal)
             .add_debug_attribute("feature_map", &config.feature_map)
             .add_debug_attribute("decay", &config.decay)
+            .add("undecayed_heads", &config.undecayed_heads)
             .add_debug_attribute("normalizer", &config.normalizer)
             .add_debug_attribute("plasticity", &config.plasticity)
             .add("write_gate", &config.write_gate)
@@ -118,8 +121,8 @@ impl AstrocyticAttentionConfig {
             output: linear(d_model),
             query_map: self.feature_map.init(heads, key_heads, d, device),
             key_map: self.feature_map.init(key_heads, key_heads, d, device),
-            decay: self.decay.init(d_model, key_heads, device),
-            write_gate: self.write_gate.then(|| LinearConfig::new(d_model, key_heads).init(device)),
+            decay: self.init_decay(device),
+            write_gate: self.write_gate.then(|| self.init_write_gate(key_heads, device)),
             write_dropout: DropoutConfig::new(self.write_dropout).init(),
             convolution: (self.convolution > 0)
                 .then(|| [heads, key_heads, key_heads].map(|count| convolution(count * d))),

@@ -87,10 +87,7 @@ impl AstrocyticAttention {
             let keys = distance.forward(positions);
             keys.expand([batch, config.key_heads(), steps, d])
         });
-        let log_decay = self.decay.forward(x_key).map(|log_decay| match compaction {
-            Some(compaction) => compaction.silence(log_decay),
-            None => log_decay,
-        });
+        let log_decay = self.log_decay(x_key, compaction);
         let strength = self.strength(x_key, &key, compaction);
         Projected { query, key, value, log_decay, strength, distance }
     }
@@ -110,6 +107,23 @@ impl AstrocyticAttention {
             writes: Writes { key: map(&self.key_map, key, Side::Key), value, log_decay, strength },
             distance: distance.map(|keys| map(&self.key_map, keys, Side::Key)),
         }
+    }
+
+    /// log a `[batch, key heads, steps]`, or `None` where nothing decays.
+    fn log_decay(&self, x: &Tensor<3>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
+        let decaying = self.decay.forward(x)?;
+        let decaying = match compaction {
+            Some(compaction) => compaction.silence(decaying),
+            None => decaying,
+        };
+        let [batch, _, steps] = decaying.dims();
+        Some(match self.config.undecayed_heads {
+            0 => decaying,
+            heads => {
+                let none = Tensor::zeros([batch, heads, steps], (&decaying.device(), decaying.dtype()));
+                Tensor::cat(vec![none, decaying], 1)
+            }
+        })
     }
 
     /// β `[batch, key heads, steps]` from the input, or `None` where it is 1 throughout. Of the

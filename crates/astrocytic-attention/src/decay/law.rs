@@ -51,6 +51,6 @@ pub(super) fn inverse_softplus(y: f64) -> f64 {
 }
 
 /// Where a head stands among all, 0 to 1.
-pub(super) fn place(head: usize, heads: usize) -> f64 {
+pub(crate) fn place(head: usize, heads: usize) -> f64 {
     if heads == 1 { 0.5 } else { head as f64 / (heads - 1) as f64 }
 }

@@ -17,6 +17,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::tensor::{full_dtype, full_precision};
 use law::{Law, Rates};
 
+pub(crate) use law::place;
+
 /// How fast the memory leaks.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,6 +103,19 @@ pub struct Decay {
 }
 
 impl Decay {
+    /// Sets rates and biases to those with which a gate whose weights are 0 leaves
+    /// `−log a = leak`, one leak for each head. A decay without a gate stays as it is.
+    pub(crate) fn start_at(&mut self, leaks: &[f64]) {
+        let opened: Option<Vec<_>> = leaks.iter().map(|&leak| self.config.open(leak)).collect();
+        let (Some(opened), Some(rate), Some(gate)) = (opened, &mut self.rate, &mut self.gate) else { return };
+        let device = rate.val().device();
+        let vector = |i: usize| {
+            let values: Vec<f64> = opened.iter().map(|rate_and_bias| rate_and_bias[i]).collect();
+            Param::from_tensor(Tensor::from_data(TensorData::new(values, [leaks.len()]), &device))
+        };
+        (*rate, gate.bias) = (vector(0), Some(vector(1)));
+    }
+
     /// log a, or `None` where nothing decays.
     ///
     /// # Shapes

@@ -78,6 +78,13 @@ pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
         ("delta, no norm", delta().with_normalizer(Normalizer::None).with_feature_map(Map::Relu)),
         ("grouped queries", base().with_kv_heads(Some(1)).with_decay(DecayConfig::Gated).with_convolution(2)),
         ("negative eigenvalues", Config::tripartite(d_model, HEADS).with_largest_write(2.0).with_chunk(5)),
+        ("writes that start strong", {
+            let turning = Config::tripartite(d_model, HEADS).with_largest_write(2.0);
+            turning.with_initial_write(Some([1.9, 1.0])).with_initial_leak(Some([1e-3, 0.05]))
+        }),
+        ("undecayed head", Config::tripartite(d_model, HEADS).with_undecayed_heads(1).with_chunk(5)),
+        ("undecayed, fixed", four().with_decay(DecayConfig::Fixed).with_undecayed_heads(1)),
+        ("undecayed, griffin", base().with_decay(DecayConfig::Griffin).with_undecayed_heads(1)),
         ("grouped, delta", Config::tripartite(d_model, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
         ("two groups", four().with_decay(DecayConfig::Gated).with_convolution(2).with_write_gate(true)),
         ("two groups, random", four().with_feature_map(random)),
@@ -132,6 +139,15 @@ impl ModuleMapper for To {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         param.map(|tensor| tensor.cast(self.0))
     }
+}
+
+/// A module whose parameters are drawn while no other test draws.
+pub fn drawn<M: Module>(device: &Device, make: impl FnOnce() -> M) -> M {
+    seeded(12, device, || {
+        let module = make();
+        module.visit(&mut Materialize);
+        module
+    })
 }
 
 /// Burn draws a parameter when it is first used.

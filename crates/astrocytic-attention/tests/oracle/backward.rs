@@ -243,11 +243,12 @@ impl<'a> Pass<'a> {
         if !self.spec.memory {
             return;
         }
+        let Some(h) = h.checked_sub(self.spec.undecayed_heads) else { return };
         let rate = decay_rate(self.weights, h);
         for (t, &d_log_decay) in d_log_decay.iter().enumerate() {
             let z = decay_gate(self.tape, t, h, self.spec);
             let [d_z, d_rate] = self.spec.decay.reference_vjp(h, z, rate, d_log_decay);
-            if let Some(sum) = self.d_decay_gate.get_mut(t * self.spec.key_heads() + h) {
+            if let Some(sum) = self.d_decay_gate.get_mut(t * self.spec.decaying_heads() + h) {
                 *sum = d_z;
             }
             if let Some(sum) = get_mut(&mut self.d_weights, "decay.rate").get_mut(h) {

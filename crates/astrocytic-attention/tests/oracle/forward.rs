@@ -267,12 +267,13 @@ fn log_decays(h: usize, spec: &LayerSpec, weights: &Weights, tape: &Tape) -> Vec
     if !spec.memory {
         return vec![0.0; steps];
     }
+    let Some(h) = h.checked_sub(spec.undecayed_heads) else { return vec![0.0; steps] };
     (0..steps).map(|t| spec.decay.reference(h, decay_gate(tape, t, h, spec), decay_rate(weights, h))).collect()
 }
 
-/// z of a decay, 0 where it has no gate.
+/// z of the decay of the h-th head that has one, 0 where it has no gate.
 pub fn decay_gate(tape: &Tape, t: usize, h: usize, spec: &LayerSpec) -> f64 {
-    tape.decay_gate.get(t * spec.key_heads() + h).copied().unwrap_or(0.0)
+    tape.decay_gate.get(t * spec.decaying_heads() + h).copied().unwrap_or(0.0)
 }
 
 /// The rate of a head's decay, 0 where it is not trained.

@@ -95,6 +95,11 @@ impl LayerSpec {
         head * self.key_heads() / self.n_heads
     }
 
+    /// Key heads whose memory leaks, behind those that forget nothing.
+    pub fn decaying_heads(&self) -> usize {
+        self.key_heads() - self.undecayed_heads
+    }
+
     /// The exponent α, where the normaliser is calcium.
     pub fn alpha(&self) -> Option<f64> {
         if let Normalizer::Calcium { alpha } = self.normalizer { Some(alpha) } else { None }
