@@ -147,11 +147,18 @@ fn every_pretrained_model_walks_through_all_commands() {
 fn every_trained_model_walks_through_all_commands() {
     let folder = tempfile::tempdir().unwrap();
     let pairs = pairs(folder.path());
-    for arm in ["vanilla", "tripartite", "forgetting-softmax", "vanilla-convolution-gate", "retnet"] {
+    for arm in ["vanilla", "tripartite", "forgetting-softmax", "vanilla-convolution-gate", "retnet", "lstm"] {
         let [model, out, again] = ["", "-out", "-again"].map(|name| folder.path().join(format!("{arm}{name}")));
         let mut command = astrocytic(&["train", "--out", text(&model), "--arm", arm]);
         command.args("--d-model 16 --layers 1 --heads 2 --context 16 --batch 4 --steps 2 --tokens 2000".split(' '));
         succeed(command);
+        if arm == "lstm" {
+            use_it(arm, &model, &pairs, true);
+            let output = run(&["swap", "--model", text(&model), "--out", text(&out)]);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && said.contains("has nothing to swap"), "{said}");
+            continue;
+        }
         swap(&model, &out, &[]);
         swap(&out, &again, &["--preset", "kozachkov2023"]);
         for model in [&model, &out, &again] {

@@ -14,6 +14,7 @@ pub mod feature_map;
 mod initializer;
 mod input;
 mod kernel;
+mod lstm;
 pub mod ops;
 pub mod position;
 #[doc(hidden)]
@@ -29,6 +30,7 @@ pub use decay::DecayConfig;
 pub use error::AttentionError;
 pub use feature_map::FeatureMapConfig;
 pub use input::{AttentionInput, AttentionOutput};
+pub use lstm::{Lstm, LstmConfig, LstmState};
 pub use ops::{CALCIUM_FLOOR, Form, Plasticity};
 pub use position::PositionConfig;
 pub use softmax::{KeyValueCache, SoftmaxAttention, SoftmaxAttentionConfig};

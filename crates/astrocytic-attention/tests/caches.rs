@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttentionConfig as Config, Attention, AttentionCache, AttentionCacheRecord, AttentionConfig,
-    AttentionError, AttentionInput, AttentionState, DecayConfig, SoftmaxAttentionConfig,
+    AttentionError, AttentionInput, AttentionState, DecayConfig, LstmConfig, SoftmaxAttentionConfig,
 };
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::attention::{MultiHeadAttentionConfig, generate_autoregressive_mask};
@@ -106,6 +106,7 @@ fn every_kind() -> Vec<Attention> {
         AttentionConfig::Softmax(softmax.clone()),
         AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)),
         AttentionConfig::Burn(MultiHeadAttentionConfig::new(D_MODEL, HEADS)),
+        AttentionConfig::Lstm(LstmConfig::new(D_MODEL)),
         AttentionConfig::Off,
     ];
     configs.iter().map(|config| drawn(&device(), || config.init(&device()))).collect()

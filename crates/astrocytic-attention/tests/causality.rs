@@ -3,7 +3,9 @@
 mod common;
 
 use astrocytic_attention::debug::without_kernels;
-use astrocytic_attention::{AttentionInput, DecayConfig, Form, SoftmaxAttention, SoftmaxAttentionConfig};
+use astrocytic_attention::{
+    Attention, AttentionConfig, AttentionInput, DecayConfig, Form, LstmConfig, SoftmaxAttentionConfig,
+};
 use burn::tensor::{Bool, Device, Tensor};
 use common::{D_MODEL, HEADS, assert_same, device, input, layer, variants};
 
@@ -49,25 +51,29 @@ fn what_is_not_finite_changes_no_bit_before_its_step() {
     }
 }
 
-fn softmax(device: &Device) -> Vec<(&'static str, SoftmaxAttention)> {
-    let config = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true);
+fn baselines(device: &Device) -> Vec<(&'static str, Attention)> {
+    let softmax = SoftmaxAttentionConfig::new(D_MODEL, HEADS).with_causal(true);
     let grouped = SoftmaxAttentionConfig::new(D_MODEL, 4).with_kv_heads(Some(2)).with_causal(true);
-    vec![
-        ("softmax", config.init(device)),
-        ("grouped", grouped.with_convolution(3).with_rotary_theta(Some(100.0)).init(device)),
-        ("forgetting", config.clone().with_decay(DecayConfig::Gated).init(device)),
-    ]
+    let grouped = grouped.with_convolution(3).with_rotary_theta(Some(100.0));
+    let forgetting = softmax.clone().with_decay(DecayConfig::Gated);
+    let lstm = AttentionConfig::Lstm(LstmConfig::new(D_MODEL));
+    let all =
+        [("softmax", softmax.into()), ("grouped", grouped.into()), ("forgetting", forgetting.into()), ("lstm", lstm)];
+    all.map(|(name, config)| (name, config.init(device))).into()
 }
 
 #[test]
 fn the_baselines_past_is_as_safe() {
     let device = device();
     let x = input(1, STEPS, 62, &device);
-    for (name, layer) in softmax(&device) {
+    for (name, layer) in baselines(&device) {
         let forward = |x| layer.forward(AttentionInput::self_attn(x)).context;
         hold(name, &x, &forward);
         hold(&format!("{name}, composed"), &x, &|x| without_kernels(|| forward(x)));
-        hold(&format!("{name}, weighed"), &x, &|x| layer.forward(AttentionInput::self_attn(x).with_weights()).context);
+        if matches!(layer, Attention::Softmax(_)) {
+            let weighed = |x| layer.forward(AttentionInput::self_attn(x).with_weights()).context;
+            hold(&format!("{name}, weighed"), &x, &weighed);
+        }
     }
 }
 
@@ -83,7 +89,7 @@ fn padded_steps_may_hold_anything() {
         let forward = |x: &Tensor<3>| layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(padded())).context;
         assert_same(forward(&broken), forward(&x), name);
     }
-    for (name, layer) in softmax(&device) {
+    for (name, layer) in baselines(&device) {
         let forward = |x: &Tensor<3>| layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(padded())).context;
         assert_same(forward(&broken), forward(&x), name);
     }
@@ -106,6 +112,22 @@ fn no_gradient_reaches_a_later_step() {
                 assert!(later == 0.0, "{name}, {form:?}: step {s} depends on a later one, {later:e}");
                 assert!(grad.abs().max().into_scalar::<f32>() > 0.0, "{name}, {form:?}: step {s} depends on nothing");
             }
+        }
+    }
+}
+
+#[test]
+fn no_gradient_of_a_baseline_reaches_a_later_step() {
+    let plain = device();
+    let device = plain.clone().autodiff();
+    for (name, layer) in baselines(&device) {
+        for s in [0, 6, 17] {
+            let x = Tensor::<3>::from_inner(input(1, 19, 64, &plain)).require_grad();
+            let context = layer.forward(AttentionInput::self_attn(x.clone())).context;
+            let grad = x.grad(&context.narrow(1, s, 1).sum().backward()).expect("a leaf");
+            let later = grad.clone().narrow(1, s + 1, 18 - s).abs().max().into_scalar::<f32>();
+            assert!(later == 0.0, "{name}: step {s} depends on a later one, {later:e}");
+            assert!(grad.abs().max().into_scalar::<f32>() > 0.0, "{name}: step {s} depends on nothing");
         }
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use astrocytic_attention::position::rotate;
-use astrocytic_attention::{AttentionInput, PositionConfig};
+use astrocytic_attention::{AttentionInput, LstmConfig, PositionConfig};
 use burn::module::Module;
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use common::{D_MODEL, To, layer, relative_error, variants};
@@ -49,4 +49,11 @@ fn positions_above_256_stay_apart_where_the_default_is_bf16() {
         let error = relative_error(found, expected);
         assert!(error < 1e-5, "{name}: {error:e}");
     }
+
+    let half = LstmConfig::new(D_MODEL).init(&device).map(&mut To(DType::F32));
+    let full = half.clone().to_device(&other);
+    let found = half.forward(AttentionInput::self_attn(x(&device))).context;
+    let expected = full.forward(AttentionInput::self_attn(x(&other))).context;
+    let error = relative_error(found, Tensor::from_data(expected.into_data(), (&device, DType::F32)));
+    assert!(error < 1e-5, "lstm: {error:e}");
 }

@@ -3,10 +3,10 @@
 
 mod common;
 
-use astrocytic_attention::debug::poison;
+use astrocytic_attention::debug::{poison, without_kernels};
 use astrocytic_attention::feature_map::Side;
 use astrocytic_attention::ops::{
-    Feature, MemoryInputs, MemorySpec, MemoryState, cross_entropy, gated_silu, memory_attention, rms_norm,
+    Feature, MemoryInputs, MemorySpec, MemoryState, cross_entropy, gated_silu, lstm, memory_attention, rms_norm,
     softmax_attention,
 };
 use astrocytic_attention::position::rotate;
@@ -296,6 +296,31 @@ fn softmax_is_that_of_tensor_operations() {
     }
 }
 
+/// Gates `[batch, steps, 4, hidden]`, R `[hidden, 4, 1, hidden]` and the state before
+/// `[2, batch, 1, hidden]`.
+fn lstm_of(x: &[Tensor<4>]) -> Tensor<4> {
+    let [batch, steps, gates, hidden] = x[0].dims();
+    let sums = x[0].clone().reshape([batch, steps, gates * hidden]);
+    lstm(sums, x[1].clone().reshape([hidden, gates * hidden]), x[2].clone())
+}
+
+#[test]
+fn the_lstm_is_that_of_tensor_operations() {
+    for seed in 0..cases() {
+        let draw = &mut Draw(ChaCha8Rng::seed_from_u64(seed));
+        let (batch, steps, hidden) = (draw.size(1..=35), draw.size(1..=70), draw.size(1..=50));
+        let near = 1.5 / (hidden as f64).sqrt();
+        let inputs = [
+            draw.tensor([batch, steps, 4, hidden], -2.0, 2.0),
+            draw.tensor([hidden, 4, 1, hidden], -near, near),
+            draw.tensor([2, batch, 1, hidden], -1.0, 1.0),
+        ];
+        let fused = |x: &[Tensor<4>]| vec![flat(lstm_of(x))];
+        let composed = |x: &[Tensor<4>]| vec![flat(without_kernels(|| lstm_of(x)))];
+        hold(&format!("seed {seed}, {batch} × {steps} × {hidden}"), &inputs, &fused, &composed);
+    }
+}
+
 #[test]
 fn norm_gate_convolution_and_rotation_are_those_of_tensor_operations() {
     for seed in 0..cases() / 2 {
@@ -419,6 +444,30 @@ fn a_target_that_is_no_class_is_refused() {
     cross_entropy(Tensor::zeros([2, 3], &Device::flex()), &[0, 3]);
 }
 
+fn bits(results: Vec<Vec<f64>>) -> Vec<u64> {
+    results.into_iter().flatten().map(f64::to_bits).collect()
+}
+
+#[test]
+fn threads_change_no_bit_of_the_lstm() {
+    let draw = &mut Draw(ChaCha8Rng::seed_from_u64(8));
+    for [batch, steps, hidden] in [[3, 70, 24], [19, 40, 35], [64, 8, 16]] {
+        let inputs = [
+            draw.tensor([batch, steps, 4, hidden], -2.0, 2.0),
+            draw.tensor([hidden, 4, 1, hidden], -0.3, 0.3),
+            draw.tensor([2, batch, 1, hidden], -1.0, 1.0),
+        ];
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| results(&inputs, DType::F32, &Device::flex(), &|x| vec![flat(lstm_of(x))]))
+        };
+        let one = bits(run(1));
+        for threads in [2, 3, 5] {
+            assert!(bits(run(threads)) == one, "{threads} threads, {batch} × {steps} × {hidden}");
+        }
+    }
+}
+
 #[test]
 fn threads_change_no_bit() {
     poison();
@@ -455,7 +504,6 @@ fn threads_change_no_bit() {
                 results(&inputs, DType::F32, &device, &function)
             })
         };
-        let bits = |results: Vec<Vec<f64>>| results.into_iter().flatten().map(f64::to_bits).collect::<Vec<_>>();
         let one = bits(run(1));
         for threads in [2, 3, 5] {
             assert!(bits(run(threads)) == one, "{threads} threads, {plasticity:?}, causal {causal}, {shape:?}");
@@ -527,6 +575,9 @@ fn what_is_not_a_number_stays_so() {
     }
     let logits = broken([1, 40, 1, 16]).reshape([40, 16]);
     assert!(cross_entropy(logits, &[3; 40]).into_scalar::<f32>().is_nan());
+    let [recurrent, before] = [[16, 4, 1, 16], [2, 1, 1, 16]].map(|shape| Tensor::<4>::ones(shape, &device));
+    let states = lstm_of(&[broken([1, 40, 4, 16]), recurrent, before]).swap_dims(1, 2);
+    assert!(nan(states.clone(), 20) && nan(states.clone(), 39) && !nan(states.narrow(1, 0, 20), 19));
     assert!(nan(gated_silu(broken(shape), sound()), 20) && nan(gated_silu(sound(), broken(shape)), 20));
     assert!(nan(rms_norm(broken(shape), &RmsNormConfig::new(16).init(&device)), 20));
 }

@@ -4,7 +4,7 @@ mod common;
 
 use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig, Attention, AttentionConfig, AttentionError, AttentionInput,
-    DecayConfig, FeatureMapConfig, Normalizer, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
+    DecayConfig, FeatureMapConfig, LstmConfig, Normalizer, PositionConfig, SoftmaxAttention, SoftmaxAttentionConfig,
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
@@ -250,11 +250,16 @@ fn softmax(device: &Device, forgets: bool) -> SoftmaxAttention {
     layer
 }
 
+fn baselines(device: &Device) -> [Attention; 3] {
+    let [softmax, forgetting] = [false, true].map(|forgets| Attention::Softmax(softmax(device, forgets)));
+    [softmax, forgetting, AttentionConfig::Lstm(LstmConfig::new(D_MODEL)).init(device)]
+}
+
 #[test]
 fn the_padded_baseline_is_its_rows_one_by_one() {
     let device = device();
     let x = input(5, 6, 52, &device);
-    for layer in [softmax(&device, false), softmax(&device, true)] {
+    for layer in baselines(&device) {
         let context = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device))).context;
         for (row, padded) in PADDED.iter().enumerate().filter(|(_, padded)| padded.contains(&false)) {
             let pick = |x: Tensor<3>| {
@@ -272,7 +277,7 @@ fn the_padded_baseline_is_its_rows_one_by_one() {
 fn a_padded_beginning_stays_hidden_in_the_baselines_cache() {
     let device = device();
     let x = input(1, 7, 53, &device);
-    for layer in [softmax(&device, false), softmax(&device, true)] {
+    for layer in baselines(&device) {
         let padded = Tensor::<2, Bool>::from_data([[true, true, false, false]], &device);
         let mut cache = layer.empty_cache(1);
         layer.forward_cache(AttentionInput::self_attn(x.clone().narrow(1, 0, 4)).mask_pad(padded), &mut cache);

@@ -60,17 +60,19 @@ pub struct Batches {
 #[derive(Debug, Clone)]
 enum Rows {
     /// Windows of `context` tokens; the stream counts as a ring.
-    Windows {
-        stream: Vec<u32>,
-        context: usize,
-    },
+    Windows { stream: Vec<u32>, context: usize },
     /// The same, but each row reads its own part of the stream from batch to batch.
-    Carried {
-        stream: Vec<u32>,
-        context: usize,
+    Carried { stream: Vec<u32>, context: usize },
+    Examples {
+        examples: Vec<Example>,
+        /// Whether those of a batch are of like length.
+        by_length: bool,
     },
-    Examples(Vec<Example>),
 }
+
+/// Batches of which examples are sorted by length together: more waste less, and tell more of the
+/// order.
+const SORTED_BATCHES: usize = 8;
 
 impl Batches {
     /// Windows of `context` tokens, `batch` of them a step. The stream counts as a ring.
@@ -101,7 +103,17 @@ impl Batches {
     /// For no examples, and for batches of none.
     pub fn of_examples(examples: Vec<Example>, batch: usize, seed: u64) -> Self {
         assert!(!examples.is_empty() && batch > 0, "batches: need an example, and one in a batch");
-        Self { rows: Rows::Examples(examples), batch, seed }
+        Self { rows: Rows::Examples { examples, by_length: false }, batch, seed }
+    }
+
+    /// The same with examples of like length in a batch, so that little is filled up. Which batch
+    /// comes when stays random.
+    #[must_use]
+    pub fn by_length(mut self) -> Self {
+        if let Rows::Examples { by_length, .. } = &mut self.rows {
+            *by_length = true;
+        }
+        self
     }
 
     /// Tokens of a batch without filling; the mean if rows differ in length.
@@ -109,7 +121,7 @@ impl Batches {
         self.batch as f64
             * match &self.rows {
                 Rows::Windows { context, .. } | Rows::Carried { context, .. } => *context as f64,
-                Rows::Examples(examples) => {
+                Rows::Examples { examples, .. } => {
                     examples.iter().map(|example| example.tokens.len()).sum::<usize>() as f64 / examples.len() as f64
                 }
             }
@@ -122,7 +134,7 @@ impl Batches {
             // As many steps as a row has windows; the last of them may reach into the next row's
             // part.
             Rows::Carried { stream, context } => (stream.len().div_ceil(self.batch * context) * self.batch) as u64,
-            Rows::Examples(examples) => examples.len() as u64,
+            Rows::Examples { examples, .. } => examples.len() as u64,
         }
     }
 
@@ -151,7 +163,7 @@ impl Batches {
                 };
                 windows(stream, *context, rows.enumerate().map(start), within == 0)
             }
-            Rows::Examples(examples) => {
+            Rows::Examples { examples, .. } => {
                 let chosen: Vec<&Example> = rows.map(|(_, row)| &examples[row]).collect();
                 let Filled { inputs, targets, places, .. } = Filled::new(&chosen);
                 Batch { inputs, rows: self.batch, targets, places: Some(places), begins: true }
@@ -165,12 +177,28 @@ impl Batches {
         random.set_stream(number + 1);
         let offset = match &self.rows {
             Rows::Windows { stream, .. } | Rows::Carried { stream, .. } => random.random_range(0..stream.len()),
-            Rows::Examples(_) => 0,
+            Rows::Examples { .. } => 0,
         };
         let mut order: Vec<usize> = (0..self.epoch_rows() as usize).collect();
         order.shuffle(&mut random);
+        if let Rows::Examples { examples, by_length: true } = &self.rows {
+            order = sorted_in_part(&order, examples, self.batch, &mut random);
+        }
         (offset, order)
     }
+}
+
+/// An order in which a few batches at a time are sorted by length, and come in random order.
+fn sorted_in_part(order: &[usize], examples: &[Example], batch: usize, random: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut sorted = Vec::with_capacity(order.len());
+    for some in order.chunks(SORTED_BATCHES * batch) {
+        let mut some = some.to_vec();
+        some.sort_by_key(|&row| examples[row].tokens.len());
+        let mut batches: Vec<&[usize]> = some.chunks(batch).collect();
+        batches.shuffle(random);
+        sorted.extend(batches.concat());
+    }
+    sorted
 }
 
 /// Windows of a ring that begin at these places.
@@ -219,6 +247,29 @@ mod tests {
         expected.sort_unstable();
         assert_eq!((answers, batch.rows, batch.inputs.len()), (expected, 7, 49));
         assert_ne!(batch, batches.batch(1));
+    }
+
+    #[test]
+    fn examples_of_like_length_fill_less_and_all_are_shown() {
+        let example = |n: u32| Example { tokens: vec![n; 1 + (n as usize * 7) % 60], answers: vec![(0, n)] };
+        let plain = Batches::of_examples((0..640).map(example).collect(), 8, 3);
+        let sorted = plain.clone().by_length();
+        let epoch = |batches: &Batches| {
+            let (mut answers, mut filled) = (Vec::new(), 0);
+            for batch in (0..80).map(|step| batches.batch(step)) {
+                answers.extend(&batch.targets);
+                filled += batch.inputs.len();
+            }
+            answers.sort_unstable();
+            (answers, filled)
+        };
+        let [plain, (answers, filled)] = [epoch(&plain), epoch(&sorted)];
+        assert_eq!((&plain.0, answers.len()), (&answers, 640));
+        assert!(filled * 3 < plain.1 * 2, "{filled} against {}", plain.1);
+        // Long and short ones come in no order.
+        let lengths: Vec<usize> = (0..80).map(|step| sorted.batch(step).inputs.len()).collect();
+        assert!(!lengths[..8].is_sorted() && lengths[..8] != lengths[8..16]);
+        assert!(sorted.batch(3) == sorted.batch(3) && sorted.batch(3) != sorted.batch(83));
     }
 
     #[test]

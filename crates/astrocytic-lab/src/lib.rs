@@ -16,5 +16,6 @@ pub mod report;
 pub mod results;
 pub mod session;
 pub mod simulate;
+mod solved_runs;
 pub mod statistics;
 pub mod swap;

@@ -198,6 +198,9 @@ pub enum Line {
         /// Loss on the tuning split, nats per token.
         #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
+        /// Share of right answers on the tuning split, where they are counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accuracy: Option<f64>,
         /// Commit of the program that made it; empty in lines from before it was stored.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         commit: String,
@@ -208,13 +211,17 @@ pub enum Line {
         cell: Cell,
         /// How it ended.
         status: Status,
-        /// Step with the lowest tuning loss: the weights that were kept.
+        /// Step of the weights that were kept: those with the lowest tuning loss or, where answers
+        /// are counted, with the highest accuracy on the tuning split.
         best_step: u64,
         /// Steps taken in all.
         steps: u64,
-        /// Lowest loss on the tuning split, nats per token.
+        /// Their loss on the tuning split, nats per token.
         #[serde(deserialize_with = "null_is_nan")]
         tuning_loss: f64,
+        /// Their accuracy on the tuning split, where answers are counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tuning_accuracy: Option<f64>,
         /// Test loss, nats per token, and its documents (final runs that finished only).
         test: Option<TestLoss>,
         /// Training throughput, tokens per second of wall clock, without evaluations.
@@ -262,6 +269,15 @@ impl Line {
     }
 }
 
+/// A test on longer examples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LongerTest {
+    /// Times the length that was trained on.
+    pub times: u32,
+    /// Share of right answers.
+    pub accuracy: f64,
+}
+
 /// Loss on the test split, every token predicted exactly once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestLoss {
@@ -275,6 +291,9 @@ pub struct TestLoss {
     /// are right as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
+    /// Accuracy on test examples that are longer than those that were trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub longer: Vec<LongerTest>,
     /// Loss with the memory emptied before each window. Only of arms that carry their memory from
     /// window to window.
     #[serde(default, skip_serializing_if = "Option::is_none")]

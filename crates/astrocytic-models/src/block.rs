@@ -162,7 +162,9 @@ impl Block {
         let mut attention = attention.init(device);
         if let Some(output) = attention.output_mut() {
             let bias = output.bias.take();
-            *output = linear(d_model, d_model, added_std, false);
+            // (Not its values, which nobody has drawn yet.)
+            let [d_read, _] = output.weight.lazy_shape().dims();
+            *output = linear(d_read, d_model, added_std, false);
             output.bias = bias.map(|bias| Param::from_tensor(bias.val().zeros_like()));
         }
         let gated = config.feed_forward == FeedForwardConfig::GatedSilu;

@@ -1,7 +1,7 @@
 //! What a layer costs: floating-point operations as they are executed, and bytes of state.
 
 use astrocytic_attention::{
-    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, Normalizer, Plasticity, PositionConfig,
+    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, LstmConfig, Normalizer, Plasticity, PositionConfig,
     SoftmaxAttentionConfig,
 };
 
@@ -18,6 +18,7 @@ pub fn flops_per_token(attention: &AttentionConfig, steps: usize) -> f64 {
         AttentionConfig::Burn(config) => {
             flops_of_softmax(&SoftmaxAttentionConfig::new(config.d_model, config.n_heads), steps)
         }
+        AttentionConfig::Lstm(config) => flops_of_lstm(config),
         AttentionConfig::Off => 0.0,
         other => unreachable!("what costs {other}?"),
     }
@@ -31,6 +32,7 @@ pub fn state_bytes(attention: &AttentionConfig, steps: usize) -> u64 {
         AttentionConfig::Burn(config) => {
             bytes_of_softmax(&SoftmaxAttentionConfig::new(config.d_model, config.n_heads), steps)
         }
+        AttentionConfig::Lstm(config) => FLOAT * 2 * config.hidden_size() as u64,
         AttentionConfig::Off => 0,
         other => unreachable!("what takes {other}?"),
     }
@@ -114,4 +116,11 @@ fn bytes_of_softmax(config: &SoftmaxAttentionConfig, steps: usize) -> u64 {
     let key_width = config.d_model / config.n_heads * config.key_heads();
     let fading = if config.decay == DecayConfig::None { 0 } else { config.key_heads() };
     FLOAT * (2 * steps * (key_width + fading)) as u64 + history_bytes(config.d_model, key_width, config.convolution)
+}
+
+/// The products, five functions of two operations each and four more operations for each number of
+/// the state.
+fn flops_of_lstm(config: &LstmConfig) -> f64 {
+    let (d, hidden) = (config.d_model as f64, config.hidden_size() as f64);
+    2.0 * (d * 4.0 * hidden + hidden * 4.0 * hidden + hidden * d) + 14.0 * hidden
 }

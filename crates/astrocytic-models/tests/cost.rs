@@ -4,7 +4,9 @@
 #[path = "../../astrocytic-attention/tests/common/mod.rs"]
 mod common;
 
-use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionInput, DecayConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{
+    AttentionCache, AttentionConfig, AttentionInput, DecayConfig, LstmConfig, SoftmaxAttentionConfig,
+};
 use astrocytic_models::cost::{flops_per_token, state_bytes};
 use burn::nn::attention::MultiHeadAttentionConfig;
 use common::{D_MODEL, HEADS, device, input, variants};
@@ -22,6 +24,18 @@ fn state_bytes_are_those_of_the_state_and_do_not_grow() {
             let position = state.position.dtype().size();
             assert_eq!(state.bytes() - position, state_bytes(&config, steps) as usize, "{name}");
         }
+    }
+}
+
+#[test]
+fn an_lstms_state_does_not_grow() {
+    let config = AttentionConfig::Lstm(LstmConfig::new(D_MODEL));
+    let layer = config.init(&device());
+    let mut cache = layer.empty_cache(1);
+    for steps in [1, 9] {
+        layer.forward_cache(AttentionInput::self_attn(input(1, steps, 3, &device())), &mut cache);
+        let AttentionCache::Lstm(state) = &cache else { panic!("another cache") };
+        assert_eq!(state.bytes(), state_bytes(&config, steps) as usize);
     }
 }
 
@@ -64,4 +78,7 @@ fn operations_are_those_of_the_products() {
     let mixing = 2.0 * 2.0 * 64.0 * 16.0 + 5.0 * 2.0 * 64.0;
     assert_eq!(flops_per_token(&softmax, 64), projections + mixing);
     assert_eq!(flops_per_token(&AttentionConfig::Off, 64), 0.0);
+    // Three matrices, whatever the number of steps, and 14 operations for each of 9 numbers.
+    let lstm = AttentionConfig::Lstm(LstmConfig::new(16));
+    assert_eq!(flops_per_token(&lstm, 64), 2.0 * 9.0 * (4.0 * 16.0 + 4.0 * 9.0 + 16.0) + 14.0 * 9.0);
 }

@@ -1,6 +1,6 @@
 //! Prompts of different lengths in one cached batch: padded tokens are as if they were not there.
 
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, LstmConfig, SoftmaxAttentionConfig};
 use astrocytic_models::DecoderConfig;
 use burn::tensor::{Bool, Device, Int, Tensor};
 
@@ -10,6 +10,7 @@ fn a_padded_prompt_goes_on_as_it_would_alone() {
     let softmax = SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_rotary_theta(Some(100.0));
     for attention in [
         AttentionConfig::Softmax(softmax),
+        AttentionConfig::Lstm(LstmConfig::new(16)),
         AttentionConfig::Astrocytic(AstrocyticAttentionConfig::tripartite(16, 2)),
         AttentionConfig::Astrocytic(AstrocyticAttentionConfig::linear(16, 2).with_causal(true).with_window(3)),
     ] {

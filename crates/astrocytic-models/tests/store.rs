@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use astrocytic_attention::{
-    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, SoftmaxAttentionConfig,
+    AstrocyticAttentionConfig, AttentionConfig, DecayConfig, FeatureMapConfig, LstmConfig, SoftmaxAttentionConfig,
 };
 use astrocytic_models::{DecoderConfig, load, save};
 use burn::module::{Module, ModuleMapper, Param};
@@ -19,6 +19,7 @@ fn configs() -> Vec<DecoderConfig> {
         ),
         AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_rotary_theta(Some(100.0))),
         AttentionConfig::Softmax(SoftmaxAttentionConfig::new(16, 2).with_causal(true).with_decay(DecayConfig::Gated)),
+        AttentionConfig::Lstm(LstmConfig::new(16)),
         AttentionConfig::Off,
     ];
     attentions.into_iter().map(|attention| DecoderConfig::new(11, 16, 2, 24, attention)).collect()

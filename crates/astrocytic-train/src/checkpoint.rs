@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn standing(step: u64) -> Standing {
-        Standing { step, best_step: step, best_loss: 1.0, since_best: 0, seconds: 1.0 }
+        Standing { step, best_step: step, best_loss: 1.0, best_accuracy: None, since_best: 0, seconds: 1.0 }
     }
 
     fn model() -> Linear {

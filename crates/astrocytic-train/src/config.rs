@@ -20,7 +20,7 @@ pub struct TrainingConfig {
     pub clip: f64,
     /// Steps between evaluations.
     pub evaluate_every: u64,
-    /// Evaluations without a better tuning loss after which training stops; 0 never stops early.
+    /// Evaluations without better weights after which training stops; 0 never stops early.
     pub patience: u64,
     /// Seed of initial weights, batch order and dropout.
     pub seed: u64,
@@ -29,23 +29,30 @@ pub struct TrainingConfig {
     /// window begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carry: Option<usize>,
+    /// Held-out accuracy at which training ends; then the right answers are counted, and the weights
+    /// with the most of them are kept. `None`: they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_at_accuracy: Option<f64>,
 }
 
 /// How long a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Length {
     /// Optimizer steps at most.
     pub steps: u64,
     /// Steps between evaluations.
     pub evaluate_every: u64,
-    /// Evaluations without a better held-out loss after which training stops; 0 never stops early.
+    /// Evaluations without better weights after which training stops; 0 never stops early.
     pub patience: u64,
+    /// Held-out accuracy at which training stops, where answers are counted.
+    pub stop_at_accuracy: Option<f64>,
 }
 
 impl Length {
     /// Whether a run that stands there is over.
     pub(crate) fn is_over(&self, standing: &Standing) -> bool {
-        standing.step >= self.steps || self.patience > 0 && standing.since_best >= self.patience
+        let is_solved = self.stop_at_accuracy.zip(standing.best_accuracy).is_some_and(|(at, best)| best >= at);
+        standing.step >= self.steps || self.patience > 0 && standing.since_best >= self.patience || is_solved
     }
 
     /// Whether the model is evaluated, and a checkpoint stored, after that step.
@@ -57,7 +64,8 @@ impl Length {
 impl TrainingConfig {
     /// How long the run is.
     pub fn length(&self) -> Length {
-        Length { steps: self.steps, evaluate_every: self.evaluate_every, patience: self.patience }
+        let Self { steps, evaluate_every, patience, stop_at_accuracy, .. } = *self;
+        Length { steps, evaluate_every, patience, stop_at_accuracy }
     }
 
     /// Refuses what makes no sense.

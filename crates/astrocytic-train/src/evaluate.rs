@@ -6,6 +6,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::document_loss::DocumentLoss;
+use crate::held_out::HeldOut;
 use crate::trainable::Trainable;
 
 /// −ln p summed over each document or example. `model` must be on a device without autodiff.
@@ -13,21 +14,46 @@ pub fn documents<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &
     tally(model, windows, device).0
 }
 
-/// The same, and the accuracy: the share of answers that are the likeliest token, or, scored
-/// `whole`, the share of examples with no other answer. (Greedy decoding gets the same examples
-/// right: up to its first error it reads the same tokens.)
+/// What counts as right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Each answer that is the likeliest token.
+    Answers,
+    /// Each example with no other answer. (Greedy decoding gets the same examples right: up to its
+    /// first error it reads the same tokens.)
+    WholeExamples,
+}
+
+/// The mean loss, and the accuracy where right answers are `counted`.
+pub fn held_out<M: Trainable>(
+    model: &M,
+    windows: &EvaluationWindows,
+    counted: Option<Counted>,
+    device: &Device,
+) -> HeldOut {
+    match counted {
+        None => HeldOut { loss: mean(&documents(model, windows, device)), accuracy: None },
+        Some(counted) => {
+            let (losses, accuracy) = examples(model, windows, counted, device);
+            HeldOut { loss: mean(&losses), accuracy: Some(accuracy) }
+        }
+    }
+}
+
+/// −ln p summed over each example, and the accuracy: the share that is right.
 pub fn examples<M: Trainable>(
     model: &M,
     windows: &EvaluationWindows,
-    whole: bool,
+    counted: Counted,
     device: &Device,
 ) -> (Vec<DocumentLoss>, f64) {
     let (losses, right) = tally(model, windows, device);
-    let (hits, of) = if whole {
-        let hits = losses.iter().zip(&right).filter(|(example, right)| example.tokens == **right).count();
-        (hits as u64, losses.len() as u64)
-    } else {
-        (right.iter().sum(), losses.iter().map(|example| example.tokens).sum())
+    let (hits, of) = match counted {
+        Counted::WholeExamples => {
+            let hits = losses.iter().zip(&right).filter(|(example, right)| example.tokens == **right).count();
+            (hits as u64, losses.len() as u64)
+        }
+        Counted::Answers => (right.iter().sum(), losses.iter().map(|example| example.tokens).sum()),
     };
     (losses, hits as f64 / of as f64)
 }
@@ -127,7 +153,7 @@ mod tests {
             Example { tokens: tokens.clone(), answers: likeliest.iter().enumerate().map(answer).collect() }
         };
         let windows = EvaluationWindows::of_examples(&[example(&[]), example(&[1, 3]), example(&[4])], 2).unwrap();
-        let of = |whole| examples(&model, &windows, whole, &Device::flex()).1;
-        assert_eq!((of(false), of(true)), (12.0 / 15.0, 1.0 / 3.0));
+        let of = |counted| examples(&model, &windows, counted, &Device::flex()).1;
+        assert_eq!((of(Counted::Answers), of(Counted::WholeExamples)), (12.0 / 15.0, 1.0 / 3.0));
     }
 }

@@ -6,6 +6,7 @@ pub mod config;
 pub mod device;
 pub mod document_loss;
 pub mod evaluate;
+pub mod held_out;
 pub mod learner;
 pub mod minimal_pairs;
 pub mod number;

@@ -1,13 +1,15 @@
 //! Small models for tests.
 
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, PositionConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{
+    AstrocyticAttentionConfig, AttentionConfig, LstmConfig, PositionConfig, SoftmaxAttentionConfig,
+};
 use astrocytic_models::DecoderConfig;
 
 /// Base of rotary positions.
 const ROTARY_THETA: f64 = 10_000.0;
 
 /// Names that [`decoder`] knows.
-pub(crate) const NAMES: [&str; 5] = ["softmax", "softmax-convolution-gate", "tripartite", "linear", "off"];
+pub(crate) const NAMES: [&str; 6] = ["softmax", "softmax-convolution-gate", "tripartite", "linear", "lstm", "off"];
 
 /// A decoder of two layers and heads of that attention, without dropout.
 pub(crate) fn decoder(name: &str, vocabulary: usize) -> DecoderConfig {
@@ -25,6 +27,7 @@ pub(crate) fn decoder(name: &str, vocabulary: usize) -> DecoderConfig {
             let linear = AstrocyticAttentionConfig::linear(d_model, heads).with_causal(true).with_bias(false);
             AttentionConfig::Astrocytic(linear.with_position(position))
         }
+        "lstm" => AttentionConfig::Lstm(LstmConfig::new(d_model)),
         "off" => AttentionConfig::Off,
         other => panic!("no small model {other}"),
     };

@@ -7,7 +7,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 
 use crate::config::TrainingConfig;
-use crate::evaluate;
+use crate::evaluate::{self, Counted};
+use crate::held_out::HeldOut;
 use crate::objective::Objective;
 use crate::parallel;
 use crate::seed::derive_seed;
@@ -17,6 +18,8 @@ use crate::trainable::Trainable;
 pub struct TokenObjective<'a> {
     batches: &'a Batches,
     held_out: Option<&'a EvaluationWindows>,
+    /// How right answers are counted; `None`: they are not.
+    counted: Option<Counted>,
     /// Devices besides the model's.
     others: Vec<Device>,
     seed: u64,
@@ -30,12 +33,17 @@ impl<'a> TokenObjective<'a> {
     /// on from batch to batch.
     pub fn new(batches: &'a Batches, config: &TrainingConfig) -> Self {
         let TrainingConfig { seed, carry, .. } = *config;
-        Self { batches, held_out: None, others: Vec::new(), seed, carry, cache: None }
+        Self { batches, held_out: None, counted: None, others: Vec::new(), seed, carry, cache: None }
     }
 
     /// Evaluates on these windows. Default: none.
     pub fn with_held_out(self, windows: &'a EvaluationWindows) -> Self {
         Self { held_out: Some(windows), ..self }
+    }
+
+    /// Counts the right answers in the held-out windows too. Default: not counted.
+    pub fn with_accuracy(self, counted: Counted) -> Self {
+        Self { counted: Some(counted), ..self }
     }
 
     /// These devices (with autodiff) take their shares of each batch beside the model's; a model
@@ -61,9 +69,8 @@ impl<M: Trainable> Objective<M> for TokenObjective<'_> {
         found
     }
 
-    fn held_out_loss(&mut self, model: &M) -> Option<f64> {
+    fn held_out(&mut self, model: &M) -> Option<HeldOut> {
         self.cache = None;
-        let windows = self.held_out?;
-        Some(evaluate::mean(&evaluate::documents(model, windows, &model.device())))
+        Some(evaluate::held_out(model, self.held_out?, self.counted, &model.device()))
     }
 }

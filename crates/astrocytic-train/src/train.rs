@@ -13,6 +13,7 @@ use burn::store::ModuleSnapshot;
 
 use crate::checkpoint::{Checkpoint, Stored};
 use crate::config::{Length, TrainingConfig};
+use crate::held_out::HeldOut;
 use crate::learner::Learner;
 use crate::objective::Objective;
 use crate::standing::Standing;
@@ -47,13 +48,15 @@ pub enum Event {
         train_loss: f64,
         /// Loss on held-out data.
         tuning_loss: f64,
+        /// Share of right answers there, where they are counted.
+        accuracy: Option<f64>,
     },
 }
 
 /// How a run ended.
 pub struct Outcome<M> {
-    /// The weights with the lowest held-out loss, or the last where nothing is held out; without
-    /// autodiff.
+    /// The weights with the lowest held-out loss (where answers are counted, with the most right
+    /// ones), or the last where nothing is held out; without autodiff.
     pub model: M,
     /// Where it stood at the end.
     pub standing: Standing,
@@ -156,22 +159,28 @@ impl<M: Module + ModuleSnapshot> Run<M> {
     ) -> Result<()> {
         let valid = self.learner.model().valid();
         let losses = std::mem::take(&mut self.losses);
-        let Some(tuning_loss) = objective.held_out_loss(&valid) else {
+        let Some(found) = objective.held_out(&valid) else {
             self.best = valid;
             return Ok(());
         };
+        let HeldOut { loss: tuning_loss, accuracy } = found;
         self.diverged = !tuning_loss.is_finite();
-        // A stored loss that was not finite comes back as NaN.
-        let is_first = self.standing.best_loss.is_nan() && !self.diverged;
-        if tuning_loss < self.standing.best_loss || is_first {
+        if found.is_better_than(&self.standing) {
             let Standing { step, seconds, .. } = self.standing;
-            self.standing = Standing { step, best_step: step, best_loss: tuning_loss, since_best: 0, seconds };
+            self.standing = Standing {
+                step,
+                best_step: step,
+                best_loss: tuning_loss,
+                best_accuracy: accuracy,
+                since_best: 0,
+                seconds,
+            };
             self.best = valid;
         } else {
             self.standing.since_best += 1;
         }
         let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
-        observe(Event::Evaluation { step: self.standing.step, train_loss, tuning_loss })
+        observe(Event::Evaluation { step: self.standing.step, train_loss, tuning_loss, accuracy })
     }
 
     fn save(&self, checkpoint: &Checkpoint) -> Result<()> {

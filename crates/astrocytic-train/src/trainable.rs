@@ -23,6 +23,11 @@ pub trait Trainable: Module + ModuleSnapshot {
     /// nothing from window to window.
     fn empty_cache(&self, rows: usize) -> Option<DecoderCache>;
 
+    /// Steps of the longest sequence that it can read; `None`: any.
+    fn most_steps(&self) -> Option<usize> {
+        None
+    }
+
     /// Logits of the answers that are expected after the tokens at `places`.
     ///
     /// # Shapes
@@ -44,6 +49,10 @@ impl Trainable for Decoder {
 
     fn empty_cache(&self, rows: usize) -> Option<DecoderCache> {
         Some(self.empty_cache(rows))
+    }
+
+    fn most_steps(&self) -> Option<usize> {
+        self.config().positions
     }
 
     fn answers(&self, inputs: Tensor<2, Int>, places: &[i32], cache: Option<&mut DecoderCache>) -> Tensor<2> {

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use astrocytic_data::{Cache, Corpus, datasets, models};
+use anyhow::{Result, anyhow};
+use astrocytic_data::tasks::state::{StateTask, Stories, Story};
+use astrocytic_data::tasks::{Task, Wanted};
+use astrocytic_data::{Cache, Corpus, TokenizerKind, datasets, models};
 use clap::{Args, Subcommand};
 
 use crate::say::say;
@@ -38,11 +40,34 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show where a corpus comes from and how it begins, or where a pretrained model comes from.
-    #[command(after_help = "Example:\n  astrocytic data show generated")]
+    /// Show where a corpus comes from and how it begins, where a pretrained model comes from, or some
+    /// texts with a state.
+    #[command(after_help = "Example:\n  astrocytic data show generated\n  astrocytic data show state:cups")]
     Show {
-        /// Name of a corpus or model, "generated", or a text file.
+        /// Name of a corpus or model, "generated", a text file, or state:WORLD.
         name: String,
+        /// Print one JSON object on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write texts with a state to files: one JSON object a text, the answers in square brackets, and
+    /// how the text was made. The folder can be read as state:FOLDER.
+    #[command(after_help = "Example:\n  astrocytic data write state:cups --out cups --texts 1000")]
+    Write {
+        /// Name of the task, as state:cups or state:cups:end.
+        name: String,
+        /// Folder to write to.
+        #[arg(long)]
+        out: PathBuf,
+        /// Texts to train on.
+        #[arg(long, default_value_t = 1_000)]
+        texts: usize,
+        /// Texts of the tuning split and of the test.
+        #[arg(long, default_value_t = 500)]
+        held_out: usize,
+        /// Seed of the texts.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
         /// Print one JSON object on standard output.
         #[arg(long)]
         json: bool,
@@ -75,7 +100,50 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 say(path.display())?;
             }
         }
-        Command::Show { name, json } => show(name, *json)?,
+        Command::Show { name, json } => match state_task(name)? {
+            Some(task) => show_stories(name, &task, *json)?,
+            None => show(name, *json)?,
+        },
+        Command::Write { name, out, texts, held_out, seed, json } => {
+            let task = state_task(name)?;
+            let task = task.ok_or_else(|| anyhow!("{name}: only texts with a state can be written; try state:cups"))?;
+            let wanted = Wanted { train: *texts, tuning: *held_out, test: *held_out, seed: *seed, ..STORIES };
+            let written = task.write(&wanted, out)?;
+            if *json {
+                say(serde_json::json!({ "name": name, "files": written }))?;
+            } else {
+                written.iter().try_for_each(|path| say(path.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A few stories. (Tokenizer and context are of no matter to texts.)
+const STORIES: Wanted =
+    Wanted { tokenizer: TokenizerKind::Characters, context: usize::MAX, train: 1_000, tuning: 500, test: 500, seed: 0 };
+/// Stories that are shown.
+const SHOWN: usize = 3;
+
+fn state_task(name: &str) -> Result<Option<StateTask>> {
+    Ok(match Task::of_corpus(name)? {
+        Some(Task::State(task)) => Some(task),
+        _ => None,
+    })
+}
+
+fn show_stories(name: &str, task: &StateTask, json: bool) -> Result<()> {
+    let Stories { splits, longer, notes } = task.stories(&STORIES)?;
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    let longest = longer.last().map(|(_, stories)| stories.as_slice()).unwrap_or_default();
+    let shown: Vec<&Story> = splits.train.iter().take(SHOWN).chain(longest.first()).collect();
+    if json {
+        let stories: Vec<_> =
+            shown.iter().map(|story| serde_json::json!({ "text": story.marked(), "made": story.made })).collect();
+        return say(serde_json::json!({ "name": name, "stories": stories, "notes": notes }));
+    }
+    for story in shown {
+        say(format_args!("{}\n  ({})\n", story.marked(), story.made))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::astrocytic::AttentionState;
 use crate::error::AttentionError;
+use crate::lstm::LstmState;
 use crate::softmax::KeyValueCache;
 use crate::tensor_map::{Load, NamedTensors, Record, Select, TensorMap, ToDevice};
 
@@ -21,6 +22,8 @@ pub enum AttentionCache {
     Memory(AttentionState),
     /// Grows with every step.
     KeyValue(KeyValueCache),
+    /// Constant in size: of a long short-term memory.
+    Lstm(LstmState),
     /// Of a sequence that every call is given whole, as Burn's `MhaCache` is used. Made by
     /// [`autoregressive`](Self::autoregressive).
     Growing(GrowingCache),
@@ -58,6 +61,8 @@ pub enum AttentionCacheRecord {
     Memory(NamedTensors),
     /// Of [`AttentionCache::KeyValue`].
     KeyValue(NamedTensors),
+    /// Of [`AttentionCache::Lstm`].
+    Lstm(NamedTensors),
     /// Of [`AttentionCache::Growing`].
     Growing {
         /// The cache of the layer, if it is not Burn's.
@@ -85,8 +90,8 @@ impl AttentionCache {
     }
 
     /// What goes on to the next window in training, without the graph of gradients (truncated
-    /// backpropagation through time): a memory whole, of keys and values those of the last `most`
-    /// steps.
+    /// backpropagation through time): a memory or a state whole, of keys and values those of the
+    /// last `most` steps.
     ///
     /// # Panics
     /// For a cache made by [`autoregressive`](Self::autoregressive), whose steps are counted.
@@ -94,6 +99,7 @@ impl AttentionCache {
         match self {
             Self::Memory(state) => Self::Memory(state.detach()),
             Self::KeyValue(cache) => Self::KeyValue(cache.truncate(most)),
+            Self::Lstm(state) => Self::Lstm(state.detach()),
             Self::Growing(_) => panic!("attention cache: the next call is given all its steps, so none can go"),
             Self::Empty => Self::Empty,
         }
@@ -116,6 +122,7 @@ impl AttentionCache {
         match self {
             Self::Memory(state) => Self::Memory(state.map(with)),
             Self::KeyValue(cache) => Self::KeyValue(cache.map(with)),
+            Self::Lstm(state) => Self::Lstm(state.map(with)),
             Self::Growing(cache) => Self::Growing(cache.map(with)),
             Self::Empty => Self::Empty,
         }
@@ -132,6 +139,10 @@ impl AttentionCache {
             Self::KeyValue(cache) => {
                 cache.trimmed().map(&mut record);
                 AttentionCacheRecord::KeyValue(record.0)
+            }
+            Self::Lstm(state) => {
+                state.map(&mut record);
+                AttentionCacheRecord::Lstm(record.0)
             }
             Self::Growing(GrowingCache { seen, contexts, keys_stay }) => {
                 let (seen, layer) = match seen {
@@ -163,6 +174,12 @@ impl AttentionCache {
                 let cache = KeyValueCache::load(&mut load)?;
                 load.finish()?;
                 Ok(Self::KeyValue(cache))
+            }
+            AttentionCacheRecord::Lstm(tensors) => {
+                let mut load = Load(tensors, device);
+                let state = LstmState::load(&mut load)?;
+                load.finish()?;
+                Ok(Self::Lstm(state))
             }
             AttentionCacheRecord::Growing { layer, tensors, keys_stay } => {
                 let mut load = Load(tensors, device);

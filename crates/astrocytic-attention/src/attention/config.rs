@@ -7,6 +7,7 @@ use burn::serde::{Deserialize, Serialize};
 use crate::astrocytic::AstrocyticAttentionConfig;
 use crate::decay::DecayConfig;
 use crate::error::AttentionError;
+use crate::lstm::LstmConfig;
 use crate::softmax::SoftmaxAttentionConfig;
 
 /// Which attention a model has.
@@ -20,6 +21,8 @@ pub enum AttentionConfig {
     Softmax(SoftmaxAttentionConfig),
     /// Burn's own multi-head attention.
     Burn(MultiHeadAttentionConfig),
+    /// A long short-term memory, which tracks a state and recalls nothing.
+    Lstm(LstmConfig),
     /// Returns 0: shows whether attention matters.
     Off,
 }
@@ -33,6 +36,7 @@ enum Stored {
     Softmax(SoftmaxAttentionConfig),
     Forgetting(SoftmaxAttentionConfig),
     Burn(MultiHeadAttentionConfig),
+    Lstm(LstmConfig),
     Off,
 }
 
@@ -43,6 +47,7 @@ impl From<Stored> for AttentionConfig {
             Stored::Softmax(config) => Self::Softmax(config),
             Stored::Forgetting(config) => Self::Softmax(config.with_decay(DecayConfig::Gated)),
             Stored::Burn(config) => Self::Burn(config),
+            Stored::Lstm(config) => Self::Lstm(config),
             Stored::Off => Self::Off,
         }
     }
@@ -57,6 +62,7 @@ impl From<AttentionConfig> for Stored {
             }
             AttentionConfig::Softmax(config) => Self::Softmax(config),
             AttentionConfig::Burn(config) => Self::Burn(config),
+            AttentionConfig::Lstm(config) => Self::Lstm(config),
             AttentionConfig::Off => Self::Off,
         }
     }
@@ -77,6 +83,7 @@ impl PartialEq for AttentionConfig {
             (Self::Softmax(a), Self::Softmax(b)) => a == b,
             // Burn's has no equality of its own.
             (Self::Burn(a), Self::Burn(b)) => a.to_string() == b.to_string(),
+            (Self::Lstm(a), Self::Lstm(b)) => a == b,
             (Self::Off, Self::Off) => true,
             _ => false,
         }
@@ -107,6 +114,12 @@ impl From<MultiHeadAttentionConfig> for AttentionConfig {
     }
 }
 
+impl From<LstmConfig> for AttentionConfig {
+    fn from(config: LstmConfig) -> Self {
+        Self::Lstm(config)
+    }
+}
+
 impl From<&AttentionConfig> for AttentionConfig {
     fn from(config: &AttentionConfig) -> Self {
         config.clone()
@@ -123,6 +136,7 @@ impl AttentionConfig {
             Self::Astrocytic(config) => config.validate(),
             Self::Softmax(config) => config.validate(),
             Self::Burn(config) => validate_burn(config),
+            Self::Lstm(config) => config.validate(),
             Self::Off => Ok(()),
         }
     }
@@ -133,6 +147,7 @@ impl AttentionConfig {
             Self::Astrocytic(config) => Some(config.d_model),
             Self::Softmax(config) => Some(config.d_model),
             Self::Burn(config) => Some(config.d_model),
+            Self::Lstm(config) => Some(config.d_model),
             Self::Off => None,
         }
     }
@@ -143,7 +158,7 @@ impl AttentionConfig {
             Self::Astrocytic(config) => config.causal,
             Self::Softmax(config) => config.causal,
             Self::Burn(_) => false,
-            Self::Off => true,
+            Self::Lstm(_) | Self::Off => true,
         }
     }
 }

@@ -17,13 +17,14 @@ pub use config::AttentionConfig;
 use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput};
+use crate::lstm::Lstm;
 use crate::softmax::SoftmaxAttention;
 
 /// An attention layer of any kind, which [`swap`](Self::swap) puts another in the place of. Made by
 /// [`AttentionConfig::init`], or from Burn's trained layer with `From`.
 ///
 /// In records and in parameter groups the enum leaves no trace: parameters are `query.weight` and
-/// so on, whichever layer it is, as in `burn::nn::attention::MultiHeadAttention`. A record of a
+/// so on, whichever layer that has them it is, as in `burn::nn::attention::MultiHeadAttention`. A record of a
 /// model over Burn's layer loads into one over this.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -35,6 +36,8 @@ pub enum Attention {
     Softmax(SoftmaxAttention),
     /// Burn's own layer, to the bit.
     Burn(MultiHeadAttention),
+    /// A long short-term memory, which tracks a state and recalls nothing.
+    Lstm(Lstm),
     /// Returns 0.
     Off(NoAttention),
 }
@@ -54,6 +57,7 @@ impl AttentionConfig {
             Self::Astrocytic(config) => Attention::Astrocytic(config.init(device)),
             Self::Softmax(config) => Attention::Softmax(config.init(device)),
             Self::Burn(config) => Attention::Burn(config.init(device)),
+            Self::Lstm(config) => Attention::Lstm(config.init(device)),
             Self::Off => Attention::Off(NoAttention),
         }
     }
@@ -75,19 +79,20 @@ impl Attention {
     /// with open gates. The outputs change; brief training brings them back.
     ///
     /// # Errors
-    /// Where the sizes are not this layer's, where `config` has no place for what it has, for a
-    /// layer that returns 0, and for another target than an astrocytic layer or none. The layer is
-    /// then left as it was.
+    /// Where the sizes are not this layer's, where `config` has no place for what it has, for an
+    /// LSTM or a layer that returns 0, and for another target than an astrocytic layer or none. The
+    /// layer is then left as it was.
     pub fn swap(&mut self, config: impl Into<AttentionConfig>) -> Result<(), AttentionError> {
         let fault = |text: &str| Err(AttentionError::Config(text.into()));
         *self = match (&*self, config.into()) {
             (_, AttentionConfig::Off) => Self::Off(NoAttention),
             (Self::Off(_), _) => return fault("swap: the layer returns 0, it has nothing to keep"),
+            (Self::Lstm(_), _) => return fault("swap: an LSTM has no queries, keys and values to keep"),
             (layer, AttentionConfig::Astrocytic(config)) => Self::Astrocytic(match layer {
                 Self::Astrocytic(layer) => layer.with_config(&config)?,
                 Self::Softmax(layer) => AstrocyticAttention::from_softmax(layer, &config)?,
                 Self::Burn(layer) => AstrocyticAttention::from_mha(layer, &config)?,
-                Self::Off(_) => return fault("swap: the layer returns 0, it has nothing to keep"),
+                Self::Lstm(_) | Self::Off(_) => unreachable!("refused above"),
             }),
             _ => return fault("swap: a layer can be swapped for an astrocytic one or none"),
         };
@@ -95,7 +100,7 @@ impl Attention {
     }
 
     /// The plain astrocytic configuration that has a place for all that the layer has; `None` for
-    /// one that returns 0.
+    /// an LSTM and a layer that returns 0.
     pub fn plain_config(&self) -> Option<AstrocyticAttentionConfig> {
         match self {
             Self::Astrocytic(layer) => Some(layer.plain_config()),
@@ -104,7 +109,7 @@ impl Attention {
                 let config = AstrocyticAttentionConfig::new(layer.d_model, layer.n_heads);
                 Some(config.with_bias(layer.query.bias.is_some()))
             }
-            Self::Off(_) => None,
+            Self::Lstm(_) | Self::Off(_) => None,
         }
     }
 
@@ -124,22 +129,25 @@ impl Attention {
                     .with_value_bias(layer.value.bias.is_some())
                     .with_output_bias(layer.output.bias.is_some()),
             ),
+            Self::Lstm(layer) => AttentionConfig::Lstm(layer.config().clone()),
             Self::Off(_) => AttentionConfig::Off,
         }
     }
 
-    /// The projection from the heads back to `d_model`; a layer that returns 0 has none.
+    /// The projection from the heads, or an LSTM's state, back to `d_model`; a layer that returns 0 has none.
     pub fn output_mut(&mut self) -> Option<&mut Linear> {
         match self {
             Self::Astrocytic(layer) => Some(&mut layer.output),
             Self::Softmax(layer) => Some(&mut layer.output),
             Self::Burn(layer) => Some(&mut layer.output),
+            Self::Lstm(layer) => Some(&mut layer.output),
             Self::Off(_) => None,
         }
     }
 
-    /// Attends. Burn's layer always returns its weights, the others where they are asked for; the
-    /// `form` of a recurrence means nothing to layers without a memory.
+    /// Attends. Burn's layer always returns its weights, the others where they are asked for (an
+    /// LSTM has none and refuses); the `form` of a recurrence means nothing to layers without a
+    /// memory.
     ///
     /// # Shapes
     /// - query: `[batch, steps_q, d_model]`; key, value: `[batch, steps_k, d_model]`
@@ -160,6 +168,7 @@ impl Attention {
             Self::Astrocytic(layer) => layer.try_forward(input),
             Self::Softmax(layer) => layer.try_forward(input),
             Self::Burn(layer) => burn_layer::forward(layer, input),
+            Self::Lstm(layer) => layer.try_forward(input),
             Self::Off(_) => Ok(zeros(input)),
         }
     }
@@ -170,6 +179,7 @@ impl Attention {
             Self::Astrocytic(layer) => AttentionCache::Memory(layer.empty_state(batch)),
             Self::Softmax(layer) => AttentionCache::KeyValue(layer.empty_cache(batch)),
             Self::Burn(layer) => AttentionCache::KeyValue(burn_layer::empty_cache(layer, batch)),
+            Self::Lstm(layer) => AttentionCache::Lstm(layer.empty_state(batch)),
             Self::Off(_) => AttentionCache::Empty,
         }
     }
@@ -209,6 +219,7 @@ impl Attention {
             (Self::Softmax(layer), AttentionCache::KeyValue(cache)) => layer.try_forward_cache(input, cache),
             (Self::Burn(layer), AttentionCache::KeyValue(cache)) => burn_layer::forward_cache(layer, input, cache),
             (Self::Burn(layer), AttentionCache::Growing(cache)) => burn_layer::forward_growing(layer, input, cache),
+            (Self::Lstm(layer), AttentionCache::Lstm(state)) => layer.try_forward_state(input, state),
             (layer, AttentionCache::Growing(cache)) => layer.forward_growing(input, cache),
             (Self::Off(_), AttentionCache::Empty) => Ok(zeros(input)),
             _ => Err(AttentionError::Shape("the cache was made by another kind of layer".into())),

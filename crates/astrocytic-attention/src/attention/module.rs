@@ -13,6 +13,7 @@ macro_rules! inside {
             Attention::Astrocytic($layer) => $result,
             Attention::Softmax($layer) => $result,
             Attention::Burn($layer) => $result,
+            Attention::Lstm($layer) => $result,
             Attention::Off($layer) => $result,
         }
     };
@@ -25,6 +26,7 @@ macro_rules! changed {
             Attention::Astrocytic($layer) => Attention::Astrocytic($result),
             Attention::Softmax($layer) => Attention::Softmax($result),
             Attention::Burn($layer) => Attention::Burn($result),
+            Attention::Lstm($layer) => Attention::Lstm($result),
             Attention::Off($layer) => Attention::Off($result),
         }
     };

@@ -221,6 +221,22 @@ pub fn sigmoid<T: Real, S: Simd>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp::<S>())
 }
 
+/// `(e^{2x} − 1) / (e^{2x} + 1)`, to the last digits near 0 too.
+#[inline(always)]
+pub fn tanh<T: Real, S: Simd>(x: T) -> T {
+    let twice = x + x;
+    // Near 0 the difference would be rounding alone: there it is the series of e^u − 1.
+    let mut series = T::ZERO;
+    let mut term = INVERSE_FACTORIALS.len();
+    while term > 1 {
+        term -= 1;
+        series = T::fma::<S>(series, twice, T::from_f64(INVERSE_FACTORIALS[term]));
+    }
+    let is_small = twice < T::from_f64(0.35) && twice > T::from_f64(-0.35);
+    let above_one = if is_small { series * twice } else { twice.exp::<S>() - T::ONE };
+    above_one / (above_one + T::from_f64(2.0))
+}
+
 /// Σ a b over slices of whole registers.
 #[inline(always)]
 pub fn dot<T: Real, S: Simd>(simd: S, a: &[T], b: &[T]) -> T {
@@ -307,5 +323,20 @@ mod tests {
         assert_eq!(Real::exp::<S>(f64::NEG_INFINITY), 0.0);
         assert!(Real::exp::<S>(1e30f32).is_finite());
         assert!(Real::exp::<S>(f32::NAN).is_nan() && Real::exp::<S>(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn tanh_is_tanh() {
+        for i in -30_000..30_000 {
+            let x = if i % 2 == 0 { i as f64 * 1e-3 } else { i as f64 * 1e-9 };
+            let off = |found: f64| (found / x.tanh() - 1.0).abs();
+            assert!(x == 0.0 || off(tanh::<f64, S>(x)) < 2e-15, "{x}");
+            assert!(x == 0.0 || off(f64::from(tanh::<f32, S>(x as f32))) < 5e-7, "{x}");
+        }
+        for large in [1e4, f32::INFINITY] {
+            assert_eq!([tanh::<f32, S>(large), tanh::<f32, S>(-large)], [1.0, -1.0]);
+        }
+        assert!(tanh::<f32, S>(f32::NAN).is_nan() && tanh::<f64, S>(f64::NAN).is_nan());
+        assert_eq!(tanh::<f32, S>(0.0), 0.0);
     }
 }

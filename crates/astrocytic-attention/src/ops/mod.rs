@@ -2,12 +2,13 @@
 //! compute it.
 //!
 //! [`memory_attention`] is the memory of tripartite synapses: three composed forms of one
-//! recurrence and a kernel for the processor. Beside it stand softmax attention, its baseline, and
-//! what a transformer block needs. On a device without kernels an operation is composed of Burn's
-//! own.
+//! recurrence and a kernel for the processor. Beside it stand its baselines, softmax attention and
+//! a long short-term memory, and what a transformer block needs. On a device without kernels an
+//! operation is composed of Burn's own.
 
 mod cross_entropy;
 mod gated_silu;
+mod lstm;
 pub(crate) mod memory;
 mod rms_norm;
 mod rotary;
@@ -17,6 +18,7 @@ mod softmax;
 pub use crate::kernel::element_wise::Feature;
 pub use cross_entropy::cross_entropy;
 pub use gated_silu::gated_silu;
+pub use lstm::lstm;
 pub(crate) use memory::forms::with_calcium;
 pub use memory::forms::{calcium_trace, causal, weights, write};
 pub use memory::memory_attention;

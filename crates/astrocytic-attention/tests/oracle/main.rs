@@ -14,6 +14,7 @@ mod common;
 mod convolution;
 mod forward;
 mod linear;
+mod lstm;
 mod maps;
 mod memory;
 mod normalizer;

@@ -47,7 +47,7 @@ pub(super) fn examples(
         ));
     }
     let vocabulary = known + labels.count();
-    Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, notes })
+    Ok(Examples { vocabulary, tokenizer: Some(tokenizer), splits: encoded, longer: vec![], notes })
 }
 
 /// The texts of a file or folder.
@@ -164,7 +164,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            let Examples { vocabulary, tokenizer, splits, notes: found } = found(&path).unwrap();
+            let Examples { vocabulary, tokenizer, splits, notes: found, .. } = found(&path).unwrap();
             let tokenizer = tokenizer.unwrap();
             assert_eq!(vocabulary, tokenizer.vocabulary_size() + 2);
             assert_eq!([splits.train.len(), splits.tuning.len(), splits.test.len()], [32, 4, 4], "{name}");

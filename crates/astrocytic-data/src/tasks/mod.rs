@@ -6,6 +6,7 @@ mod list_ops;
 mod mqar;
 mod scan;
 mod splits;
+pub mod state;
 mod wanted;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 use crate::error::DataError;
 use crate::labelled::LabelledPath;
 use crate::tokenizer::Tokenizer;
+use state::StateTask;
 
 pub use crate::examples::Example;
 pub use mqar::MQAR_VOCABULARY;
@@ -48,6 +50,8 @@ pub enum Task {
         /// Tokens of the longest expression.
         length: usize,
     },
+    /// "state:WORLD" or "state:FILE", texts in which a state changes and is asked for.
+    State(StateTask),
 }
 
 impl Task {
@@ -56,7 +60,7 @@ impl Task {
     /// # Errors
     /// For a task that there is not.
     pub fn of_corpus(name: &str) -> Result<Option<Self>, DataError> {
-        let known = ["labelled", "scan", "mqar", "listops"];
+        let known = ["labelled", "scan", "mqar", "listops", "state"];
         let kind = name.split_once(':').filter(|(kind, _)| known.contains(kind));
         kind.map(|_| name.parse()).transpose()
     }
@@ -64,6 +68,12 @@ impl Task {
     /// Whether an example counts as right as a whole only (SCAN), or each answer by itself.
     pub fn scored_whole(&self) -> bool {
         matches!(self, Self::Scan(_))
+    }
+
+    /// Whether its answers follow from what was read, so that a model has learned the task or has
+    /// not.
+    pub fn is_solved_or_not(&self) -> bool {
+        matches!(self, Self::State(_))
     }
 
     /// Whether an example has one answer, after its last token.
@@ -76,7 +86,13 @@ impl Task {
     /// # Errors
     /// For files that cannot be used, and examples that are longer than the context.
     pub fn load(&self, wanted: &Wanted, tokenizer: Option<Tokenizer>) -> Result<Examples, DataError> {
-        let generated = |vocabulary, splits| Examples { vocabulary, tokenizer: None, splits, notes: Vec::new() };
+        let generated = |vocabulary, splits| Examples {
+            vocabulary,
+            tokenizer: None,
+            splits,
+            longer: Vec::new(),
+            notes: Vec::new(),
+        };
         let mut examples = match self {
             Self::Labelled(path) => labelled::examples(path, wanted, tokenizer)?,
             Self::Scan(split) => generated(scan::vocabulary(), scan::examples(*split)),
@@ -84,6 +100,7 @@ impl Task {
                 generated(MQAR_VOCABULARY, mqar::examples(*length, *pairs, *blocks, wanted))
             }
             Self::ListOps { length } => generated(list_ops::VOCABULARY, list_ops::examples(*length, wanted)),
+            Self::State(task) => task.examples(wanted, tokenizer)?,
         };
         let splits = &mut examples.splits;
         splits.tuning.truncate(wanted.tuning);
@@ -107,6 +124,7 @@ impl fmt::Display for Task {
                 write!(f, "mqar:{length}x{pairs}{}", if *blocks { ":blocks" } else { "" })
             }
             Self::ListOps { length } => write!(f, "listops:{length}"),
+            Self::State(task) => write!(f, "state:{task}"),
         }
     }
 }
@@ -139,8 +157,10 @@ impl FromStr for Task {
                 Ok(length) if list_ops::LENGTHS.contains(&length) => Ok(Self::ListOps { length }),
                 _ => wrong("write listops:LENGTH with a length from 32 to 2000 tokens"),
             },
+            "state" => StateTask::parse(variant).map(Self::State).map_err(|reason| DataError::text(text, reason)),
             _ => wrong(
-                "no such task; there are labelled:PATH, scan:SPLIT, mqar:LENGTHxPAIRS[:blocks] and listops:LENGTH",
+                "no such task; there are labelled:PATH, scan:SPLIT, mqar:LENGTHxPAIRS[:blocks], listops:LENGTH and \
+                 state:WORLD",
             ),
         }
     }

@@ -29,6 +29,8 @@ pub struct Examples {
     pub tokenizer: Option<Tokenizer>,
     /// The examples.
     pub splits: Splits<Example>,
+    /// Further tests: how many times as long as in training, and the examples.
+    pub longer: Vec<(u32, Vec<Example>)>,
     /// What was guessed or left out in reading them, for the user to see.
     pub notes: Vec<String>,
 }

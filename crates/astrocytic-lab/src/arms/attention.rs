@@ -1,6 +1,6 @@
 //! An arm's attention: a preset and the options that change it.
 
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, SoftmaxAttentionConfig};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, LstmConfig, SoftmaxAttentionConfig};
 
 use super::preset::Preset;
 use super::table::{ATTENTION_DROPOUT, Table, overlaid, said};
@@ -51,6 +51,10 @@ impl Attention {
                 let config = SoftmaxAttentionConfig::new(d_model, heads).with_causal(causal);
                 return Ok(AttentionConfig::Softmax(overlaid(&config, &self.options)?));
             }
+            Preset::Lstm if !causal => {
+                return Err(Fault::at("model", "an LSTM looks back only, and an encoder's attention looks both ways"));
+            }
+            Preset::Lstm => return Ok(AttentionConfig::Lstm(overlaid(&LstmConfig::new(d_model), &self.options)?)),
             Preset::Linear => AstrocyticAttentionConfig::linear(d_model, heads),
             Preset::Tripartite => AstrocyticAttentionConfig::tripartite(d_model, heads),
             Preset::Retnet => AstrocyticAttentionConfig::retnet(d_model, heads),

@@ -8,6 +8,7 @@ use crate::results::Role;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) enum Preset {
     Softmax,
+    Lstm,
     Linear,
     Tripartite,
     Retnet,
@@ -19,6 +20,6 @@ pub(super) enum Preset {
 impl Preset {
     /// What an arm of it is for where it does not say.
     pub(super) fn role(self) -> Role {
-        if [Self::Softmax, Self::Off].contains(&self) { Role::Control } else { Role::Astrocytic }
+        if [Self::Softmax, Self::Lstm, Self::Off].contains(&self) { Role::Control } else { Role::Astrocytic }
     }
 }

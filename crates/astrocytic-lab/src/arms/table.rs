@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError, SoftmaxAttentionConfig};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError, LstmConfig, SoftmaxAttentionConfig};
 use astrocytic_models::{DecoderConfig, EncoderConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -164,7 +164,7 @@ impl Parts {
 /// What has an option that the arm does not have.
 fn of_others(name: &str, preset: Preset, kind: Kind) -> Option<String> {
     let arms = format!("this arm's preset is {}", kebab(&format!("{preset:?}")));
-    let others = [(Preset::Linear, "astrocytic"), (Preset::Softmax, "softmax")];
+    let others = [(Preset::Linear, "astrocytic"), (Preset::Softmax, "softmax"), (Preset::Lstm, "LSTM")];
     let whose = others.into_iter().find(|(preset, _)| attention_fields(*preset).contains(&name));
     if let Some((_, whose)) = whose {
         return Some(format!("an option of {whose} attention; {arms}"));
@@ -182,6 +182,7 @@ fn attention_fields(preset: Preset) -> Vec<&'static str> {
     let fields = match preset {
         Preset::Off => &[],
         Preset::Softmax => fields_of::<SoftmaxAttentionConfig>(),
+        Preset::Lstm => fields_of::<LstmConfig>(),
         _ => fields_of::<AstrocyticAttentionConfig>(),
     };
     let name = |field: &&'static str| if *field == "dropout" { ATTENTION_DROPOUT } else { field };

@@ -39,6 +39,7 @@ pub(super) fn measure(
         patience: 0,
         seed: 0,
         carry: None,
+        stop_at_accuracy: None,
     };
     let stream: Vec<u32> = (0..8 * batch * seq_len).map(|i| (i * 7919 % vocabulary) as u32).collect();
     let batches = Batches::new(stream, seq_len, batch, 0)?;

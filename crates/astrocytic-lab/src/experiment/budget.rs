@@ -37,6 +37,7 @@ impl Budget {
             Task::Labelled(_) => [50, 150, 500, 1_500, 5_000],
             Task::Scan(_) => [500, 1_000, 4_000, 8_000, 16_000],
             Task::Mqar { .. } | Task::ListOps { .. } => [500, 2_000, 8_000, 32_000, 128_000],
+            Task::State(_) => [125, 250, 500, 1_000, 4_000],
         };
         let chosen: &[usize] = match self {
             Self::Quick => &[1, 3],
@@ -48,6 +49,7 @@ impl Budget {
             Task::Scan(_) => (64, 16),
             Task::Mqar { length, .. } => (*length, (2_048 / length).clamp(4, 32)),
             Task::ListOps { length } => (*length, (2_048 / length).clamp(4, 32)),
+            Task::State(_) => (256, 32),
         };
         // Zoology's four rates.
         let rates = [1e-4, 4.6e-4, 2.2e-3, 1e-2];
@@ -107,6 +109,7 @@ fn quick(corpus: &str) -> ExperimentConfig {
         evaluate_every: 50,
         tuning_trials: 9,
         search: false,
+        solved_at: 0.0,
         definitions: Default::default(),
     }
 }

@@ -92,6 +92,9 @@ impl CellRun<'_> {
         let tokens_per_step = batches.tokens_per_step();
         let mut evaluations = Vec::new();
         let mut objective = TokenObjective::new(&batches, &how).with_held_out(&tuning);
+        if let Some(counted) = self.data.counted().filter(|_| config.solved_at().is_some()) {
+            objective = objective.with_accuracy(counted);
+        }
         let checkpoint = Checkpoint::new(self.claim.folder());
         let outcome = train(model, &how, &mut objective, Some(&checkpoint), &mut |event| match event {
             Event::Damaged { damage } => {
@@ -103,7 +106,7 @@ impl CellRun<'_> {
                 evaluations = self.claim.lines_up_to(step)?.into_iter().map(|line| line.of(first)).collect();
                 Ok(())
             }
-            Event::Evaluation { step, train_loss, tuning_loss } => {
+            Event::Evaluation { step, train_loss, tuning_loss, accuracy } => {
                 let tokens = (step as f64 * tokens_per_step).round() as u64;
                 let commit = machine::commit().into();
                 evaluations.push(Line::Evaluation {
@@ -112,6 +115,7 @@ impl CellRun<'_> {
                     tokens,
                     train_loss,
                     tuning_loss,
+                    accuracy,
                     commit,
                 });
                 self.claim.keep(&evaluations)
@@ -205,6 +209,7 @@ fn lines<M>(
             best_step: outcome.standing.best_step,
             steps: outcome.standing.step,
             tuning_loss,
+            tuning_accuracy: outcome.standing.best_accuracy,
             test,
             tokens_per_second,
             seconds: outcome.standing.seconds,

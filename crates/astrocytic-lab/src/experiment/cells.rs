@@ -243,6 +243,7 @@ mod tests {
             best_step: 4,
             steps: 4,
             tuning_loss: 1.0,
+            tuning_accuracy: None,
             test: None,
             tokens_per_second: 1.0,
             seconds: 1.0,
@@ -258,6 +259,7 @@ mod tests {
             tokens: step,
             train_loss: 1.0,
             tuning_loss: 1.0,
+            accuracy: None,
             // Of the program that made it, whichever goes on.
             commit: "before".into(),
         }

@@ -13,9 +13,10 @@ use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::describe::describe;
 use crate::experiment::executor::Execution;
-use crate::experiment::grid::{cap_sizes, final_cells, is_complete, most_tuning_runs, note_of_caps, tuning_cells};
+use crate::experiment::grid::{cap_sizes, most_runs, note_of_caps};
 use crate::experiment::job::{Job, Training};
 use crate::experiment::reuse::Reuse;
+use crate::experiment::rounds::next_cells;
 use crate::experiment::stored::{Asked, refuse_another_text, stored_experiment};
 use crate::report::{self, Summary};
 use crate::results::{Cell, Line, Phase};
@@ -93,7 +94,7 @@ fn open(
         config.corpus.clone_from(&stored.corpus.name);
         let mut cells = Cells::new(folder);
         let lines = cells.news()?;
-        if is_complete(&config, &models, &cells, &lines)? {
+        if next_cells(&config, &models, &cells, &lines)?.is_empty() {
             // Nothing is left for this program to add to, but what arms are called in words.
             let described = stored.clone().described(&experiment);
             if described != stored {
@@ -110,32 +111,32 @@ fn open(
 }
 
 impl Comparison {
-    /// Has the tuning runs run, then the final ones, and writes the report.
+    /// Has runs run round by round, and writes the report.
     fn run(mut self, folder: &Path, execution: &Execution) -> Result<Summary> {
         let reuse = std::mem::take(&mut self.reuse);
         let config = &self.config;
         let mut cells = Cells::new(folder);
         let mut lines = Lines { stored: cells.news()?, cells, reuse, reused: 0 };
-        let most = most_tuning_runs(config)?;
-        // Every final run of an arm at a size is as long as a tuning run.
-        let finals = config.arms.len() * config.sizes.len() * config.seeds as usize;
+        let [most, finals] = most_runs(config)?;
         execution.observer.begin(Unit::Runs, (most + finals) as u64);
-        let is_tuned = |line: &&Line| matches!(line, Line::Result { cell, .. } if cell.phase == Phase::Tune);
-        let mut tuned = lines.stored.iter().filter(is_tuned).count();
-        execution.observer.skip(tuned as u64);
+        let done = |lines: &[Line], phase: Phase| {
+            lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count()
+        };
+        execution
+            .observer
+            .skip([Phase::Tune, Phase::Final].map(|phase| done(&lines.stored, phase) as u64).iter().sum());
+        let mut is_tuned = false;
         loop {
-            let mut round = tuning_cells(config, &self.models, &lines.stored)?;
-            round.retain(|(_, cell)| !lines.cells.is_done(cell));
-            if round.is_empty() {
-                break;
+            let round = next_cells(config, &self.models, &lines.cells, &lines.stored)?;
+            let Some((_, first)) = round.first() else { break };
+            // Where sizes are searched, an arm may be tuned again.
+            if first.phase == Phase::Final && config.solved_at().is_none() && !is_tuned {
+                is_tuned = true;
+                // What a search of the grid did not need.
+                execution.observer.skip(most.saturating_sub(done(&lines.stored, Phase::Tune)) as u64);
             }
-            tuned += round.len();
             run_cells(self.job(execution), round, folder, execution, &mut lines)?;
         }
-        // What a search did not need.
-        execution.observer.skip(most.saturating_sub(tuned) as u64);
-        let finals = final_cells(config, &self.models, &lines.stored)?;
-        run_cells(self.job(execution), finals, folder, execution, &mut lines)?;
         execution.observer.finish();
         if !execution.reuse.is_empty() {
             execution.observer.say(&format!("{} runs were taken over from earlier results", lines.reused));
@@ -205,11 +206,14 @@ fn run_cells(
 
 /// What a result says in a line.
 fn message(line: &Line) -> Option<String> {
-    let Line::Result { cell, tuning_loss, test, tokens_per_second, .. } = line else { return None };
+    let Line::Result { cell, tuning_loss, tuning_accuracy, test, tokens_per_second, .. } = line else { return None };
     let phase = if cell.phase == Phase::Tune { "tuning" } else { "final" };
     let loss = test.as_ref().map_or(*tuning_loss, |test| test.loss);
+    // Counted in training, it is what matters.
+    let accuracy = tuning_accuracy.map(|tuning| test.as_ref().and_then(|test| test.accuracy).unwrap_or(tuning));
+    let accuracy = accuracy.map_or(String::new(), |accuracy| format!("accuracy {:.1} %, ", 100.0 * accuracy));
     Some(format!(
-        "{phase} {} at {}, seed {}: loss {loss:.3}, {tokens_per_second:.0} tokens/s",
+        "{phase} {} at {}, seed {}: {accuracy}loss {loss:.3}, {tokens_per_second:.0} tokens/s",
         cell.arm, cell.size, cell.seed
     ))
 }

@@ -90,6 +90,12 @@ pub struct ExperimentConfig {
     /// tuning split stands in for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub search: bool,
+    /// Accuracy from which on a run counts as solved, for tasks that are solved or not: then the
+    /// sizes are searched for the one that half of the seeds solve, runs are chosen and weights kept
+    /// by accuracy on the tuning split, and training ends half of the way from here to 1. 0: losses
+    /// are compared, at every size.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub solved_at: f64,
     /// Tables of the arms that are not built in, in the words of a file.
     #[serde(default, skip_serializing_if = "Definitions::is_empty")]
     pub definitions: Definitions,
@@ -145,6 +151,17 @@ impl ExperimentConfig {
         carried_tokens(self.context)
     }
 
+    /// Accuracy from which on a run counts as solved, where runs are solved or not.
+    pub fn solved_at(&self) -> Option<f64> {
+        (self.solved_at > 0.0).then_some(self.solved_at)
+    }
+
+    /// Accuracy on the tuning split at which training ends: half of the way from what counts as
+    /// solved to 1, so that the test, of other examples, is hardly ever missed by chance.
+    pub(crate) fn stop_at_accuracy(&self) -> Option<f64> {
+        self.solved_at().map(|solved_at| (1.0 + solved_at) / 2.0)
+    }
+
     /// Steps between the evaluations of a schedule.
     pub(crate) fn steps_between_evaluations(&self, schedule: u64) -> u64 {
         if self.evaluate_every > 0 { self.evaluate_every } else { schedule.div_ceil(self.evaluations) }
@@ -162,6 +179,7 @@ impl ExperimentConfig {
             patience: self.patience,
             seed: cell.seed,
             carry: carried.then(|| self.carried_tokens()),
+            stop_at_accuracy: self.stop_at_accuracy(),
         }
     }
 
@@ -231,6 +249,10 @@ fn other_weights(arm: &Arm, size: u64, seed: u64) -> String {
 /// Whether a number is left out of a file.
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+fn is_nothing(number: &f64) -> bool {
+    *number == 0.0
 }
 
 fn name_of(text: &str) -> String {

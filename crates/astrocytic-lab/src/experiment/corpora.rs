@@ -4,6 +4,7 @@ use std::path::Path;
 
 use astrocytic_data::datasets;
 use astrocytic_data::tasks::Task;
+use astrocytic_data::tasks::state::{StateTask, World};
 
 use crate::file::did_you_mean;
 
@@ -12,6 +13,7 @@ pub(super) fn missing(corpus: &str) -> Option<String> {
     let task = Task::of_corpus(corpus).ok()?;
     let path = match &task {
         Some(Task::Labelled(labelled)) => labelled.path.as_path(),
+        Some(Task::State(StateTask::Marked { path, .. })) => path.as_path(),
         Some(_) => return None,
         None if corpus == "generated" || datasets::show(corpus).is_ok() => return None,
         None => Path::new(corpus),
@@ -28,6 +30,11 @@ pub(super) fn missing(corpus: &str) -> Option<String> {
                 ["generated".into()].into_iter().chain(datasets::list().into_iter().map(|known| known.name)).collect();
             let near = did_you_mean(corpus, known.iter().map(String::as_str));
             Some(format!("unknown corpus \"{corpus}\": neither a file nor one of {}{near}", known.join(", ")))
+        }
+        Err(_) if matches!(task, Some(Task::State(_))) => {
+            let worlds = World::ALL.map(World::name);
+            let near = did_you_mean(corpus.trim_start_matches("state:"), worlds.into_iter());
+            Some(format!("{corpus}: {} is neither a file nor one of {}{near}", path.display(), worlds.join(", ")))
         }
         Err(error) => Some(format!("cannot read {}: {error}", path.display())),
     }
@@ -52,11 +59,13 @@ mod tests {
             (path(""), "is a folder"),
             (path("empty.txt"), "is empty"),
             (format!("labelled:{}", path("no.csv")), "cannot read"),
+            (format!("state:{}", path("no.txt")), "neither a file nor one of coin, walk"),
+            ("state:cusp".into(), "did you mean \"cups\"?"),
         ] {
             let found = missing(&corpus).unwrap();
             assert!(found.contains(said), "{found}");
         }
-        for corpus in ["generated", "moby-dick", "mqar:64x4", path("text.txt").as_str()] {
+        for corpus in ["generated", "moby-dick", "mqar:64x4", "state:cups:end", path("text.txt").as_str()] {
             assert_eq!(missing(corpus), None);
         }
     }

@@ -7,6 +7,7 @@ use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples
 use astrocytic_data::{
     Batches, Cache, Corpus, EvaluationWindows, TokenizedCorpus, TokenizedDocument, Tokenizer, subset,
 };
+use astrocytic_train::evaluate::Counted;
 use sha2::{Digest, Sha256};
 
 use crate::arms::Sizes;
@@ -50,6 +51,8 @@ impl Data {
             if config.search {
                 let tuning = std::mem::take(&mut examples.splits.tuning);
                 (examples.splits.tuning, examples.splits.test) = halves(tuning);
+                // They are of the test.
+                examples.longer.clear();
             }
             Self(Kind::Examples { task, examples })
         } else {
@@ -199,11 +202,21 @@ impl Data {
                 let make = if carried { Batches::carried } else { Batches::new };
                 make(subset(&corpus.train, seed, size as usize), config.context, config.batch, seed)?
             }
-            Kind::Examples { examples, .. } => {
+            Kind::Examples { task, examples } => {
                 let chosen = subset_of_examples(&examples.splits.train, seed, size as usize);
-                Batches::of_examples(chosen, config.batch, seed)
+                let batches = Batches::of_examples(chosen, config.batch, seed);
+                // Stories differ much in length.
+                if matches!(task, Task::State(_)) { batches.by_length() } else { batches }
             }
         })
+    }
+
+    /// How right answers are counted; `None` for a text.
+    pub(super) fn counted(&self) -> Option<Counted> {
+        match &self.0 {
+            Kind::Text(_) => None,
+            Kind::Examples { task, .. } => Some(counted(task)),
+        }
     }
 
     /// What kind it is.
@@ -236,6 +249,11 @@ impl Data {
     }
 }
 
+/// How right answers of a task are counted.
+pub(super) fn counted(task: &Task) -> Counted {
+    if task.scored_whole() { Counted::WholeExamples } else { Counted::Answers }
+}
+
 /// A text as the experiment reads it: whole documents, or blocks.
 fn prepared(corpus: TokenizedCorpus, config: &ExperimentConfig) -> TokenizedCorpus {
     let ExperimentConfig { block_tokens, context, tuning_tokens, test_tokens, .. } = *config;
@@ -254,9 +272,9 @@ fn prepared(corpus: TokenizedCorpus, config: &ExperimentConfig) -> TokenizedCorp
 }
 
 /// SHA-256 of the tokens and answers of all splits.
-fn sha256_of_examples(Examples { splits, .. }: &Examples) -> String {
+fn sha256_of_examples(Examples { splits, longer, .. }: &Examples) -> String {
     let mut digest = Sha256::new();
-    for split in [&splits.train, &splits.tuning, &splits.test] {
+    for split in [&splits.train, &splits.tuning, &splits.test].into_iter().chain(longer.iter().map(|(_, test)| test)) {
         digest.update((split.len() as u64).to_le_bytes());
         for Example { tokens, answers } in split {
             digest.update([(tokens.len() as u64).to_le_bytes(), (answers.len() as u64).to_le_bytes()].concat());

@@ -4,11 +4,11 @@
 use anyhow::{Result, anyhow, bail};
 
 use crate::arms::ModelConfig;
-use crate::experiment::cells::Cells;
 use crate::experiment::config::{ExperimentConfig, Run};
 use crate::experiment::data::Data;
-use crate::experiment::search::{self, Axes};
+use crate::experiment::search::{self, Axes, Score};
 use crate::results::{Cell, Line, Phase, Status, Trial};
+use crate::statistics::most_visits;
 
 /// The tuning runs to be made now, each after the name of its training: all of the grid; or where
 /// it is searched those that every arm tries next, sizes one after the other.
@@ -71,19 +71,29 @@ fn searched(config: &ExperimentConfig, name: &str, lines: &[Line]) -> Result<Opt
     Ok(None)
 }
 
-fn axes(config: &ExperimentConfig) -> Axes {
+pub(super) fn axes(config: &ExperimentConfig) -> Axes {
     Axes::new(&config.learning_rates, &config.weight_decays, &config.schedules)
 }
 
-/// How many tuning runs there are, or with a search may be.
-pub(crate) fn most_tuning_runs(config: &ExperimentConfig) -> Result<usize> {
+/// How many tuning and final runs there are. Where they are searched, how many there may be: points
+/// of the grid, and sizes unless seeds disagree about them.
+pub(crate) fn most_runs(config: &ExperimentConfig) -> Result<[usize; 2]> {
     let points = if config.tuning_trials > 0 { config.tuning_trials as usize } else { config.trials().len() };
-    let of_arm = points * config.sizes.len() * config.seeds_of_tuning().count();
-    let mut runs = 0;
+    let [sizes, finals] = most_visits_of_arm(config);
+    let tuning = points * sizes * config.seeds_of_tuning().count();
+    let mut runs = [0, finals * config.arms.len()];
     for name in &config.arms {
-        runs += if config.arm(name)?.is_trained() { of_arm } else { 0 };
+        runs[0] += if config.arm(name)?.is_trained() { tuning } else { 0 };
     }
     Ok(runs)
+}
+
+/// Sizes that an arm is run at, and its final runs at all of them.
+pub(super) fn most_visits_of_arm(config: &ExperimentConfig) -> [usize; 2] {
+    match config.solved_at() {
+        Some(_) => most_visits(config.sizes.len(), config.seeds),
+        None => [config.sizes.len(), config.sizes.len() * config.seeds as usize],
+    }
 }
 
 /// Final cells with the rates that did best on the tuning split.
@@ -104,19 +114,14 @@ pub(super) fn final_cells(
     Ok(cells)
 }
 
-/// Whether every run of the experiment is done.
-pub(super) fn is_complete(
-    config: &ExperimentConfig,
-    models: &[ModelConfig],
-    cells: &Cells,
-    lines: &[Line],
-) -> Result<bool> {
-    let done = |found: Vec<(String, Cell)>| found.iter().all(|(_, cell)| cells.is_done(cell));
-    Ok(done(tuning_cells(config, models, lines)?) && done(final_cells(config, models, lines)?))
-}
-
 /// A cell after the name of its training.
-fn named(config: &ExperimentConfig, phase: Phase, name: &str, model: &ModelConfig, run: Run) -> Result<(String, Cell)> {
+pub(super) fn named(
+    config: &ExperimentConfig,
+    phase: Phase,
+    name: &str,
+    model: &ModelConfig,
+    run: Run,
+) -> Result<(String, Cell)> {
     let cell = config.cell(phase, &config.arm(name)?, model, run)?;
     Ok((config.training_name(&cell, model)?, cell))
 }
@@ -133,29 +138,39 @@ fn chosen_trial(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]
     }
 }
 
-/// Points of which every tuning seed was run, with their mean tuning losses; a diverged run counts
-/// as infinite.
-fn tried(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]) -> Vec<(Trial, f64)> {
-    let mut losses: Vec<(Trial, Vec<f64>)> = Vec::new();
+/// Points of which every tuning seed was run, with their mean tuning losses and accuracies; a
+/// diverged run counts as infinite, and as wrong throughout. No accuracy is better than the one at
+/// which training ends.
+pub(super) fn tried(config: &ExperimentConfig, name: &str, size: u64, lines: &[Line]) -> Vec<(Trial, Score)> {
+    let mut scores: Vec<(Trial, Vec<Score>)> = Vec::new();
     for line in lines {
-        let Line::Result { cell, status, tuning_loss, .. } = line else { continue };
+        let Line::Result { cell, status, tuning_loss, tuning_accuracy, .. } = line else { continue };
         if cell.phase != Phase::Tune || cell.arm != name || cell.size != size {
             continue;
         }
         let good = *status == Status::Finished && tuning_loss.is_finite();
-        let loss = if good { *tuning_loss } else { f64::INFINITY };
-        match losses.iter_mut().find(|(other, _)| *other == cell.trial) {
-            Some((_, found)) => found.push(loss),
-            None => losses.push((cell.trial, vec![loss])),
+        let accuracy = tuning_accuracy.filter(|_| good).unwrap_or(0.0);
+        let score = Score {
+            missing: config.stop_at_accuracy().map(|enough| (enough - accuracy).max(0.0)),
+            loss: if good { *tuning_loss } else { f64::INFINITY },
+        };
+        match scores.iter_mut().find(|(other, _)| *other == cell.trial) {
+            Some((_, found)) => found.push(score),
+            None => scores.push((cell.trial, vec![score])),
         }
     }
-    losses.retain(|(_, found)| found.len() >= config.seeds_of_tuning().count());
-    // The same sum in whatever order the runs ended.
-    let mean = |mut losses: Vec<f64>| {
-        losses.sort_by(f64::total_cmp);
-        losses.iter().sum::<f64>() / losses.len() as f64
+    scores.retain(|(_, found)| found.len() >= config.seeds_of_tuning().count());
+    scores.into_iter().map(|(trial, found)| (trial, mean_score(&found))).collect()
+}
+
+/// The same in whatever order the runs ended.
+fn mean_score(scores: &[Score]) -> Score {
+    let mean = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values.iter().sum::<f64>() / values.len() as f64
     };
-    losses.into_iter().map(|(trial, losses)| (trial, mean(losses))).collect()
+    let missing: Option<Vec<f64>> = scores.iter().map(|score| score.missing).collect();
+    Score { missing: missing.map(mean), loss: mean(scores.iter().map(|score| score.loss).collect()) }
 }
 
 /// A size beyond the corpus becomes the whole of it, once.

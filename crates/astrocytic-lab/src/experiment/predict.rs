@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::arms::{Beyond, parameters};
 use crate::experiment::data::Data;
 use crate::experiment::file::Study;
-use crate::experiment::grid::{cap_sizes, most_tuning_runs, note_of_caps};
+use crate::experiment::grid::{cap_sizes, most_runs, most_visits_of_arm, note_of_caps};
 use crate::experiment::step_cost::step_cost;
 use crate::report;
 
@@ -56,6 +56,13 @@ impl Study {
         let data = Data::prepare(&config, None).with_context(about)?;
         data.notes().iter().chain(&note_of_caps(&config, &data)).for_each(|note| observer.note(note));
         cap_sizes(&mut config, &data).with_context(about)?;
+        if config.solved_at().is_some() {
+            observer.note(&format!(
+                "study {}: each arm's sizes are searched; counted are the runs of the longest search in which the first three \
+                 seeds are right about where half of all solve the task. Where they are not, it goes on at the next size",
+                self.name
+            ));
+        }
         let mut seconds = 0.0;
         let (mut tuned, mut arms) = (Vec::new(), Vec::new());
         for name in &config.arms {
@@ -98,10 +105,9 @@ impl Study {
             // Where nothing is chosen, so are the final runs.
             let last = if is_shared && config.trials().len() == 1 { 0.0 } else { train(longest) };
             let last = learn + last + read(config.test_tokens) * if passes > 0.0 { 4.0 } else { 1.0 };
-            let of_size = tuning * config.seeds_of_tuning().count() as f64 + last * config.seeds as f64;
-            seconds += of_size * config.sizes.len() as f64;
+            let [sizes, finals] = most_visits_of_arm(&config);
+            seconds += tuning * (config.seeds_of_tuning().count() * sizes) as f64 + last * finals as f64;
         }
-        let finals = config.arms.len() * config.sizes.len() * config.seeds as usize;
-        Ok(Prediction { runs: [most_tuning_runs(&config)?, finals], seconds, arms })
+        Ok(Prediction { runs: most_runs(&config)?, seconds, arms })
     }
 }

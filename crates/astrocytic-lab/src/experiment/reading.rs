@@ -2,17 +2,17 @@
 
 use anyhow::{Result, anyhow};
 use astrocytic_data::EvaluationWindows;
-use astrocytic_data::tasks::{Examples, Task};
+use astrocytic_data::tasks::{Example, Examples};
 use astrocytic_models::Decoder;
 use astrocytic_train::document_loss::DocumentLoss;
-use astrocytic_train::evaluate;
+use astrocytic_train::evaluate::{self, Counted};
 use astrocytic_train::trainable::Trainable;
 use burn::tensor::Device;
 
 use crate::experiment::config::ExperimentConfig;
-use crate::experiment::data::{Data, Kind};
+use crate::experiment::data::{Data, Kind, counted};
 use crate::learning::{self, Learning};
-use crate::results::TestLoss;
+use crate::results::{LongerTest, TestLoss};
 
 /// Examples are stored in so many groups at most: a unit of the statistics each.
 const MOST_GROUPS: usize = 100;
@@ -45,7 +45,7 @@ pub fn test_losses<M: Trainable>(
             of_text(data, config, model, readings, device)
         }
         Kind::Examples { task, examples } => {
-            let test = of_examples(config, task, examples, model, device)?;
+            let test = of_examples(config, examples, counted(task), model, device)?;
             Ok(vec![test; readings.len()])
         }
     }
@@ -75,25 +75,47 @@ fn of_text(
         };
         let without_carry = (*reading != Reading::Anew).then_some(loss_of_plain);
         let loss = evaluate::mean(&documents);
-        Ok(TestLoss { loss, documents, accuracy: None, without_carry, plasticity })
+        Ok(TestLoss { loss, documents, accuracy: None, longer: vec![], without_carry, plasticity })
     };
     readings.iter().map(of).collect()
 }
 
 fn of_examples<M: Trainable>(
     config: &ExperimentConfig,
-    task: &Task,
     examples: &Examples,
+    counted: Counted,
     model: &M,
     device: &Device,
 ) -> Result<TestLoss> {
     let windows = EvaluationWindows::of_examples(&examples.splits.test, 2 * config.batch)?;
-    let (losses, accuracy) = evaluate::examples(model, &windows, task.scored_whole(), device);
+    let (losses, accuracy) = evaluate::examples(model, &windows, counted, device);
     let sum = |group: &[DocumentLoss]| DocumentLoss {
         nats: group.iter().map(|example| example.nats).sum(),
         tokens: group.iter().map(|example| example.tokens).sum(),
     };
     let documents = losses.chunks(losses.len().div_ceil(MOST_GROUPS)).map(sum).collect();
     let loss = evaluate::mean(&losses);
-    Ok(TestLoss { loss, documents, accuracy: Some(accuracy), without_carry: None, plasticity: None })
+    let longer = longer_tests(config, examples, counted, model, device)?;
+    Ok(TestLoss { loss, documents, accuracy: Some(accuracy), longer, without_carry: None, plasticity: None })
+}
+
+/// Accuracy on examples that are longer than those that were trained on, as far as the model can
+/// read them.
+fn longer_tests<M: Trainable>(
+    config: &ExperimentConfig,
+    examples: &Examples,
+    counted: Counted,
+    model: &M,
+    device: &Device,
+) -> Result<Vec<LongerTest>> {
+    let most = model.most_steps().unwrap_or(usize::MAX);
+    let can_be_read = |test: &Vec<Example>| test.iter().all(|example| example.tokens.len() <= most);
+    let mut found = Vec::new();
+    for (times, test) in examples.longer.iter().filter(|(_, test)| can_be_read(test)) {
+        // As many tokens at once as of the others.
+        let rows = (2 * config.batch / *times as usize).max(1);
+        let windows = EvaluationWindows::of_examples(test, rows)?;
+        found.push(LongerTest { times: *times, accuracy: evaluate::examples(model, &windows, counted, device).1 });
+    }
+    Ok(found)
 }

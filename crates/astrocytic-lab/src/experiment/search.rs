@@ -3,10 +3,34 @@
 //! What is tried next follows from what was tried alone, so that a search that was interrupted goes
 //! on as it would have, on whatever machine.
 
+use std::cmp::Ordering;
+
 use crate::results::Trial;
 
 /// An axis is continued by at most so many steps.
 const REACH: i64 = 64;
+
+/// How well a point did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Score {
+    /// What its accuracy lacks of the one at which training ends; `None` where losses are compared.
+    pub(super) missing: Option<f64>,
+    /// Its loss, which decides between equals.
+    pub(super) loss: f64,
+}
+
+impl Score {
+    /// Whether no other point can have a higher accuracy, so that nothing is left to look for.
+    fn is_solved(&self) -> bool {
+        self.missing == Some(0.0)
+    }
+
+    /// The better one first.
+    fn order(&self, other: &Self) -> Ordering {
+        let missing = |score: &Self| score.missing.unwrap_or(0.0);
+        missing(self).total_cmp(&missing(other)).then(self.loss.total_cmp(&other.loss))
+    }
+}
 
 /// The values that a search begins with, ascending.
 #[derive(Debug, Clone)]
@@ -107,13 +131,13 @@ fn three_digits(value: f64) -> f64 {
 }
 
 /// What is to be tried next, of at most `budget` points in all; nothing once the best point has no
-/// untried neighbour, or the budget is spent.
+/// untried neighbour or solves the task with every seed, or the budget is spent.
 ///
 /// A round tries the untried neighbours of the best point so far along one axis, the first that has
 /// any. Rounds follow from `tried` alone: those that are complete are replayed, and of one that is
 /// not, what is missing is next.
-pub(super) fn next(axes: &Axes, start: Trial, tried: &[(Trial, f64)], budget: usize) -> Vec<Trial> {
-    let mut seen: Vec<(Trial, f64)> = Vec::new();
+pub(super) fn next(axes: &Axes, start: Trial, tried: &[(Trial, Score)], budget: usize) -> Vec<Trial> {
+    let mut seen: Vec<(Trial, Score)> = Vec::new();
     let mut round = vec![start];
     while !round.is_empty() {
         let known = |trial: &Trial| tried.iter().find(|(other, _)| other == trial).copied();
@@ -122,6 +146,9 @@ pub(super) fn next(axes: &Axes, start: Trial, tried: &[(Trial, f64)], budget: us
             return missing;
         }
         seen.extend(found.iter().filter_map(known));
+        if seen.iter().any(|(_, score)| score.is_solved()) {
+            break;
+        }
         let left = budget.saturating_sub(seen.len());
         let untried = |trial: &Trial| seen.iter().all(|(other, _)| other != trial);
         round = match best(&seen) {
@@ -136,11 +163,11 @@ pub(super) fn next(axes: &Axes, start: Trial, tried: &[(Trial, f64)], budget: us
     Vec::new()
 }
 
-/// The point with the lowest loss; of equals, as where all diverged, the one with smaller values.
-pub(super) fn best(tried: &[(Trial, f64)]) -> Option<Trial> {
-    let order = |(a, of_a): &&(Trial, f64), (b, of_b): &&(Trial, f64)| {
+/// The point that did best; of equals, as where all diverged, the one with smaller values.
+pub(super) fn best(tried: &[(Trial, Score)]) -> Option<Trial> {
+    let order = |(a, of_a): &&(Trial, Score), (b, of_b): &&(Trial, Score)| {
         let smaller = a.learning_rate.total_cmp(&b.learning_rate).then(a.weight_decay.total_cmp(&b.weight_decay));
-        of_a.total_cmp(of_b).then(smaller).then(a.schedule.cmp(&b.schedule))
+        of_a.order(of_b).then(smaller).then(a.schedule.cmp(&b.schedule))
     };
     tried.iter().min_by(order).map(|(trial, _)| *trial)
 }
@@ -151,6 +178,12 @@ mod tests {
 
     fn axes() -> Axes {
         Axes::new(&[1e-3, 3e-3, 8e-3], &[0.1, 0.5, 2.0], &[400, 1_200, 3_600])
+    }
+
+    impl Score {
+        fn of_loss(loss: f64) -> Self {
+            Self { missing: None, loss }
+        }
     }
 
     fn trial(learning_rate: f64, weight_decay: f64, schedule: u64) -> Trial {
@@ -167,19 +200,19 @@ mod tests {
     }
 
     /// Whether every neighbour of a point was tried.
-    fn is_interior(point: Trial, tried: &[(Trial, f64)]) -> bool {
+    fn is_interior(point: Trial, tried: &[(Trial, Score)]) -> bool {
         axes().neighbours(point).iter().flatten().all(|near| tried.iter().any(|(other, _)| other == near))
     }
 
     /// The rounds of a search and what was tried in all.
-    fn search(loss: impl Fn(Trial) -> f64, start: Trial, budget: usize) -> (Vec<Vec<Trial>>, Vec<(Trial, f64)>) {
+    fn search(loss: impl Fn(Trial) -> f64, start: Trial, budget: usize) -> (Vec<Vec<Trial>>, Vec<(Trial, Score)>) {
         let (mut rounds, mut tried) = (Vec::new(), Vec::new());
         loop {
             let round = next(&axes(), start, &tried, budget);
             if round.is_empty() {
                 return (rounds, tried);
             }
-            tried.extend(round.iter().map(|&trial| (trial, loss(trial))));
+            tried.extend(round.iter().map(|&trial| (trial, Score::of_loss(loss(trial)))));
             rounds.push(round);
         }
     }
@@ -256,12 +289,12 @@ mod tests {
     fn a_round_that_was_tried_in_part_is_gone_on_with() {
         let loss = bowl(trial(0.0213, 2.0, 3_600));
         let (rounds, tried) = search(&loss, axes().middle(), 15);
-        let mut known: Vec<(Trial, f64)> = Vec::new();
+        let mut known: Vec<(Trial, Score)> = Vec::new();
         for round in &rounds {
             // Whichever came first, and whatever it says of the rest.
             for (place, &trial) in round.iter().enumerate().rev() {
                 assert_eq!(next(&axes(), axes().middle(), &known, 15), round[..=place]);
-                known.insert(0, (trial, loss(trial)));
+                known.insert(0, (trial, Score::of_loss(loss(trial))));
             }
         }
         assert_eq!(known.len(), tried.len());
@@ -278,5 +311,18 @@ mod tests {
         let (_, tried) = search(|_| f64::INFINITY, axes().middle(), 20);
         assert!(tried.len() <= 20 && best(&tried).is_some());
         assert_eq!(best(&[]), None);
+    }
+
+    #[test]
+    fn accuracy_comes_first_and_what_is_solved_ends_the_search() {
+        let score = |missing, loss| Score { missing: Some(missing), loss };
+        let [a, b, c] = [1e-3, 3e-3, 8e-3].map(|rate| trial(rate, 0.5, 1_200));
+        assert_eq!(best(&[(a, score(0.2, 0.1)), (b, score(0.1, 0.9)), (c, score(0.1, 0.8))]), Some(c));
+        let mut tried = vec![(axes().middle(), score(0.3, 1.0))];
+        let round = next(&axes(), axes().middle(), &tried, 20);
+        assert_eq!(round.len(), 2);
+        tried.extend([(round[0], score(0.0, 0.4)), (round[1], score(0.1, 0.2))]);
+        assert!(next(&axes(), axes().middle(), &tried, 20).is_empty());
+        assert_eq!(best(&tried), Some(round[0]));
     }
 }

@@ -30,6 +30,7 @@ impl ExperimentConfig {
         self.validate_ranges()?;
         self.validate_sizes()?;
         self.validate_arms_for_data()?;
+        self.validate_solved()?;
         self.validate_grid()
     }
 
@@ -179,6 +180,29 @@ impl ExperimentConfig {
         }
         if task.is_none() && self.sizes[0] <= self.context as u64 {
             bail!("sizes: {} tokens are not more than one context of {}", self.sizes[0], self.context);
+        }
+        Ok(())
+    }
+
+    /// Whether what counts as solved can be, and belongs to what is compared.
+    fn validate_solved(&self) -> Result<()> {
+        let solved_at = self.solved_at;
+        if solved_at == 0.0 {
+            return Ok(());
+        }
+        if !(solved_at > 0.0 && solved_at <= 1.0) {
+            bail!("solved_at = {solved_at} must be in (0, 1], an accuracy; 0: losses are compared");
+        }
+        if Task::of_corpus(&self.corpus)?.is_none() {
+            bail!("solved_at = {solved_at}: a text has no answers to be right; leave it out");
+        }
+        if self.primary.as_ref().is_some_and(|primary| primary.loss.is_some()) {
+            return Err(Fault::at("loss", "where solved_at is given, no losses are compared").within("primary").into());
+        }
+        for name in &self.arms {
+            if !self.arm(name)?.is_trained() {
+                bail!("arms: {name} is not trained, so that no size of data solves anything");
+            }
         }
         Ok(())
     }

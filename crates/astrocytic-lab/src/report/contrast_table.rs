@@ -3,6 +3,8 @@
 use maud::{Markup, html};
 
 use super::layout::or_dash;
+use super::plot::plain;
+use super::solved_words;
 use super::summary::{Contrast, Measure, Verdict};
 use super::words::{self, level};
 use crate::statistics::Estimate;
@@ -10,7 +12,7 @@ use crate::statistics::Estimate;
 /// The interval of what is compared, one of its ends or both open.
 pub(super) fn interval(value: &Estimate, measure: Measure) -> String {
     let text = |end: f64| match measure {
-        Measure::Ratio { .. } => format!("{end:.2}"),
+        Measure::Ratio { .. } | Measure::Solved { .. } => format!("{end:.2}"),
         Measure::Difference { .. } => format!("{end:+.3}"),
     };
     match value.interval.map(|end| end.map(text)) {
@@ -29,6 +31,7 @@ pub(super) fn contrast_cells(contrast: &Contrast) -> Markup {
             or_dash(loss, level),
             or_dash(value.filter(|value| !value.is_bound()), |value| format!("{:.3}", value.estimate)),
         ),
+        Measure::Solved { at } => (format!("{} %", plain(100.0 * at)), or_dash(value, solved_words::ratio)),
         Measure::Difference { tokens } => {
             (words::tokens(tokens as f64), or_dash(value, |value| format!("{:+.3} nats", value.estimate)))
         }

@@ -13,10 +13,10 @@ const SEED: u64 = 20_240_501;
 const SHARES: [usize; 4] = [8, 4, 2, 1];
 
 /// A comparison to be tested.
-struct Tested {
-    arm: usize,
-    baseline: usize,
-    primary: bool,
+pub(super) struct Tested {
+    pub(super) arm: usize,
+    pub(super) baseline: usize,
+    pub(super) primary: bool,
     /// The loss that the file named.
     loss: Option<f64>,
 }
@@ -67,7 +67,8 @@ fn resamples(experiment: &Experiment, tests: &[Runs]) -> Resamples {
     Resamples::new(&experiment.sizes, tests, RESAMPLES, SEED)
 }
 
-fn tested(experiment: &Experiment) -> Vec<Tested> {
+/// The contrasts of a study.
+pub(super) fn tested(experiment: &Experiment) -> Vec<Tested> {
     let arms: Vec<(&str, Role)> = experiment.arms.iter().map(|arm| (arm.name.as_str(), arm.role)).collect();
     pairs(&arms, &experiment.config)
 }

@@ -11,8 +11,12 @@ const MOST_FLOPS: f64 = 1.1;
 
 /// Sentences on what may have been missed or is unfair.
 pub(super) fn doubts(experiment: &Experiment, lines: &[Line], summary: &Summary) -> Vec<String> {
-    let mut doubts = optima(summary);
-    doubts.extend(edges(experiment, lines, summary));
+    let mut doubts = Vec::new();
+    // A search that solves the task ends, and a run that does too.
+    if summary.solved.is_none() {
+        doubts.extend(optima(summary));
+        doubts.extend(edges(experiment, lines, summary));
+    }
     doubts.extend(operations(summary));
     let corpus = &experiment.corpus;
     if corpus.test_documents < FEWEST_DOCUMENTS {

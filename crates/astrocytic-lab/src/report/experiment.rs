@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::contrast_table::{contrast_cells, interval};
 use super::layout::{or_dash, page, table, wide_table};
+use super::solved_summary::SolvedSummary;
+use super::solved_words;
 use super::summary::{Contrast, Measure, Summary, Verdict};
 use super::words::{self, level};
 use crate::statistics::mean;
@@ -47,6 +49,7 @@ impl PlanSummary {
             html! { p.facts { "Expected before it was run: " (self.expected) } },
             html! { p.headline { (self.headline) } },
         ];
+        blocks.extend(self.solved());
         blocks.extend(self.matrix());
         blocks.extend(self.studies.iter().flat_map(StudySummary::blocks));
         blocks.extend(self.every_contrast());
@@ -54,6 +57,44 @@ impl PlanSummary {
             blocks.push(html! { p.partial { "Not begun: " (self.waiting.join(", ")) "." } });
         }
         page(&self.question, "", blocks)
+    }
+
+    /// A row for each study of a task that is solved or not, a column for each arm: the examples
+    /// with which half of the seeds solve it.
+    fn solved(&self) -> Vec<Markup> {
+        let studies = || self.studies.iter().filter_map(|study| Some((study, study.summary.solved.as_ref()?)));
+        let mut arms: Vec<&str> = Vec::new();
+        for (_, solved) in studies() {
+            let new: Vec<&str> =
+                solved.arms.iter().map(|arm| arm.arm.as_str()).filter(|arm| !arms.contains(arm)).collect();
+            arms.extend(new);
+        }
+        if arms.is_empty() {
+            return Vec::new();
+        }
+        let head = html! { tr { th { "study" } @for arm in &arms { th { (arm) } } } };
+        let row = |(study, solved): (&StudySummary, &SolvedSummary)| {
+            let of = |name: &str| solved.arms.iter().find(|arm| arm.arm == name).and_then(|arm| arm.d50.as_ref());
+            html! {
+                tr {
+                    td { a href=(study.summary.report) { (study.study) } }
+                    @for arm in &arms {
+                        td {
+                            @if let Some(d50) = of(arm) {
+                                (solved_words::d50(d50)) br; span.note { (solved_words::d50_interval(d50)) }
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        let note = html! {
+            p.note {
+                "Unique training examples with which half of the seeds solve the task, with 95 % intervals; \"at least\": more than the \
+                 largest size."
+            }
+        };
+        vec![html! { h2 { "Data that solve the tasks" } }, wide_table(head, studies().map(row)), note]
     }
 
     /// Compared arms, in the order of the first study that has them.
@@ -97,7 +138,7 @@ impl PlanSummary {
         let note = html! {
             p.note {
                 "Data ratio: how many times as much data the second arm needs as the first, to reach the loss in small print, with \
-                 its 95 % interval. In a study of one size: the first arm's loss minus the second's, in nats. –: no ratio can be read. Empty: not compared. \
+                 its 95 % interval; of a task that is solved or not, for half of the seeds to solve it. In a study of one size: the first arm's loss minus the second's, in nats. –: no ratio can be read. Empty: not compared. \
                  What one of two arms alone learns from while it is tested counts as its data. Studies of one corpus are one unit of \
                  evidence: a corpus counts where all of its studies agree after the correction for all comparisons of the file."
             }
@@ -178,7 +219,7 @@ impl StudySummary {
                 "; " (done) " of " (all) " final runs"
             }
         };
-        let figures = if self.summary.ratios.is_empty() {
+        let figures = if self.summary.ratios.is_empty() && self.summary.solved.is_none() {
             self.arms()
         } else {
             html! {}
@@ -202,6 +243,7 @@ impl StudySummary {
                 (figure, loss.map_or(String::new(), level))
             }
             Measure::Difference { tokens } => (format!("{:+.3}", value.estimate), words::tokens(tokens as f64)),
+            Measure::Solved { .. } => (solved_words::ratio(value), "half of the seeds".into()),
         };
         let is_sure = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);
         html! {

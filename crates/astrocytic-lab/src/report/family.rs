@@ -25,7 +25,7 @@ impl Contrast {
     /// Whether the arm needs less data, or has the lower loss, as estimated.
     fn favours_arm(&self) -> bool {
         self.value.as_ref().is_some_and(|value| match self.measure {
-            Measure::Ratio { .. } => value.estimate > 1.0,
+            Measure::Ratio { .. } | Measure::Solved { .. } => value.estimate > 1.0,
             Measure::Difference { .. } => value.estimate < 0.0,
         })
     }

@@ -7,7 +7,7 @@ use plotters::style::RGBColor;
 
 use super::plot::{Axis, Pattern, Plot, Series, colour, marker, plain};
 use super::summary::{ArmSummary, Ratio, SizeSummary, Stream, Summary};
-use super::words::{held_out, is_search, tokens};
+use super::words::{held_out, is_search, solved_at, tokens};
 use crate::results::{Experiment, Line, Phase, Role};
 use crate::statistics::{Estimate, mean};
 
@@ -35,7 +35,7 @@ pub(super) fn excess_svg(experiment: &Experiment, lines: &[Line], summary: &Summ
 
 /// An arm without its points yet. Controls are dashed, so that colour is not all that tells arms
 /// apart.
-fn of_arm(index: usize, name: &str, role: Role) -> Series {
+pub(super) fn of_arm(index: usize, name: &str, role: Role) -> Series {
     let control = matches!(role, Role::Control | Role::Calibration);
     Series {
         name: Some(name.into()),
@@ -231,7 +231,12 @@ pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result
         }
         .svg()
     };
-    experiment.sizes.iter().map(panel).collect()
+    // Sizes that a search did not visit have nothing to show.
+    let is_visited = |size: &&u64| {
+        let is_it = |line: &Line| line.cell().size == **size && line.cell().phase == Phase::Final;
+        solved_at(experiment).is_none() || lines.iter().any(is_it)
+    };
+    experiment.sizes.iter().filter(is_visited).map(panel).collect()
 }
 
 /// A plot of the data ratio for each arm that others are compared with, and its name; the baseline
@@ -320,7 +325,7 @@ fn interval(value: &Estimate) -> Option<[f64; 2]> {
 }
 
 /// Relative shift of an arm's points, so that those of all arms stand side by side.
-fn aside(place: usize, arms: usize) -> f64 {
+pub(super) fn aside(place: usize, arms: usize) -> f64 {
     let step = 0.012 * (8.0 / arms as f64).min(1.0);
     step * (place as f64 - 0.5 * (arms - 1) as f64)
 }

@@ -1,6 +1,7 @@
 //! What a study found, in sentences: the size of a difference first, then its doubt.
 
 use super::contrasts::{FEWEST_DOCUMENTS, FEWEST_SEEDS};
+use super::solved_words;
 use super::summary::{Contrast, Measure, Summary, Verdict};
 use super::words::{held_out, level, p_value, tokens};
 use crate::results::Role;
@@ -26,6 +27,7 @@ impl Summary {
     fn finding(&self, contrast: &Contrast) -> String {
         let kind = if contrast.primary { "Primary contrast: " } else { "" };
         let found = match (&contrast.value, contrast.measure) {
+            (_, Measure::Solved { .. }) => self.solved_in_words(contrast),
             (Some(value), Measure::Ratio { loss: Some(loss) }) => self.ratio_in_words(contrast, value, loss),
             (Some(value), Measure::Difference { tokens }) => {
                 let why = "with one size of data no ratio can be taken";
@@ -34,6 +36,20 @@ impl Summary {
             _ => self.without_ratio(contrast),
         };
         format!("{kind}{found}")
+    }
+
+    /// How many examples both need to solve the task.
+    fn solved_in_words(&self, contrast: &Contrast) -> String {
+        let arms = || self.solved.iter().flat_map(|solved| &solved.arms);
+        let of = |name: &str| arms().find(|arm| arm.arm == name)?.d50.as_ref();
+        let found = solved_words::finding(contrast, [of(&contrast.arm), of(&contrast.baseline)], &self.corpus);
+        match &contrast.value {
+            Some(value) if value.p.is_some() => {
+                format!("{found}{}.", doubt(contrast, value, 1.0, self.corpus.test_unit()))
+            }
+            Some(_) => format!("{found}."),
+            None => found,
+        }
     }
 
     fn ratio_in_words(&self, contrast: &Contrast, value: &Estimate, loss: f64) -> String {
@@ -90,7 +106,7 @@ impl Summary {
     fn difference_in_words(&self, contrast: &Contrast, value: &Estimate, size: u64, why: &str) -> String {
         let doubt = match contrast.measure {
             Measure::Difference { .. } => doubt(contrast, value, 0.0, self.corpus.test_unit()),
-            Measure::Ratio { .. } => ", not tested".into(),
+            Measure::Ratio { .. } | Measure::Solved { .. } => ", not tested".into(),
         };
         format!(
             "At {} unique {} the {} of {} minus that of {} is {:+.3} {} ({}){doubt}; {why}.",

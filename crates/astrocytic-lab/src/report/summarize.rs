@@ -7,8 +7,9 @@ use super::doubts::doubts;
 use super::family::correct;
 use super::grid_edges::{edges, tried};
 use super::learned::{is_untrained, learned_tokens};
+use super::solved::{solved, wanted_runs};
 use super::summary::{ArmSummary, LawFit, SizeSummary, Summary};
-use super::words::is_search;
+use super::words::{is_search, solved_at};
 use crate::results::{Cell, Experiment, Line, Phase, Status, TestLoss, Trial};
 use crate::statistics::{Fit, deviation, mean};
 
@@ -32,22 +33,31 @@ pub(super) fn conclude(studies: &mut [Summary], waiting: [usize; 2]) {
 /// Works out the figures of one study; its comparisons are not corrected yet.
 pub(super) fn figures(experiment: &Experiment, lines: &[Line]) -> Summary {
     let arms: Vec<ArmSummary> = (0..experiment.arms.len()).map(|arm| arm_summary(experiment, lines, arm)).collect();
-    let Comparisons { contrasts, ratios, differences, streams } = comparisons(experiment, lines);
+    let solved_at = solved_at(experiment);
+    let (solved, comparisons) = match solved_at.map(|at| solved(experiment, lines, at)) {
+        Some((solved, comparisons)) => (Some(solved), comparisons),
+        None => (None, comparisons(experiment, lines)),
+    };
+    let Comparisons { contrasts, ratios, differences, streams } = comparisons;
     let done =
         |phase| lines.iter().filter(|line| matches!(line, Line::Result { cell, .. } if cell.phase == phase)).count();
     let cells = experiment.arms.len() * experiment.sizes.len();
     let tuned = done(Phase::Tune);
     // How many points a search will try is not known before.
-    let is_searched = experiment.config["tuning_trials"].as_u64().is_some_and(|most| most > 0);
+    let is_searched = experiment.config["tuning_trials"].as_u64().is_some_and(|most| most > 0) || solved.is_some();
     let to_tune = if is_searched { tuned } else { cells * experiment.trials.len() * experiment.tuning_seeds.len() };
     let mut summary = Summary {
         name: experiment.name.clone(),
         headline: String::new(),
         corpus: experiment.corpus.clone(),
         search: is_search(experiment),
-        final_runs: [done(Phase::Final), cells * experiment.seeds.len()],
+        final_runs: [
+            done(Phase::Final),
+            solved_at.map_or(cells * experiment.seeds.len(), |at| wanted_runs(experiment, lines, at)),
+        ],
         tuning_runs: [tuned, to_tune],
-        fits: arms.iter().filter_map(law).collect(),
+        fits: if solved.is_some() { vec![] } else { arms.iter().filter_map(law).collect() },
+        solved,
         arms,
         contrasts,
         ratios,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::solved_summary::SolvedSummary;
 use crate::results::{CorpusFacts, Role, Trial};
 use crate::statistics::{Estimate, Fit};
 
@@ -33,6 +34,10 @@ pub struct Summary {
     pub streams: Vec<Stream>,
     /// Differences of test loss at equal data.
     pub differences: Vec<Difference>,
+    /// Which sizes solve the task, where it is solved or not: then there are no ratios at a loss, no
+    /// differences and no laws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solved: Option<SolvedSummary>,
     /// Fitted laws, where there are five sizes.
     pub fits: Vec<LawFit>,
     /// Commits of the program that made the lines, and how many lines each.
@@ -192,6 +197,11 @@ pub enum Measure {
     Difference {
         /// Unique training tokens of both.
         tokens: u64,
+    },
+    /// D50(baseline) / D50(arm): the examples with which half of the seeds solve the task.
+    Solved {
+        /// Test accuracy from which on a run counts as solved.
+        at: f64,
     },
 }
 

@@ -114,6 +114,7 @@ fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
                         tokens,
                         train_loss,
                         tuning_loss,
+                        accuracy: None,
                         commit: String::new(),
                     });
                 }
@@ -126,10 +127,12 @@ fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
                     best_step: evaluations * 100 - 200,
                     steps: evaluations * 100,
                     tuning_loss: end,
+                    tuning_accuracy: None,
                     test: (phase == Phase::Final).then_some(TestLoss {
                         loss,
                         documents,
                         accuracy: None,
+                        longer: vec![],
                         without_carry: None,
                         plasticity: None,
                     }),

@@ -4,14 +4,15 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::solved_summary::{SolvedArm, SolvedShare};
 use super::summary::{ArmSummary, Contrast, Measure, Ratio, Summary, Verdict};
 use crate::results::{Cell, Experiment, Line, Phase, Status, TestLoss};
-use crate::statistics::Estimate;
+use crate::statistics::{Estimate, Place};
 
 /// Every column; empty where a kind of row has nothing to say.
 #[derive(Default, Serialize)]
 struct Row<'a> {
-    /// evaluation, run, document, ratio, contrast, difference or stream.
+    /// evaluation, run, document, longer, ratio, contrast, difference, stream, share or d50.
     kind: &'static str,
     study: &'a str,
     commit: String,
@@ -34,6 +35,13 @@ struct Row<'a> {
     tuning_loss: Option<f64>,
     test_loss: Option<f64>,
     accuracy: Option<f64>,
+    /// Share of right answers on the tuning split, where they are counted.
+    tuning_accuracy: Option<f64>,
+    /// Times the length that was trained on.
+    times: Option<u32>,
+    /// Seeds that solve the task, and those that were run.
+    solved: Option<usize>,
+    seeds: Option<usize>,
     without_carry: Option<f64>,
     plasticity: Option<f64>,
     tokens_per_second: Option<f64>,
@@ -98,22 +106,33 @@ fn of_line<'a>(study: &'a str, experiment: &'a Experiment, line: &'a Line, of: O
         ..Row::default()
     };
     match line {
-        Line::Evaluation { step, tokens, train_loss, tuning_loss, .. } => Row {
+        Line::Evaluation { step, tokens, train_loss, tuning_loss, accuracy, .. } => Row {
             kind: "evaluation",
             step: Some(*step),
             tokens: Some(*tokens),
             train_loss: finite(*train_loss),
             tuning_loss: finite(*tuning_loss),
+            tuning_accuracy: *accuracy,
             ..row
         },
         Line::Result {
-            status, best_step, steps, tuning_loss, test, tokens_per_second, seconds, peak_bytes, ..
+            status,
+            best_step,
+            steps,
+            tuning_loss,
+            tuning_accuracy,
+            test,
+            tokens_per_second,
+            seconds,
+            peak_bytes,
+            ..
         } => Row {
             kind: "run",
             status: if *status == Status::Finished { "finished" } else { "diverged" },
             step: Some(*steps),
             best_step: Some(*best_step),
             tuning_loss: finite(*tuning_loss),
+            tuning_accuracy: *tuning_accuracy,
             test_loss: test.as_ref().and_then(|test| finite(test.loss)),
             accuracy: test.as_ref().and_then(|test| test.accuracy),
             without_carry: test.as_ref().and_then(|test| test.without_carry),
@@ -126,13 +145,10 @@ fn of_line<'a>(study: &'a str, experiment: &'a Experiment, line: &'a Line, of: O
     }
 }
 
-/// A row for each document of a run's test.
+/// A row for each document of a run's test, and for each test on longer examples.
 fn documents<'a>(run: &Row<'a>, test: &TestLoss) -> Vec<Row<'a>> {
-    let row = |(document, found): (usize, &astrocytic_train::document_loss::DocumentLoss)| Row {
-        kind: "document",
-        document: Some(document),
-        document_tokens: Some(found.tokens),
-        document_loss: finite(found.nats / found.tokens as f64),
+    let of_run = |kind| Row {
+        kind,
         study: run.study,
         commit: run.commit.clone(),
         phase: run.phase,
@@ -142,7 +158,18 @@ fn documents<'a>(run: &Row<'a>, test: &TestLoss) -> Vec<Row<'a>> {
         seed: run.seed,
         ..Row::default()
     };
-    test.documents.iter().enumerate().map(row).collect()
+    let longer = test.longer.iter().map(|longer| Row {
+        times: Some(longer.times),
+        accuracy: Some(longer.accuracy),
+        ..of_run("longer")
+    });
+    let row = |(document, found): (usize, &astrocytic_train::document_loss::DocumentLoss)| Row {
+        document: Some(document),
+        document_tokens: Some(found.tokens),
+        document_loss: finite(found.nats / found.tokens as f64),
+        ..of_run("document")
+    };
+    test.documents.iter().enumerate().map(row).chain(longer).collect()
 }
 
 /// What was worked out.
@@ -167,6 +194,7 @@ fn comparisons<'a>(study: &'a str, summary: &'a Summary) -> Vec<Row<'a>> {
         let (loss, size) = match contrast.measure {
             Measure::Ratio { loss } => (loss, None),
             Measure::Difference { tokens } => (None, Some(tokens)),
+            Measure::Solved { .. } => (None, None),
         };
         Row {
             loss,
@@ -183,7 +211,28 @@ fn comparisons<'a>(study: &'a str, summary: &'a Summary) -> Vec<Row<'a>> {
     });
     let streams = summary.streams.iter().map(|s| Row { tokens: Some(s.tokens), ..ratio("stream", &s.ratio) });
     let ratios = summary.ratios.iter().map(|found| ratio("ratio", found));
-    summary.contrasts.iter().map(contrast).chain(ratios).chain(differences).chain(streams).collect()
+    let solved = summary.solved.iter().flat_map(|solved| &solved.arms).flat_map(|arm| solved_rows(study, arm));
+    summary.contrasts.iter().map(contrast).chain(ratios).chain(differences).chain(streams).chain(solved).collect()
+}
+
+/// How many seeds solve the task at each size, and the size that half of them need: `censored` where
+/// it lies beyond the sizes.
+fn solved_rows<'a>(study: &'a str, arm: &'a SolvedArm) -> Vec<Row<'a>> {
+    let of = |kind| Row { kind, study, arm: &arm.arm, ..Row::default() };
+    let share = |share: &SolvedShare| Row {
+        size: Some(share.size),
+        solved: Some(share.solved),
+        seeds: Some(share.seeds),
+        ..of("share")
+    };
+    let d50 = arm.d50.map(|d50| Row {
+        estimate: Some(d50.size),
+        low: d50.interval[0],
+        high: d50.interval[1],
+        censored: Some(if d50.place == Place::Inside { 0.0 } else { 1.0 }),
+        ..of("d50")
+    });
+    arm.shares.iter().map(share).chain(d50).collect()
 }
 
 /// A verdict as it is stored.

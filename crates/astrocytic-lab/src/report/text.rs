@@ -2,15 +2,24 @@
 
 use std::fmt::{Display, Formatter};
 
+use super::plot::plain;
+use super::solved_summary::SolvedSummary;
+use super::solved_words;
 use super::summary::Summary;
 use super::words::{accuracies_in_words, held_out, losses_in_words, tokens};
+use crate::results::LongerTest;
 
 impl Display for Summary {
     fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
         let width = self.arms.iter().map(|arm| arm.name.len()).max().unwrap_or(0).max(3);
-        losses(self, width, f)?;
-        if self.corpus.examples {
-            accuracies(self, width, f)?;
+        match &self.solved {
+            Some(found) => solved(self, found, width, f)?,
+            None => {
+                losses(self, width, f)?;
+                if self.corpus.examples {
+                    accuracies(self, width, f)?;
+                }
+            }
         }
         if let Some(entropy) = self.corpus.entropy {
             writeln!(f, "entropy of the source: {entropy:.3}; what is above it is excess")?;
@@ -29,6 +38,41 @@ impl Display for Summary {
         }
         write!(f, "\nReport: {}", self.report)
     }
+}
+
+/// A row for each arm: the examples with which half of the seeds solve the task, and how many seeds
+/// do at each size.
+fn solved(summary: &Summary, found: &SolvedSummary, width: usize, f: &mut Formatter) -> std::fmt::Result {
+    let sizes = found.arms.iter().flat_map(|arm| &arm.shares).map(|share| share.size);
+    let sizes: std::collections::BTreeSet<u64> = sizes.collect();
+    write!(f, "{:width$}  {:>10}  {:>8}  {:>15}  {:>17}", "arm", "parameters", "tokens/s", "D50", "95 % interval")?;
+    for size in &sizes {
+        write!(f, "  {:>6}", tokens(*size as f64))?;
+    }
+    write!(f, "  {:>8}  {:>6}", "accuracy", "steps")?;
+    for (arm, own) in found.arms.iter().zip(&summary.arms) {
+        let speed = own.tokens_per_second.map_or("-".into(), |speed| format!("{speed:.0}"));
+        let [size, interval] = match &arm.d50 {
+            Some(d50) => [solved_words::d50(d50), solved_words::d50_interval(d50)],
+            None => ["-".into(), "-".into()],
+        };
+        write!(f, "\n{:width$}  {:>10}  {speed:>8}  {size:>15}  {interval:>17}", arm.arm, own.parameters)?;
+        for size in &sizes {
+            let share = arm.shares.iter().find(|share| share.size == *size);
+            write!(f, "  {:>6}", share.map_or(String::new(), |share| format!("{}/{}", share.solved, share.seeds)))?;
+        }
+        let accuracy = arm.accuracy.map_or("-".into(), |accuracy| format!("{:.1} %", 100.0 * accuracy));
+        write!(f, "  {accuracy:>8}  {:>6}", arm.steps.map_or("-".into(), |steps| steps.to_string()))?;
+        for LongerTest { times, accuracy } in &arm.longer {
+            write!(f, "  {times}x longer {:.1} %", 100.0 * accuracy)?;
+        }
+    }
+    writeln!(
+        f,
+        "\n(D50: unique training examples with which half of the seeds solve the task, {} % of the test; by size: seeds that do, of \
+         those that were run; accuracy and steps at the largest of these sizes, median)",
+        plain(100.0 * found.at)
+    )
 }
 
 /// A row for each arm, a column for each size.

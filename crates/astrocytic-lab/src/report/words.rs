@@ -8,6 +8,11 @@ pub(super) fn is_search(experiment: &Experiment) -> bool {
     experiment.config["search"] == true
 }
 
+/// Test accuracy from which on a run counts as solved, where runs are solved or not.
+pub(super) fn solved_at(experiment: &Experiment) -> Option<f64> {
+    experiment.config["solved_at"].as_f64().filter(|&at| at > 0.0)
+}
+
 /// What losses of final runs are of.
 pub(super) fn held_out(search: bool) -> &'static str {
     if search { "search loss" } else { "test loss" }

@@ -8,6 +8,7 @@ use super::figures::{loss_svg, ratio_svg};
 use super::order::in_order;
 use super::page::study;
 use super::save::{save, save_json};
+use super::solved_figure::solved_svg;
 use super::summarize::{conclude, figures};
 use super::summary::Summary;
 use super::{calibration, tables, tensorboard};
@@ -22,8 +23,8 @@ pub(crate) struct Stored {
     pub(crate) lines: Vec<Line>,
 }
 
-/// Writes `report.html`, `results.json`, `results.csv`, `loss.svg`, `ratio.svg` (if there are
-/// ratios) and the final runs' curves for TensorBoard into the folder, each file as a whole or not
+/// Writes `report.html`, `results.json`, `results.csv`, `loss.svg` (`solved.svg` where runs are
+/// solved or not), `ratio.svg` (if there are ratios) and the final runs' curves for TensorBoard into the folder, each file as a whole or not
 /// at all.
 ///
 /// # Errors
@@ -60,7 +61,10 @@ impl Stored {
     fn write(&self, summary: &Summary) -> Result<()> {
         let Self { name, folder, experiment, lines } = self;
         save(folder, "results.csv", &tables::results(&[(name, experiment, lines, summary)])?)?;
-        save(folder, "loss.svg", loss_svg(experiment, lines, summary)?.as_bytes())?;
+        match &summary.solved {
+            Some(solved) => save(folder, "solved.svg", solved_svg(experiment, solved)?.as_bytes())?,
+            None => save(folder, "loss.svg", loss_svg(experiment, lines, summary)?.as_bytes())?,
+        }
         if let Some(svg) = ratio_svg(experiment, summary)? {
             save(folder, "ratio.svg", svg.as_bytes())?;
         }

@@ -150,6 +150,7 @@ impl SessionConfig {
             patience: self.patience,
             seed: self.seed,
             carry: self.arm()?.is_carried().then(|| experiment.carried_tokens()),
+            stop_at_accuracy: None,
         };
         training.validate()?;
         Ok(training)

@@ -59,7 +59,7 @@ impl<'a> Record<'a> {
                 self.reached = step;
                 Ok(())
             }
-            Event::Evaluation { step, train_loss, tuning_loss } => {
+            Event::Evaluation { step, train_loss, tuning_loss, .. } => {
                 let tokens = (step as f64 * self.tokens_per_step).round() as u64;
                 if let Some(events) = &mut self.events {
                     events.write(step, &[("loss/train", train_loss), ("loss/tuning", tuning_loss)])?;

@@ -1,5 +1,7 @@
 //! Loss against data as a monotone curve, and the data that reach a loss.
 
+use super::isotonic::isotonic;
+
 /// Loss against data, non-increasing, straight between points in (ln D, ln L).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
@@ -45,19 +47,8 @@ impl Curve {
         let mut points: Vec<(f64, f64)> =
             points.iter().filter(|(d, l)| usable(*d) && usable(*l)).map(|(d, l)| (d.ln(), l.ln())).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // Blocks of (mean, count), each lower than the one before.
-        let mut blocks: Vec<(f64, usize)> = Vec::new();
-        for &(_, loss) in &points {
-            let mut block = (loss, 1);
-            while let Some(&(mean, count)) = blocks.last().filter(|last| last.0 < block.0) {
-                let pooled = (mean * count as f64 + block.0 * block.1 as f64) / (count + block.1) as f64;
-                block = (pooled, count + block.1);
-                blocks.pop();
-            }
-            blocks.push(block);
-        }
-        let levels = blocks.into_iter().flat_map(|(mean, count)| std::iter::repeat_n(mean, count));
-        Curve { points: points.iter().zip(levels).map(|(point, loss)| (point.0, loss)).collect() }
+        let levels = isotonic(&points.iter().map(|point| (-point.1, 1.0)).collect::<Vec<_>>());
+        Curve { points: points.iter().zip(levels).map(|(point, loss)| (point.0, -loss)).collect() }
     }
 
     /// Lowest and highest loss, nats per token.

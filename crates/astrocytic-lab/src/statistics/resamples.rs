@@ -285,7 +285,14 @@ mod tests {
 
     fn test_loss(documents: Vec<DocumentLoss>) -> TestLoss {
         let (nats, tokens) = documents.iter().fold((0.0, 0), |(n, t), d| (n + d.nats, t + d.tokens));
-        TestLoss { loss: nats / tokens as f64, documents, accuracy: None, without_carry: None, plasticity: None }
+        TestLoss {
+            loss: nats / tokens as f64,
+            documents,
+            accuracy: None,
+            longer: vec![],
+            without_carry: None,
+            plasticity: None,
+        }
     }
 
     /// Seeds share a paired part (subset, order) and have one of their own; documents differ in

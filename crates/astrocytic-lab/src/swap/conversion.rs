@@ -99,7 +99,7 @@ pub(super) fn swap<M: Swappable>(
 /// The attention that takes the place of a layer, and its name.
 pub(super) fn attention_for(config: &SwapConfig, layer: &Attention, memory: bool) -> Result<(AttentionConfig, String)> {
     let Some(layer) = layer.plain_config() else {
-        bail!("{}: a layer without attention has nothing to swap", config.model.display())
+        bail!("{}: a layer without queries, keys and values has nothing to swap", config.model.display())
     };
     let name = config.preset.clone().unwrap_or_else(|| default_preset(&layer).into());
     let asked = preset(&name, &layer, config.window)?.with_memory(memory);

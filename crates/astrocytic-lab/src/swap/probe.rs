@@ -74,7 +74,7 @@ pub(super) fn probe(embeddings: &Tensor<2>, labelled: &Labelled, seed: u64) -> R
         cross_entropy(classifier.forward(own.clone()), &labelled.classes[..labelled.train])
     };
     let learner = Learner::with_optimizer(classifier, AdamWConfig::new().with_weight_decay(0.1).init(), PROBE_RATE);
-    let length = Length { steps: PROBE_STEPS, evaluate_every: PROBE_STEPS, patience: 0 };
+    let length = Length { steps: PROBE_STEPS, evaluate_every: PROBE_STEPS, patience: 0, stop_at_accuracy: None };
     let outcome = Run::new(learner).finish(length, &mut Loss(loss), None, &mut |_| Ok(()))?;
     if outcome.diverged {
         bail!("{}: the probe's loss is not finite", labelled.name);

@@ -46,6 +46,7 @@ impl StageConfig {
             patience: 0,
             seed: 0,
             carry: None,
+            stop_at_accuracy: None,
         }
     }
 }

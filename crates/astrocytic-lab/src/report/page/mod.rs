@@ -3,6 +3,7 @@
 mod arms;
 mod losses;
 mod ratios;
+mod solved;
 mod study;
 
 pub(super) use study::study;

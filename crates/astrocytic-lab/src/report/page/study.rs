@@ -6,6 +6,7 @@ use maud::{Markup, PreEscaped, html};
 use super::arms::{arms, tuning};
 use super::losses::{accuracies, losses};
 use super::ratios::ratios;
+use super::solved::solved;
 use crate::report::calibration::Calibration;
 use crate::report::figures::{arm_panels, excess_svg, learning_panels, loss_svg};
 use crate::report::layout::{lines, page, table};
@@ -29,11 +30,16 @@ pub(in crate::report) fn study(
     blocks.push(html! { p.headline { (summary.headline) } });
     blocks.extend(state(summary));
     blocks.extend(further(summary));
-    blocks.extend(loss_figures(experiment, stored, summary)?);
-    blocks.extend(losses(experiment, summary));
-    blocks.extend(accuracies(experiment, summary)?);
-    blocks.extend(ratios(experiment, summary)?);
-    blocks.extend(calibration(calibrations));
+    if summary.solved.is_some() {
+        blocks.extend(solved(experiment, summary)?);
+        blocks.extend(accuracies(experiment, summary)?);
+    } else {
+        blocks.extend(loss_figures(experiment, stored, summary)?);
+        blocks.extend(losses(experiment, summary));
+        blocks.extend(accuracies(experiment, summary)?);
+        blocks.extend(ratios(experiment, summary)?);
+        blocks.extend(calibration(calibrations));
+    }
     blocks.extend(learning_curves(experiment, stored)?);
     blocks.extend(arms(experiment, summary));
     if experiment.trials.len() > 1 {
@@ -77,7 +83,8 @@ fn state(summary: &Summary) -> Vec<Markup> {
             (done) " of " (all) " final runs done, "
             @if tune == 0 { "nothing was tuned: the grid has one point." } @else { (tuned) " of " (tune) " tuning runs." }
             @if done < all { " This page is made from these alone." }
-            @if diverged > 0 { " " (diverged) " diverged. They have no test loss: means and intervals leave out these runs and their pairs." }
+            @if diverged > 0 && summary.solved.is_some() { " " (diverged) " diverged: they solve nothing." }
+            @else if diverged > 0 { " " (diverged) " diverged. They have no test loss: means and intervals leave out these runs and their pairs." }
         }
     };
     let doubts = summary.doubts.iter().map(|doubt| html! { p.partial { (doubt) } });
