@@ -7,6 +7,7 @@ use burn::nn::attention::MultiHeadAttention;
 use burn::tensor::{DType, Tensor};
 
 use crate::astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig};
+use crate::convolution::ShortConvolution;
 use crate::decay::DecayConfig;
 use crate::error::AttentionError;
 use crate::ops::Plasticity;
@@ -32,6 +33,7 @@ impl AstrocyticAttention {
         if mha.quiet_softmax {
             return Err(AttentionError::NotKept("quiet_softmax = true", "an astrocytic layer has no softmax"));
         }
+        check_further(config)?;
         let projections = [&mha.query, &mha.key, &mha.value, &mha.output];
         Self::from_projections(projections, [mha.d_model, mha.n_heads, mha.n_heads], config)
     }
@@ -44,11 +46,12 @@ impl AstrocyticAttention {
     /// causality, rotary positions of the same base, a convolution of the same width, an output
     /// gate, a gated decay for a layer that forgets.
     pub fn from_softmax(layer: &SoftmaxAttention, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
+        check_further(config)?;
         let has = layer.plain_config();
         let new = Self::with_all_of(&has, [&layer.query, &layer.key, &layer.value, &layer.output], config)?;
         Ok(Self {
             gate: layer.gate.clone().or(new.gate),
-            convolution: layer.convolution.clone().or(new.convolution),
+            convolution: kept(layer.convolution.as_ref(), new.convolution),
             decay: layer.decay.clone().unwrap_or(new.decay),
             ..new
         })
@@ -61,14 +64,18 @@ impl AstrocyticAttention {
     /// # Errors
     /// As [`from_softmax`](Self::from_softmax).
     pub fn with_config(&self, config: &AstrocyticAttentionConfig) -> Result<Self, AttentionError> {
+        if self.further.is_none() {
+            check_further(config)?;
+        }
         let new = Self::with_all_of(&self.config, [&self.query, &self.key, &self.value, &self.output], config)?;
         let same_map = self.config.feature_map == config.feature_map;
         Ok(Self {
             gate: self.gate.clone().or(new.gate),
-            convolution: self.convolution.clone().or(new.convolution),
+            convolution: kept(self.convolution.as_ref(), new.convolution),
             decay: if self.config.decay == DecayConfig::None { new.decay } else { self.decay.clone() },
             distance: self.distance.clone().or(new.distance),
             write_gate: self.write_gate.clone().or(new.write_gate),
+            further: self.further.clone().or(new.further),
             window_scale: self.window_scale.clone().or(new.window_scale),
             norm: new.norm.map(|norm| self.norm.clone().unwrap_or(norm)),
             query_map: if same_map { self.query_map.clone() } else { new.query_map },
@@ -93,6 +100,9 @@ impl AstrocyticAttention {
         }
         if has.window > 0 && config.window == 0 {
             return lacks("window", "set a window");
+        }
+        if has.writes_per_step > 1 && has.writes_per_step != config.writes_per_step {
+            return lacks("further writes of a step", "set writes_per_step to the layer's");
         }
         if has.write_gate && (!config.write_gate || has.largest_write != config.largest_write) {
             return lacks("write gate", "set write_gate = true and largest_write to the layer's");
@@ -142,7 +152,8 @@ impl AstrocyticAttention {
     }
 
     /// Sets gates so that they let everything through: little is forgotten, with Hebbian plasticity
-    /// everything is written, reads pass as they are.
+    /// everything is written, reads pass as they are. Of the writes of a step only the first counts
+    /// then: what the layer never had is closed.
     fn open_gates(&mut self) {
         let constant = |gate: &mut Linear, value: f64| {
             gate.weight = Param::from_tensor(gate.weight.val().zeros_like());
@@ -160,6 +171,9 @@ impl AstrocyticAttention {
         let plasticity = self.config.plasticity;
         if let (Some(gate), Plasticity::Hebbian) = (&mut self.write_gate, plasticity) {
             constant(gate, open_write(self.config.largest_write));
+        }
+        if let Some(gate) = self.further.as_mut().and_then(|further| further.gate.as_mut()) {
+            constant(gate, -OPEN_WRITE);
         }
         // Without biases it cannot be opened.
         if let Some(gate) = self.gate.as_mut().filter(|gate| gate.bias.is_some()) {
@@ -183,6 +197,7 @@ impl AstrocyticAttention {
             .with_undecayed_heads(old.undecayed_heads)
             .with_write_gate(old.write_gate)
             .with_largest_write(old.largest_write)
+            .with_writes_per_step(old.writes_per_step)
             .with_window(old.window)
     }
 }
@@ -200,6 +215,32 @@ impl SoftmaxAttention {
             .with_output_gate(old.output_gate)
             .with_decay(old.decay)
     }
+}
+
+/// Refuses further writes that nothing closes: at full strength they would write noise.
+fn check_further(config: &AstrocyticAttentionConfig) -> Result<(), AttentionError> {
+    match config.writes_per_step {
+        writes if writes > 1 && !config.write_gate => Err(AttentionError::Config(format!(
+            "writes_per_step = {writes}: a conversion begins with the further writes closed; set write_gate = true"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The filters of the old layer where it has them, with those of writes that it does not have
+/// behind.
+fn kept(old: Option<&[ShortConvolution; 3]>, new: Option<[ShortConvolution; 3]>) -> Option<[ShortConvolution; 3]> {
+    let (Some(old), Some(new)) = (old, new.clone()) else { return old.cloned().or(new) };
+    let mut old = old.iter();
+    Some(new.map(|new| {
+        let old = old.next().expect("three each");
+        let (count, all) = (old.kernel.dims()[0], new.kernel.dims()[0]);
+        if count == all {
+            return old.clone();
+        }
+        let behind = new.kernel.val().narrow(0, count, all - count);
+        ShortConvolution { kernel: Param::from_tensor(Tensor::cat(vec![old.kernel.val(), behind], 0)) }
+    }))
 }
 
 /// Input at which a write gate writes 0.98, or 0.98 of its largest write where that is below 1.

@@ -53,7 +53,8 @@ impl AttentionInput {
     }
 
     /// Asks for the attention weights as well: `[batch, heads, steps_q, steps_k]` in the precision
-    /// of the input, quadratic in memory.
+    /// of the input, quadratic in memory. Of a layer with several writes a step each is the sum of
+    /// those of a step's writes.
     pub fn with_weights(mut self) -> Self {
         self.weights = true;
         self

@@ -23,7 +23,7 @@ mod softmax;
 mod tensor;
 mod tensor_map;
 
-pub use astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig, AttentionState, Normalizer};
+pub use astrocytic::{AstrocyticAttention, AstrocyticAttentionConfig, AttentionState, FurtherWrites, Normalizer};
 pub use attention::{Attention, AttentionCache, AttentionCacheRecord, AttentionConfig, GrowingCache, NoAttention};
 pub use convolution::ShortConvolution;
 pub use decay::DecayConfig;

@@ -11,6 +11,7 @@ use burn::nn::attention::{MultiHeadAttentionConfig, generate_autoregressive_mask
 use burn::tensor::{Bool, DType, Tensor};
 use common::{
     D_MODEL, HEADS, OTHER_PRECISIONS, To, assert_same, device, drawn, input, layer, relative_error, variants,
+    with_one_value,
 };
 
 #[test]
@@ -46,9 +47,10 @@ fn weights_after_a_state_are_those_of_the_new_steps() {
         let config = config.with_causal(true).with_convolution(0).with_output_gate(false).with_bias(false);
         let bends = config.normalizer != (astrocytic_attention::Normalizer::Calcium { alpha: 1.0 });
         let config = if bends { config.with_normalizer(astrocytic_attention::Normalizer::None) } else { config };
-        let layer = layer(&config, &device);
+        let layer = with_one_value(layer(&config, &device));
         let mut silent = layer.clone();
         silent.value = silent.value.map(&mut Nothing);
+        let silent = with_one_value(silent);
         let x = input(2, 13, 71, &device);
         let mut state = layer.empty_state(2);
         layer.forward_state(AttentionInput::self_attn(x.clone().narrow(1, 0, 6)), &mut state);

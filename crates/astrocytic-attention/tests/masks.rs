@@ -8,7 +8,9 @@ use astrocytic_attention::{
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
-use common::{D_MODEL, HEADS, assert_same, device, drawn, input, layer, relative_error, variants, ways};
+use common::{
+    D_MODEL, HEADS, assert_same, device, drawn, input, layer, relative_error, variants, ways, with_one_value,
+};
 
 /// Rows with no padding, padding on the right, on the left, inside, and nothing but padding.
 const PADDED: [[bool; 6]; 5] = [
@@ -173,7 +175,7 @@ fn weights_times_values_is_the_context() {
             _ => config.with_normalizer(Normalizer::None),
         };
         for &causal in ways(&config) {
-            let layer = layer(&config.clone().with_causal(causal), &device);
+            let layer = with_one_value(layer(&config.clone().with_causal(causal), &device));
             let (heads, key_heads, d) = (config.n_heads, config.key_heads(), config.head_size());
             let x = input(5, 6, 12, &device);
             let output = layer.forward(AttentionInput::self_attn(x.clone()).mask_pad(mask(&device)).with_weights());

@@ -3,9 +3,14 @@
 
 mod common;
 
-use astrocytic_attention::{AstrocyticAttentionConfig as Config, DecayConfig};
+use astrocytic_attention::ops::{MemoryInputs, MemorySpec, MemoryState, memory_attention};
+use astrocytic_attention::{
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, DecayConfig, FeatureMapConfig, Form,
+    Normalizer, Plasticity, ShortConvolution, SoftmaxAttentionConfig,
+};
+use burn::nn::attention::MultiHeadAttentionConfig;
 use burn::tensor::{Tensor, activation::sigmoid};
-use common::{D_MODEL, device, variants};
+use common::{D_MODEL, assert_same, device, drawn, input, relative_error, variants};
 
 fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
@@ -20,7 +25,7 @@ fn near(found: &[f64], expected: &[f64]) {
 
 #[test]
 fn an_option_that_is_off_is_not_written() {
-    let names = ["initial_write", "initial_leak", "undecayed_heads"];
+    let names = ["initial_write", "initial_leak", "undecayed_heads", "writes_per_step"];
     for (name, config) in variants() {
         let text = serde_json::to_string(&config).unwrap();
         let again: Config = serde_json::from_str(&text).unwrap();
@@ -62,6 +67,73 @@ fn decays_start_as_open_as_they_are_told_and_some_heads_have_none() {
     }
 }
 
+/// One head of two features, no decay, no norm: two reflections a step turn the memory by twice the
+/// angle between their keys, and a step's read comes after both.
+#[test]
+fn two_reflections_are_a_rotation() {
+    let device = device();
+    let number = |x: f32| Tensor::<4>::from_data([[[[x]]]], &device);
+    let pair = |x: [f32; 2]| Tensor::<4>::from_data([[[x]]], &device);
+    let (sin, cos) = 0.3f32.sin_cos();
+    let keys = Tensor::cat(vec![pair([1.0, 0.0]), pair([cos, sin])], 1);
+    let (steps, zero) = (5, number(0.0).repeat_dim(1, 2));
+    let before = Tensor::<4>::from_data([[[[1.0], [0.0]]]], &device);
+    let spec = MemorySpec {
+        plasticity: Plasticity::Delta,
+        feature: FeatureMapConfig::Identity.element_wise().expect("element-wise"),
+        unit: false,
+        calcium: false,
+        causal: true,
+        form: Form::Chunkwise(4),
+    };
+    for form in [Form::Chunkwise(4), Form::Chunkwise(3), Form::Parallel, Form::Recurrent] {
+        let inputs = MemoryInputs {
+            query: pair([1.0, 0.0]).repeat_dim(1, steps),
+            key: keys.clone().repeat_dim(1, steps),
+            value: zero.clone().repeat_dim(1, steps),
+            log_decay: None,
+            strength: Some(Tensor::full([1, 2 * steps, 1], 2.0, &device)),
+        };
+        let state = Some(MemoryState { memory: before.clone(), calcium: None });
+        let (reads, after) = memory_attention(&MemorySpec { form, ..spec }, inputs, state, true);
+        assert_eq!(reads.dims(), [1, steps, 1, 1]);
+        for (t, read) in numbers(reads).into_iter().enumerate() {
+            let expected = (0.6 * (t + 1) as f64).cos();
+            assert!((read - expected).abs() < 1e-5, "{form:?}, step {t}: {read} for {expected}");
+        }
+        let memory = numbers(after.expect("asked for").memory);
+        assert!((memory[1] - (0.6 * steps as f64).sin()).abs() < 1e-5, "{form:?}: {memory:?}");
+    }
+}
+
+/// Of a converted layer the further writes hardly count, and the first are as they would be alone.
+#[test]
+fn a_conversion_begins_with_one_write_a_step() {
+    let device = device();
+    let mha = MultiHeadAttentionConfig::new(D_MODEL, 2);
+    let mha = drawn(&device, || mha.init(&device));
+    let config = Config::linear(D_MODEL, 2).with_write_gate(true).with_normalizer(Normalizer::None);
+    let x = input(1, 7, 91, &device);
+    let [one, three] = [1, 3].map(|writes| {
+        let layer = AstrocyticAttention::from_mha(&mha, &config.clone().with_writes_per_step(writes)).unwrap();
+        layer.forward(AttentionInput::self_attn(x.clone())).context
+    });
+    let error = relative_error(three, one);
+    assert!((1e-6..0.2).contains(&error), "{error:e}");
+    let ungated = config.clone().with_write_gate(false).with_writes_per_step(2);
+    let error = AstrocyticAttention::from_mha(&mha, &ungated).unwrap_err().to_string();
+    assert!(error.contains("write_gate = true"), "{error}");
+    // Filters of the one write stay, those of the further ones are new.
+    let softmax = SoftmaxAttentionConfig::new(D_MODEL, 2).with_convolution(3).init(&device);
+    let config = config.with_convolution(3).with_writes_per_step(2);
+    let layer = AstrocyticAttention::from_softmax(&softmax, &config).unwrap();
+    let taps = |filters: &Option<[ShortConvolution; 3]>| filters.as_ref().expect("filters")[1].kernel.val();
+    assert_eq!(taps(&layer.convolution).dims(), [2 * D_MODEL, 3]);
+    assert_same(taps(&layer.convolution).narrow(0, 0, D_MODEL), taps(&softmax.convolution), "taps");
+    let error = layer.with_config(&config.with_writes_per_step(1)).unwrap_err().to_string();
+    assert!(error.contains("further writes"), "{error}");
+}
+
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let base = || Config::tripartite(D_MODEL, 4);
@@ -73,6 +145,10 @@ fn what_does_not_fit_is_refused_by_name() {
         (base().with_decay(DecayConfig::Fixed).with_initial_leak(Some([0.1; 2])), "initial_leak"),
         (base().with_decay(DecayConfig::Griffin).with_initial_leak(Some([0.01, 0.1])), "initial_leak"),
         (base().with_undecayed_heads(4), "undecayed_heads"),
+        (base().with_writes_per_step(0), "writes_per_step"),
+        (base().with_writes_per_step(17), "writes_per_step"),
+        (Config::linear(D_MODEL, 4).with_causal(true).with_window(3).with_writes_per_step(2), "a window"),
+        (Config::astromorphic(D_MODEL, 4, 9).with_writes_per_step(2), "a distance memory"),
         (base().with_decay(DecayConfig::None).with_undecayed_heads(1), "undecayed_heads"),
     ] {
         let error = config.validate().unwrap_err().to_string();

@@ -57,8 +57,8 @@ fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
     let plain = matches!(config.normalizer, Normalizer::Calcium { alpha } if alpha == 1.0)
         && !matches!(config.position, PositionConfig::Distance { .. });
     let d_v = size as f64 + if plain { 1.0 } else { 0.0 };
-    // Of a query head: scores and their product with the values inside a chunk, and reading the
-    // state. Of a key head: writing it.
+    // Of a query head, for each write: scores and their product with the values inside a chunk, and
+    // reading the state, because the forms read after every write. Of a key head: writing it.
     let (mut read, mut write) = (2.0 * c * (m + d_v) + 2.0 * m * d_v, 2.0 * m * d_v);
     if !config.causal && config.plasticity == Plasticity::Hebbian && config.decay == DecayConfig::None {
         read = 2.0 * m * d_v; // one sum over all steps
@@ -73,18 +73,21 @@ fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
         write += 2.0 * c * m;
         read += 4.0 * m;
     }
-    let mut maps = (heads + key_heads) * config.feature_map.flops(size);
+    let writes = config.writes_per_step as f64;
+    let reads = if config.causal { writes } else { 1.0 };
+    let mut maps = (heads * reads + key_heads * writes) * config.feature_map.flops(size);
     if let PositionConfig::Distance { max_steps, .. } = config.position {
         maps += 2.0 * (max_steps * size) as f64 + key_heads * config.feature_map.flops(size);
     }
     let gated = |is_gated: bool, heads: usize| if is_gated { 2.0 * (config.d_model * heads) as f64 } else { 0.0 };
+    let written = config.key_heads() * config.writes_per_step;
     let decaying = config.key_heads() - config.undecayed_heads;
-    let gates = gated(config.write_gate, config.key_heads()) + gated(config.decay.is_gated(), decaying);
-    let memory = if config.memory { heads * read + key_heads * write + maps } else { 0.0 };
+    let gates = gated(config.write_gate, written) + gated(config.decay.is_gated(), decaying);
+    let memory = if config.memory { heads * reads * read + key_heads * writes * write + maps } else { 0.0 };
     // Each block of queries meets its own steps and a window before them.
     let block = config.window.min(steps) as f64;
     let window = if config.window > 0 { (block + config.window as f64) * (4.0 * size as f64 + 2.0) } else { 0.0 };
-    surroundings(config.d_model, config.key_heads() * size, config.convolution, config.output_gate)
+    surroundings(config.d_model, written * size, config.convolution, config.output_gate)
         + memory
         + heads * window
         + gates
@@ -95,7 +98,7 @@ fn bytes_of_memory(config: &AstrocyticAttentionConfig) -> u64 {
     let calcium = usize::from(matches!(config.normalizer, Normalizer::Calcium { .. }));
     FLOAT * (config.key_heads() * config.features() * (d + calcium)) as u64
         + FLOAT * (config.key_heads() * config.window * (2 * d + 2)) as u64
-        + history_bytes(config.d_model, config.key_heads() * d, config.convolution)
+        + history_bytes(config.d_model, config.key_heads() * config.writes_per_step * d, config.convolution)
 }
 
 /// Of the whole T×T matrix, as it is executed.

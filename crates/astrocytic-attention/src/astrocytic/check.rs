@@ -11,6 +11,8 @@ use crate::position::PositionConfig;
 const MOST_FEATURES: usize = 1 << 17;
 /// Steps beyond which neither a window nor distance keys are of any use.
 const MOST_STEPS: usize = 1 << 16;
+/// Writes a step beyond which rotations of a head's features gain nothing.
+const MOST_WRITES: usize = 16;
 
 impl AstrocyticAttentionConfig {
     /// Checks that the settings fit each other.
@@ -65,6 +67,7 @@ impl AstrocyticAttentionConfig {
         if largest_write != 1.0 && !write_gate {
             return Err(format!("largest_write = {largest_write} is what a write gate gives; set write_gate = true"));
         }
+        self.check_several_writes()?;
         let Some([first, last]) = self.initial_write else { return Ok(()) };
         let can_be = |strength: f64| strength > 0.0 && strength < largest_write;
         if !write_gate || !can_be(first) || !can_be(last) {
@@ -74,6 +77,20 @@ impl AstrocyticAttentionConfig {
             ));
         }
         Ok(())
+    }
+
+    fn check_several_writes(&self) -> Result<(), String> {
+        let writes = self.writes_per_step;
+        if !(1..=MOST_WRITES).contains(&writes) {
+            return Err(format!("writes_per_step = {writes} must be 1 to {MOST_WRITES}"));
+        }
+        let whose = match self.position {
+            _ if writes == 1 => return Ok(()),
+            PositionConfig::Distance { .. } => "a distance memory",
+            _ if self.window > 0 => "a window",
+            _ => return Ok(()),
+        };
+        Err(format!("writes_per_step = {writes}: {whose} has one write a step; leave one of the two out"))
     }
 
     fn check_decay(&self) -> Result<(), String> {

@@ -99,6 +99,19 @@ pub struct AstrocyticAttentionConfig {
     /// fast time constants of astrocytes). Default: 0
     #[serde(default, skip_serializing_if = "is_zero")]
     pub undecayed_heads: usize,
+    /// How many keys, values and strengths are written at each step, one after another, before it
+    /// is read; the decay acts once, before the first (DeltaProduct, arXiv 2502.10297). With the
+    /// delta rule one write of strength 2 is a reflection, and a rotation takes two. Default: 1
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub writes_per_step: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -149,6 +162,7 @@ setters! {
     with_initial_write, initial_write: Option<[f64; 2]>;
     with_initial_leak, initial_leak: Option<[f64; 2]>;
     with_undecayed_heads, undecayed_heads: usize;
+    with_writes_per_step, writes_per_step: usize;
 }
 
 impl AstrocyticAttentionConfig {
@@ -177,6 +191,7 @@ impl AstrocyticAttentionConfig {
             initial_write: None,
             initial_leak: None,
             undecayed_heads: 0,
+            writes_per_step: 1,
         }
     }
 
@@ -188,6 +203,12 @@ impl AstrocyticAttentionConfig {
     /// Number of key and value heads.
     pub fn key_heads(&self) -> usize {
         self.kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// Heads of queries, keys and values, those of all writes of a step.
+    pub(super) fn heads_of_channels(&self) -> [usize; 3] {
+        let written = self.key_heads() * self.writes_per_step;
+        [self.n_heads, written, written]
     }
 
     /// Number of features m of each head.

@@ -19,15 +19,17 @@ impl AstrocyticAttentionConfig {
         decay
     }
 
-    /// The gate of writes of `heads` heads.
-    pub(super) fn init_write_gate(&self, heads: usize, device: &Device) -> Linear {
-        let gate = LinearConfig::new(self.d_model, heads).init(device);
+    /// The gate of `writes` writes a step, each of all key heads.
+    pub(super) fn init_write_gate(&self, writes: usize, device: &Device) -> Linear {
+        let heads = self.key_heads();
+        let gate = LinearConfig::new(self.d_model, writes * heads).init(device);
         let Some([first, last]) = self.initial_write else { return gate };
         let bias = |h: usize| {
             let strength = first + (last - first) * place(h, heads);
             (strength / (self.largest_write - strength)).ln()
         };
-        let biases = TensorData::new((0..heads).map(bias).collect::<Vec<_>>(), [heads]);
+        let of_a_write = (0..heads).map(bias).collect::<Vec<_>>();
+        let biases = TensorData::new(of_a_write.repeat(writes), [writes * heads]);
         Linear { bias: Some(Param::from_tensor(Tensor::from_data(biases, device))), ..gate }
     }
 }

@@ -9,6 +9,7 @@ mod initial;
 mod presets;
 mod project;
 mod read;
+mod several_writes;
 mod state;
 mod window;
 mod window_sums;
@@ -18,6 +19,7 @@ use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, LinearConfig, RmsNor
 use burn::tensor::{Device, Tensor};
 
 pub use config::{AstrocyticAttentionConfig, Normalizer};
+pub use several_writes::FurtherWrites;
 pub use state::AttentionState;
 
 use crate::convolution::ShortConvolution;
@@ -57,9 +59,11 @@ pub struct AstrocyticAttention {
     pub decay: Decay,
     /// Write strength from the input.
     pub write_gate: Option<Linear>,
+    /// The writes of a step beyond the first.
+    pub further: Option<FurtherWrites>,
     /// Random failure of writes.
     pub write_dropout: Dropout,
-    /// Short convolutions on q, k and v.
+    /// Short convolutions on q, k and v, those of all writes.
     pub convolution: Option<[ShortConvolution; 3]>,
     /// Keys of the distance memory.
     pub distance: Option<DistanceKeys>,
@@ -91,6 +95,7 @@ impl ModuleDisplay for AstrocyticAttention {
             .add_debug_attribute("normalizer", &config.normalizer)
             .add_debug_attribute("plasticity", &config.plasticity)
             .add("write_gate", &config.write_gate)
+            .add("writes_per_step", &config.writes_per_step)
             .add("convolution", &config.convolution)
             .add("output_gate", &config.output_gate)
             .add_debug_attribute("position", &config.position)
@@ -122,10 +127,10 @@ impl AstrocyticAttentionConfig {
             query_map: self.feature_map.init(heads, key_heads, d, device),
             key_map: self.feature_map.init(key_heads, key_heads, d, device),
             decay: self.init_decay(device),
-            write_gate: self.write_gate.then(|| self.init_write_gate(key_heads, device)),
+            write_gate: self.write_gate.then(|| self.init_write_gate(1, device)),
+            further: self.init_further(device),
             write_dropout: DropoutConfig::new(self.write_dropout).init(),
-            convolution: (self.convolution > 0)
-                .then(|| [heads, key_heads, key_heads].map(|count| convolution(count * d))),
+            convolution: (self.convolution > 0).then(|| self.heads_of_channels().map(|count| convolution(count * d))),
             distance: match self.position {
                 PositionConfig::Distance { scale, max_steps } => Some(DistanceKeys::new(scale, max_steps, d, device)),
                 _ => None,
@@ -240,7 +245,7 @@ impl AstrocyticAttention {
         let (batch, heads, m, d) = (state.memory.dims()[0], c.key_heads(), c.features(), c.head_size());
         let calcium = matches!(c.normalizer, Normalizer::Calcium { .. }).then_some([batch, heads, m]);
         let recent = (c.window > 0).then_some([d, d + 2].map(|size| [batch, heads, c.window, size]));
-        let channels = [c.n_heads, heads, heads].map(|count| [batch, c.convolution.saturating_sub(1), count * d]);
+        let channels = c.heads_of_channels().map(|count| [batch, c.convolution.saturating_sub(1), count * d]);
         state.memory.dims() == [batch, heads, m, d]
             && state.memory.dtype() == full_dtype(self.query.weight.val().dtype())
             && state.calcium.as_ref().map(Tensor::dims) == calcium

@@ -6,6 +6,7 @@ use burn::tensor::{Int, Tensor, activation::sigmoid};
 
 use super::AstrocyticAttention;
 use super::call::Call;
+use super::several_writes::{before_first, both, heads_in_turn, numbers_in_turn, places_of_writes};
 use super::state::AttentionState;
 use crate::compaction::Compaction;
 use crate::feature_map::{FeatureMap, Side, l2_normalize};
@@ -17,13 +18,13 @@ use crate::tensor::full_precision;
 pub(super) struct Projected {
     /// q, `[batch, heads, steps_q, d]`.
     pub query: Tensor<4>,
-    /// k, `[batch, key heads, steps_k, d]`.
+    /// k, `[batch, key heads, writes, d]`: the writes of a step stand one after another.
     pub key: Tensor<4>,
-    /// v, `[batch, key heads, steps_k, d]`.
+    /// v, `[batch, key heads, writes, d]`.
     pub value: Tensor<4>,
-    /// log a, `[batch, key heads, steps_k]`.
+    /// log a, `[batch, key heads, writes]`.
     pub log_decay: Option<Tensor<3>>,
-    /// β, `[batch, key heads, steps_k]`.
+    /// β, `[batch, key heads, writes]`.
     pub strength: Option<Tensor<3>>,
     /// r of the distance memory, `[batch, key heads, steps_k, d]`.
     pub distance: Option<Tensor<4>>,
@@ -47,9 +48,12 @@ impl AstrocyticAttention {
         state: &mut AttentionState,
     ) -> Projected {
         let (config, compaction) = (&self.config, call.compaction);
-        let [batch, steps, _] = x_key.dims();
-        let mut channels =
-            [self.query.forward(x_query.clone()), self.key.forward(x_key.clone()), self.value.forward(x_value.clone())];
+        let ([batch, steps, _], further) = (x_key.dims(), self.further.as_ref());
+        let mut channels = [
+            self.query.forward(x_query.clone()),
+            both(&self.key, further.map(|further| &further.key), x_key),
+            both(&self.value, further.map(|further| &further.value), x_value),
+        ];
         if let (Some(filters), Some(history)) = (&self.convolution, &mut state.history) {
             let unpadded = [call.query_compaction, compaction, compaction].map(|c| c.map(|c| &c.unpadded_len));
             for i in 0..3 {
@@ -58,11 +62,10 @@ impl AstrocyticAttention {
                 history[i] = last;
             }
         }
-        let d = config.head_size();
-        let [mut query, mut key, value] = channels.map(|x| {
-            let [batch, steps, width] = x.dims();
-            full_precision(x.reshape([batch, steps, width / d, d]).swap_dims(1, 2))
-        });
+        let (d, writes) = (config.head_size(), config.writes_per_step);
+        let [query, key, value] = channels;
+        let mut query = full_precision(heads_in_turn(query, 1, d));
+        let [mut key, value] = [key, value].map(|x| full_precision(heads_in_turn(x, writes, d)));
 
         let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
         // Without a past all rows are at the same places, once for all.
@@ -76,7 +79,7 @@ impl AstrocyticAttention {
             let query_steps = query.dims()[2];
             let query_positions = if query_steps == steps { positions.clone() } else { arange(query_steps) };
             query = rotate(query, query_positions, theta);
-            key = rotate(key, positions.clone(), theta);
+            key = rotate(key, places_of_writes(positions.clone(), writes), theta);
         }
         state.position = match compaction {
             Some(compaction) => state.position.clone() + compaction.unpadded_len.clone(),
@@ -87,7 +90,7 @@ impl AstrocyticAttention {
             let keys = distance.forward(positions);
             keys.expand([batch, config.key_heads(), steps, d])
         });
-        let log_decay = self.log_decay(x_key, compaction);
+        let log_decay = self.log_decay(x_key, compaction).map(|log_decay| before_first(log_decay, writes));
         let strength = self.strength(x_key, &key, compaction);
         Projected { query, key, value, log_decay, strength, distance }
     }
@@ -126,14 +129,15 @@ impl AstrocyticAttention {
         })
     }
 
-    /// β `[batch, key heads, steps]` from the input, or `None` where it is 1 throughout. Of the
+    /// β `[batch, key heads, writes]` from the input, or `None` where it is 1 throughout. Of the
     /// keys only device and size count: those of a layer in training are on an autodiff device,
     /// whatever the input is on.
     fn strength(&self, x: &Tensor<3>, key: &Tensor<4>, compaction: Option<&Compaction>) -> Option<Tensor<3>> {
-        let [batch, heads, steps, _] = key.dims();
-        let ones = || Tensor::ones([batch, heads, steps], (&key.device(), key.dtype()));
+        let ([batch, heads, all, _], writes) = (key.dims(), self.config.writes_per_step);
+        let ones = || Tensor::ones([batch, writes * heads, all / writes], (&key.device(), key.dtype()));
+        let further = self.further.as_ref().and_then(|further| further.gate.as_ref());
         let graded = |gate: &Linear| {
-            let strength = sigmoid(full_precision(gate.forward(x.clone()))).swap_dims(1, 2);
+            let strength = sigmoid(full_precision(both(gate, further, x))).swap_dims(1, 2);
             let most = self.config.largest_write;
             if most == 1.0 { strength } else { strength.mul_scalar(most) }
         };
@@ -146,9 +150,10 @@ impl AstrocyticAttention {
                 None => released,
             });
         }
-        match compaction {
+        let strength = match compaction {
             Some(compaction) => Some(compaction.silence(strength.unwrap_or_else(ones))),
             None => strength,
-        }
+        };
+        strength.map(|strength| numbers_in_turn(strength, writes))
     }
 }

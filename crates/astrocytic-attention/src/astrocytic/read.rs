@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::call::Call;
 use super::project::{Mapped, Projected};
+use super::several_writes::of_steps;
 use super::state::AttentionState;
 use super::{AstrocyticAttention, Normalizer};
 use crate::ops::{
@@ -83,7 +84,11 @@ impl AstrocyticAttention {
             (reads, n)
         } else {
             let (trace, calcium) = ops::calcium_trace(&writes, calcium, call.form);
-            let trace = if call.causal { trace } else { calcium.clone().unsqueeze_dim(2) };
+            let trace = if call.causal {
+                ops::after_last_writes(trace, self.config.writes_per_step)
+            } else {
+                calcium.clone().unsqueeze_dim(2)
+            };
             state.calcium = Some(calcium);
             let bent = trace.clamp_min(CALCIUM_FLOOR).powf_scalar(alpha);
             let n = (query.clone() * share_heads(bent, self.config.n_heads)).sum_dim(3);
@@ -95,11 +100,13 @@ impl AstrocyticAttention {
         (reads, Some(n.clamp_min(CALCIUM_FLOOR)))
     }
 
-    /// Weights before the normaliser, `[batch, heads, steps_q, steps_k]`.
+    /// Weights before the normaliser, `[batch, heads, steps_q, steps_k]`, those of a step's writes
+    /// summed.
     pub(super) fn weights(&self, mapped: &Mapped, causal: bool) -> Tensor<4> {
         let mut writes = mapped.writes.clone();
         writes.key = add(writes.key, mapped.distance.clone());
-        ops::weights(mapped.query.clone(), &writes, self.config.plasticity, causal)
+        let weights = ops::weights(mapped.query.clone(), &writes, self.config.plasticity, causal);
+        of_steps(weights, self.config.writes_per_step)
     }
 }
 

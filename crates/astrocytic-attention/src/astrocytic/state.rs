@@ -16,7 +16,8 @@ pub struct AttentionState {
     pub memory: Tensor<4>,
     /// Calcium g, `[batch, key heads, m]`, where the normaliser is calcium.
     pub calcium: Option<Tensor<3>>,
-    /// Last steps of q, k and v before the convolution, each `[batch, width − 1, channels]`.
+    /// Last steps of q, k and v before the convolution, each `[batch, width − 1, channels]`; of k
+    /// and v those of all writes.
     pub history: Option<[Tensor<3>; 3]>,
     /// Keys `[batch, key heads, window, d]` and values `[batch, key heads, window, d + 2]` of the
     /// steps in the window, each value with a 1 and its write strength behind it; 0 where there was

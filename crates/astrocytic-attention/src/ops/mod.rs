@@ -22,6 +22,7 @@ pub use lstm::lstm;
 pub(crate) use memory::forms::with_calcium;
 pub use memory::forms::{calcium_trace, causal, weights, write};
 pub use memory::memory_attention;
+pub(crate) use memory::sparse_reads::after_last_writes;
 pub(crate) use memory::spec::LARGEST_CHUNK;
 pub use memory::spec::{CALCIUM_FLOOR, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity};
 pub use memory::writes::{Writes, read};

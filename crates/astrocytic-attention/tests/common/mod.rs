@@ -85,6 +85,23 @@ pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
         ("undecayed head", Config::tripartite(d_model, HEADS).with_undecayed_heads(1).with_chunk(5)),
         ("undecayed, fixed", four().with_decay(DecayConfig::Fixed).with_undecayed_heads(1)),
         ("undecayed, griffin", base().with_decay(DecayConfig::Griffin).with_undecayed_heads(1)),
+        (
+            "two writes",
+            Config::tripartite(d_model, HEADS).with_largest_write(2.0).with_writes_per_step(2).with_chunk(5),
+        ),
+        ("three writes", {
+            let grouped = four().with_writes_per_step(3).with_decay(DecayConfig::Gated).with_convolution(3);
+            grouped.with_write_gate(true).with_position(PositionConfig::Rotary { theta: 100.0 })
+        }),
+        (
+            "two writes, all at once",
+            base().with_writes_per_step(2).with_undecayed_heads(1).with_decay(DecayConfig::Griffin),
+        ),
+        ("two writes, exponent", {
+            let bent = base().with_normalizer(Normalizer::Calcium { alpha: 0.5 }).with_decay(DecayConfig::Fixed);
+            bent.with_writes_per_step(2)
+        }),
+        ("two writes, hedgehog", delta().with_feature_map(Map::Hedgehog).with_writes_per_step(2).with_write_gate(true)),
         ("grouped, delta", Config::tripartite(d_model, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
         ("two groups", four().with_decay(DecayConfig::Gated).with_convolution(2).with_write_gate(true)),
         ("two groups, random", four().with_feature_map(random)),
@@ -139,6 +156,17 @@ impl ModuleMapper for To {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         param.map(|tensor| tensor.cast(self.0))
     }
+}
+
+/// The same layer with the same value in all writes of a step, so that weights summed over them
+/// times that value are what is read.
+pub fn with_one_value(mut layer: AstrocyticAttention) -> AstrocyticAttention {
+    let (value, writes) = (layer.value.clone(), layer.config().writes_per_step);
+    if let Some(further) = &mut layer.further {
+        further.value.weight = Param::from_tensor(value.weight.val().repeat_dim(1, writes - 1));
+        further.value.bias = value.bias.map(|bias| Param::from_tensor(bias.val().repeat_dim(0, writes - 1)));
+    }
+    layer
 }
 
 /// A module whose parameters are drawn while no other test draws.

@@ -10,7 +10,7 @@ use crate::linear::linear_vjp;
 use crate::memory::{WriteGradients, calcium_vjp, read_vjp, trace_vjp};
 use crate::normalizer;
 use crate::position::{distance_key_vjp, rotate_vjp};
-use crate::slices::{add_head, part, part_mut, pick, restore, rows_mut};
+use crate::slices::{add_head, add_in_turn, apart, part, part_mut, pick, restore, rows_mut};
 use crate::spec::{Input, LayerSpec, State, Weights, get, get_mut};
 
 /// Gradients of [`forward`](crate::forward::forward).
@@ -102,24 +102,44 @@ impl<'a> Pass<'a> {
     }
 
     /// Through a linear layer: the gradient by x.
-    fn linear(&mut self, (weight, bias): (&str, &str), x: &[f64], d_y: &[f64]) -> Vec<f64> {
-        let (d_x, d_weight, d_bias) = linear_vjp(x, self.spec.d_model, get(self.weights, weight), d_y);
-        add(get_mut(&mut self.d_weights, weight), 1.0, &d_weight);
-        add(get_mut(&mut self.d_weights, bias), 1.0, &d_bias);
+    fn linear(&mut self, name: &str, x: &[f64], d_y: &[f64]) -> Vec<f64> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let (d_x, d_weight, d_bias) = linear_vjp(x, self.spec.d_model, get(self.weights, &weight), d_y);
+        add(get_mut(&mut self.d_weights, &weight), 1.0, &d_weight);
+        add(get_mut(&mut self.d_weights, &bias), 1.0, &d_bias);
         d_x
+    }
+
+    /// Through two linear layers of one input, whose outputs stand side by side. The second is there
+    /// where steps have further writes.
+    fn both(&mut self, first: &str, further: &str, side: usize, d_y: &[f64]) {
+        let tape = self.tape;
+        let x = &tape.x[side];
+        let steps = tape.unpadded[side].len();
+        if steps == 0 || !self.weights.contains_key(&format!("{first}.weight")) {
+            return;
+        }
+        let width = get(self.weights, &format!("{first}.weight")).len() / self.spec.d_model;
+        let [d_first, d_further] = apart(d_y, width, steps);
+        let d_x = self.linear(first, x, &d_first);
+        add(&mut self.d_x[side], 1.0, &d_x);
+        if !d_further.is_empty() {
+            let d_x = self.linear(further, x, &d_further);
+            add(&mut self.d_x[side], 1.0, &d_x);
+        }
     }
 
     /// Through output projection and gate: the gradient by the reads of all heads.
     fn output(&mut self, d_out: &[f64]) -> Vec<f64> {
         let tape = self.tape;
-        let d_gated = self.linear(("output.weight", "output.bias"), &tape.gated, d_out);
+        let d_gated = self.linear("output", &tape.gated, d_out);
         let d_merged = pick(&d_gated, self.spec.d_model, &tape.unpadded[0]);
         if !self.spec.output_gate {
             return d_merged;
         }
         let d_open = times(&d_merged, &tape.merged);
         let d_gate: Vec<f64> = tape.gate.iter().zip(d_open).map(|(&z, d_open)| silu_vjp(z, d_open)).collect();
-        let d_x = self.linear(("gate.weight", "gate.bias"), &tape.x[0], &d_gate);
+        let d_x = self.linear("gate", &tape.x[0], &d_gate);
         add(&mut self.d_x[0], 1.0, &d_x);
         times(&d_merged, &tape.gate.iter().map(|&z| silu(z)).collect::<Vec<_>>())
     }
@@ -135,7 +155,7 @@ impl<'a> Pass<'a> {
         let projection = part(get(self.weights, "query_map.projection"), h, spec.n_heads);
         let d_projection = part_mut(get_mut(&mut self.d_weights, "query_map.projection"), h, spec.n_heads);
         add(&mut d_query, 1.0, &spec.map_vjp(&head.query, projection, Side::Query, &d_features, d_projection));
-        let d_query = self.turned_back(d_query);
+        let d_query = self.turned_back(d_query, 1);
         add_head(&mut self.d_channels[0], d_model, h, d, &d_query);
     }
 
@@ -144,8 +164,9 @@ impl<'a> Pass<'a> {
     fn read(&mut self, h: usize, head: &QueryHead, t: usize, d_y: &[f64], d_query: &mut [f64]) -> Vec<f64> {
         let (spec, d, k) = (self.spec, self.spec.head_size(), self.spec.key_head(h));
         let [queries, steps] = self.tape.unpadded.each_ref().map(Vec::len);
-        let source = &self.tape.key_heads[k];
-        let seen = if spec.causal { t + 1 } else { steps };
+        let (source, n) = (&self.tape.key_heads[k], spec.writes_per_step);
+        let steps = n * steps;
+        let seen = if spec.causal { n * (t + 1) } else { steps };
         let q = part(&head.features, t, queries);
         let g = part(&source.calcium, seen, steps + 1);
         let read = part(&head.reads, t, queries);
@@ -174,7 +195,8 @@ impl<'a> Pass<'a> {
 
     fn key_head(&mut self, h: usize, head: &KeyHead) {
         let (spec, d, key_heads) = (self.spec, self.spec.head_size(), self.spec.key_heads());
-        let steps = self.tape.unpadded[1].len();
+        let n = spec.writes_per_step;
+        let steps = n * self.tape.unpadded[1].len();
         let (by, d_features) = self.writes(h, head);
         let projection = part(get(self.weights, "key_map.projection"), h, key_heads);
         let d_projection = part_mut(get_mut(&mut self.d_weights, "key_map.projection"), h, key_heads);
@@ -201,16 +223,16 @@ impl<'a> Pass<'a> {
             self.d_before.recent[i][h] = std::mem::take(d_all);
             d_new
         });
-        let d_key = self.turned_back(d_key);
-        add_head(&mut self.d_channels[1], key_heads * d, h, d, &d_key);
-        add_head(&mut self.d_channels[2], key_heads * d, h, d, &d_value);
+        let d_key = self.turned_back(d_key, n);
+        add_in_turn(&mut self.d_channels[1], n * key_heads * d, h, d, n, &d_key);
+        add_in_turn(&mut self.d_channels[2], n * key_heads * d, h, d, n, &d_value);
         self.strengths(h, &d_strength);
         self.decays(h, &by.log_decay);
     }
 
     /// Through memory and calcium: the gradients by what is written, and by φ(k).
     fn writes(&mut self, h: usize, head: &KeyHead) -> (WriteGradients, Vec<f64>) {
-        let steps = self.tape.unpadded[1].len();
+        let steps = self.spec.writes_per_step * self.tape.unpadded[1].len();
         add(part_mut(&mut self.d_memory[h], steps, steps + 1), 1.0, &self.d_after.memory[h]);
         let mut by = trace_vjp(self.spec.plasticity, head.writes(), &head.memory, &self.d_memory[h]);
         self.d_before.memory[h] = std::mem::take(&mut by.memory);
@@ -231,8 +253,9 @@ impl<'a> Pass<'a> {
         if !self.spec.write_gate {
             return;
         }
-        for (t, d_strength) in d_strength.iter().enumerate() {
-            let i = t * self.spec.key_heads() + h;
+        // Write w of step t is row t · writes + w there, and column w · heads + h of step t here.
+        for (row, d_strength) in d_strength.iter().enumerate() {
+            let i = row * self.spec.key_heads() + h;
             let d_gate = self.spec.largest_write * d_strength * self.tape.release[i];
             self.d_write_gate[i] = sigmoid_vjp(self.tape.write_gate[i], d_gate);
         }
@@ -245,7 +268,7 @@ impl<'a> Pass<'a> {
         }
         let Some(h) = h.checked_sub(self.spec.undecayed_heads) else { return };
         let rate = decay_rate(self.weights, h);
-        for (t, &d_log_decay) in d_log_decay.iter().enumerate() {
+        for (t, &d_log_decay) in d_log_decay.iter().step_by(self.spec.writes_per_step).enumerate() {
             let z = decay_gate(self.tape, t, h, self.spec);
             let [d_z, d_rate] = self.spec.decay.reference_vjp(h, z, rate, d_log_decay);
             if let Some(sum) = self.d_decay_gate.get_mut(t * self.spec.decaying_heads() + h) {
@@ -258,23 +281,15 @@ impl<'a> Pass<'a> {
     }
 
     fn gates(&mut self) {
-        let tape = self.tape;
-        let all = [
-            (("decay.gate.weight", "decay.gate.bias"), std::mem::take(&mut self.d_decay_gate)),
-            (("write_gate.weight", "write_gate.bias"), std::mem::take(&mut self.d_write_gate)),
-        ];
-        for (names, d_gate) in all {
-            if self.weights.contains_key(names.0) {
-                let d_x = self.linear(names, &tape.x[1], &d_gate);
-                add(&mut self.d_x[1], 1.0, &d_x);
-            }
-        }
+        let (d_decay, d_write) = (std::mem::take(&mut self.d_decay_gate), std::mem::take(&mut self.d_write_gate));
+        self.both("decay.gate", "", 1, &d_decay);
+        self.both("write_gate", "further.gate", 1, &d_write);
     }
 
     /// Through convolutions and projections.
     fn channels(&mut self) {
         let tape = self.tape;
-        for (i, (w, b, kernel, side)) in CHANNELS.into_iter().enumerate() {
+        for (i, (name, kernel, side)) in CHANNELS.into_iter().enumerate() {
             let mut d_projected = std::mem::take(&mut self.d_channels[i]);
             if self.spec.convolution > 0 {
                 let (x, past) = (&tape.projected[i], &self.state.history[i]);
@@ -284,15 +299,15 @@ impl<'a> Pass<'a> {
                 add(get_mut(&mut self.d_weights, kernel), 1.0, &d_kernel);
                 (d_projected, self.d_before.history[i]) = (d_x, d_history);
             }
-            let d_x = self.linear((w, b), &tape.x[side], &d_projected);
-            add(&mut self.d_x[side], 1.0, &d_x);
+            self.both(name, &format!("further.{name}"), side, &d_projected);
         }
     }
 
-    fn turned_back(&self, mut d_x: Vec<f64>) -> Vec<f64> {
+    /// The gradient by rows of a head before they were turned, `rows` of each step.
+    fn turned_back(&self, mut d_x: Vec<f64>, rows: usize) -> Vec<f64> {
         if let PositionConfig::Rotary { theta } = self.spec.position {
-            for (t, row) in d_x.chunks_exact_mut(self.spec.head_size()).enumerate() {
-                row.copy_from_slice(&rotate_vjp((self.state.position + t) as f64, theta, row));
+            for (i, row) in d_x.chunks_exact_mut(self.spec.head_size()).enumerate() {
+                row.copy_from_slice(&rotate_vjp((self.state.position + i / rows) as f64, theta, row));
             }
         }
         d_x

@@ -11,11 +11,11 @@ use crate::linear::linear;
 use crate::memory::{self, Writes, read};
 use crate::normalizer;
 use crate::position::{distance_key, nearness, rotate};
-use crate::slices::{head, part, pick, restore, rows};
+use crate::slices::{beside, head, in_turn, part, pick, restore, rows};
 use crate::spec::{Input, LayerSpec, State, Weights, get};
 use crate::window::{Window, memory_scale, scores, stabilizer};
 
-/// The steps of one key head.
+/// The steps of one key head. Where steps have several writes, T counts these.
 pub struct KeyHead {
     /// `r_t` of the distance memory.
     pub nearness: Vec<Vec<f64>>,
@@ -75,9 +75,9 @@ pub struct Tape {
     pub query_heads: Vec<QueryHead>,
     /// `x w + b` of the decay, `[T_k, key heads]`, empty where it has no gate.
     pub decay_gate: Vec<f64>,
-    /// `x w + b` of the write gate, `[T_k, key heads]`.
+    /// `x w + b` of the write gate, `[T_k, writes · key heads]`.
     pub write_gate: Vec<f64>,
-    /// The factor of write dropout, `[T_k, key heads]`.
+    /// The factor of write dropout, `[T_k, writes · key heads]`.
     pub release: Vec<f64>,
     /// Reads of all heads after the normaliser, `[T_q, d_model]`.
     pub merged: Vec<f64>,
@@ -88,11 +88,8 @@ pub struct Tape {
 }
 
 /// q, k and v: the names of their weights, and which input they come from.
-pub const CHANNELS: [(&str, &str, &str, usize); 3] = [
-    ("query.weight", "query.bias", "convolution.0.kernel", 0),
-    ("key.weight", "key.bias", "convolution.1.kernel", 1),
-    ("value.weight", "value.bias", "convolution.2.kernel", 1),
-];
+pub const CHANNELS: [(&str, &str, usize); 3] =
+    [("query", "convolution.0.kernel", 0), ("key", "convolution.1.kernel", 1), ("value", "convolution.2.kernel", 1)];
 
 /// The layer: output `[T_q, d_model]` and the state after the last step.
 ///
@@ -141,25 +138,28 @@ pub fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) ->
     let mut after = state.clone();
     after.position += unpadded[1].len();
 
-    let projected = CHANNELS.map(|(w, b, _, side)| linear(&x[side], d_model, get(weights, w), get(weights, b)));
-    let mut channels = projected.clone();
-    if spec.convolution > 0 {
-        for (i, (.., kernel, _)) in CHANNELS.into_iter().enumerate() {
-            let kernel = get(weights, kernel);
-            (channels[i], after.history[i]) = convolve(&projected[i], kernel, spec.convolution, &state.history[i]);
-        }
-    }
     let gate = |x: &[f64], name: &str| match weights.get(&format!("{name}.weight")) {
         Some(weight) => linear(x, d_model, weight, get(weights, &format!("{name}.bias"))),
         None => Vec::new(),
     };
+    // The further writes of a step beside the first.
+    let both = |x: &[f64], first: &str, further: &str| beside(&gate(x, first), &gate(x, further), x.len() / d_model);
+    let projected = CHANNELS.map(|(name, _, side)| both(&x[side], name, &format!("further.{name}")));
+    let mut channels = projected.clone();
+    if spec.convolution > 0 {
+        for (i, (_, kernel, _)) in CHANNELS.into_iter().enumerate() {
+            let kernel = get(weights, kernel);
+            (channels[i], after.history[i]) = convolve(&projected[i], kernel, spec.convolution, &state.history[i]);
+        }
+    }
+    let written = spec.key_heads() * spec.writes_per_step;
     let release = match input.release {
-        [] => vec![1.0; unpadded[1].len() * spec.key_heads()],
-        release => pick(release, spec.key_heads(), &unpadded[1]),
+        [] => vec![1.0; unpadded[1].len() * written],
+        release => pick(release, written, &unpadded[1]),
     };
     let mut tape = Tape {
         decay_gate: gate(&x[1], "decay.gate"),
-        write_gate: gate(&x[1], "write_gate"),
+        write_gate: both(&x[1], "write_gate", "further.gate"),
         gate: gate(&x[0], "gate"),
         key_heads: Vec::new(),
         query_heads: Vec::new(),
@@ -198,11 +198,11 @@ fn check(spec: &LayerSpec) {
     );
 }
 
-/// Rows of a head turned to their places.
-fn turned(spec: &LayerSpec, first: usize, mut x: Vec<f64>) -> Vec<f64> {
+/// Rows of a head, `rows` of each step, turned to their places.
+fn turned(spec: &LayerSpec, first: usize, rows: usize, mut x: Vec<f64>) -> Vec<f64> {
     if let PositionConfig::Rotary { theta } = spec.position {
-        for (t, row) in x.chunks_exact_mut(spec.head_size()).enumerate() {
-            row.copy_from_slice(&rotate(row, (first + t) as f64, theta));
+        for (i, row) in x.chunks_exact_mut(spec.head_size()).enumerate() {
+            row.copy_from_slice(&rotate(row, (first + i / rows) as f64, theta));
         }
     }
     x
@@ -218,12 +218,13 @@ fn key_head(
     state: &State,
     after: &mut State,
 ) -> KeyHead {
-    let (d, key_heads, steps) = (spec.head_size(), spec.key_heads(), tape.unpadded[1].len());
+    let (d, key_heads, n) = (spec.head_size(), spec.key_heads(), spec.writes_per_step);
+    let steps = n * tape.unpadded[1].len();
     let projection = part(get(weights, "key_map.projection"), h, key_heads);
     let [recent_key, recent_value, recent_strength] = state.recent.each_ref().map(|heads| heads[h].as_slice());
-    let key = turned(spec, state.position, head(&channels[1], key_heads * d, h, d));
+    let key = turned(spec, state.position, n, in_turn(&channels[1], n * key_heads * d, h, d, n));
     let key = [recent_key, &key].concat();
-    let mut value = [recent_value, &head(&channels[2], key_heads * d, h, d)].concat();
+    let mut value = [recent_value, &in_turn(&channels[2], n * key_heads * d, h, d, n)].concat();
     let counted = value.chunks_exact(d).flat_map(|v| [v, &[1.0]].concat()).collect();
     let features = spec.map(&key[..steps * d], projection, Side::Key);
     let mut written = features.clone();
@@ -253,22 +254,24 @@ fn key_head(
 
 /// β of key head h, `[T]`.
 fn strengths(h: usize, spec: &LayerSpec, tape: &Tape) -> Vec<f64> {
-    let strength = head(&tape.release, spec.key_heads(), h, 1);
+    let n = spec.writes_per_step;
+    let strength = in_turn(&tape.release, n * spec.key_heads(), h, 1, n);
     if !spec.write_gate {
         return strength;
     }
-    let gate = head(&tape.write_gate, spec.key_heads(), h, 1);
+    let gate = in_turn(&tape.write_gate, n * spec.key_heads(), h, 1, n);
     times(&strength, &gate.iter().map(|&z| spec.largest_write * sigmoid(z)).collect::<Vec<_>>())
 }
 
-/// log a of key head h, `[T]`.
+/// log a of key head h, `[T]`: of a step before its first write.
 fn log_decays(h: usize, spec: &LayerSpec, weights: &Weights, tape: &Tape) -> Vec<f64> {
-    let steps = tape.unpadded[1].len();
-    if !spec.memory {
-        return vec![0.0; steps];
+    let n = spec.writes_per_step;
+    let mut log_decays = vec![0.0; n * tape.unpadded[1].len()];
+    let Some(h) = h.checked_sub(spec.undecayed_heads).filter(|_| spec.memory) else { return log_decays };
+    for (t, of_step) in log_decays.chunks_exact_mut(n).enumerate() {
+        of_step[0] = spec.decay.reference(h, decay_gate(tape, t, h, spec), decay_rate(weights, h));
     }
-    let Some(h) = h.checked_sub(spec.undecayed_heads) else { return vec![0.0; steps] };
-    (0..steps).map(|t| spec.decay.reference(h, decay_gate(tape, t, h, spec), decay_rate(weights, h))).collect()
+    log_decays
 }
 
 /// z of the decay of the h-th head that has one, 0 where it has no gate.
@@ -291,13 +294,14 @@ fn query_head(
     input: &Input,
     state: &State,
 ) -> (QueryHead, Vec<f64>) {
-    let (d, steps, queries) = (spec.head_size(), tape.unpadded[1].len(), tape.unpadded[0].len());
+    let (d, n, queries) = (spec.head_size(), spec.writes_per_step, tape.unpadded[0].len());
+    let steps = n * tape.unpadded[1].len();
     let source = &tape.key_heads[spec.key_head(h)];
-    let query = turned(spec, state.position, head(channel, spec.d_model, h, d));
+    let query = turned(spec, state.position, 1, head(channel, spec.d_model, h, d));
     let features = spec.map(&query, part(get(weights, "query_map.projection"), h, spec.n_heads), Side::Query);
     let (mut reads, mut stabilizers, mut merged) = (Vec::new(), Vec::new(), Vec::new());
     for t in 0..queries {
-        let seen = if spec.causal { t + 1 } else { steps };
+        let seen = if spec.causal { n * (t + 1) } else { steps };
         let q = part(&features, t, queries);
         reads.extend(read(q, part(&source.memory, seen, steps + 1)));
         let g = part(&source.calcium, seen, steps + 1);

@@ -96,7 +96,7 @@ fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
     let (d, m) = (spec.head_size(), spec.features());
     let tensor = |values: Vec<f64>, shape: &[usize]| TensorData::new(values, shape.to_vec()).convert_dtype(DType::F32);
     let calcium = tensor(state.calcium.concat(), &[1, spec.key_heads(), state.calcium[0].len()]);
-    let history = [spec.n_heads, spec.key_heads(), spec.key_heads()].map(|heads| heads * d);
+    let history = spec.heads_of_channels().map(|heads| heads * d);
     AttentionState {
         memory: Tensor::from_data(tensor(state.memory.concat(), &[1, spec.key_heads(), m, d]), device),
         calcium: spec.alpha().map(|_| Tensor::from_data(calcium, device)),

@@ -38,6 +38,39 @@ pub fn add_head(sum: &mut [f64], width: usize, h: usize, d: usize, x: &[f64]) {
     }
 }
 
+/// Where the numbers of head h stand in a row of `width` numbers, in which all heads, each of size
+/// d, stand side by side once for each of `writes`.
+fn places(width: usize, h: usize, d: usize, writes: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..writes).map(move |w| w * width / writes + h * d..w * width / writes + (h + 1) * d)
+}
+
+/// The columns of head h, the writes of a row one after another: `[T · writes, d]`.
+pub fn in_turn(x: &[f64], width: usize, h: usize, d: usize, writes: usize) -> Vec<f64> {
+    x.chunks_exact(width).flat_map(|row| places(width, h, d, writes).flat_map(|place| &row[place])).copied().collect()
+}
+
+/// Adds x to those columns.
+pub fn add_in_turn(sum: &mut [f64], width: usize, h: usize, d: usize, writes: usize, x: &[f64]) {
+    for (row, x) in sum.chunks_exact_mut(width).zip(x.chunks_exact(d * writes)) {
+        for (place, x) in places(width, h, d, writes).zip(x.chunks_exact(d)) {
+            add(&mut row[place], 1.0, x);
+        }
+    }
+}
+
+/// Rows of two arrays side by side; the second may have no columns.
+pub fn beside(a: &[f64], b: &[f64], rows: usize) -> Vec<f64> {
+    (0..rows).flat_map(|t| [part(a, t, rows), part(b, t, rows)].concat()).collect()
+}
+
+/// Columns up to `width`, and those behind.
+pub fn apart(x: &[f64], width: usize, rows: usize) -> [Vec<f64>; 2] {
+    let of = |side: fn((&[f64], &[f64])) -> Vec<f64>| {
+        (0..rows).flat_map(|t| side(part(x, t, rows).split_at(width))).collect::<Vec<f64>>()
+    };
+    [of(|(a, _)| a.to_vec()), of(|(_, b)| b.to_vec())]
+}
+
 /// The rows of the steps `which`.
 pub fn pick(x: &[f64], width: usize, which: &[usize]) -> Vec<f64> {
     which.iter().flat_map(|t| &x[t * width..(t + 1) * width]).copied().collect()

@@ -70,7 +70,7 @@ pub struct Input<'a> {
     /// True where a key is padded, `[T_k]`, or empty: it writes nothing and leaves the state as it
     /// is.
     pub key_pad: &'a [bool],
-    /// Write dropout: a factor of β, `[T_k, key heads]`, or empty.
+    /// Write dropout: a factor of β, `[T_k, writes · key heads]`, or empty.
     pub release: &'a [f64],
     /// c of a window as [`stabilizers`](crate::forward::stabilizers) finds it, held there whatever
     /// the rest is; or empty.
@@ -100,6 +100,12 @@ impl LayerSpec {
         self.key_heads() - self.undecayed_heads
     }
 
+    /// Heads of q, k and v, those of all writes of a step.
+    pub fn heads_of_channels(&self) -> [usize; 3] {
+        let written = self.key_heads() * self.writes_per_step;
+        [self.n_heads, written, written]
+    }
+
     /// The exponent α, where the normaliser is calcium.
     pub fn alpha(&self) -> Option<f64> {
         if let Normalizer::Calcium { alpha } = self.normalizer { Some(alpha) } else { None }
@@ -118,7 +124,7 @@ impl LayerSpec {
         State {
             memory: vec![vec![0.0; m * d]; key_heads],
             calcium: vec![vec![0.0; calcium]; key_heads],
-            history: [self.n_heads, key_heads, key_heads].map(|heads| vec![0.0; past * heads]),
+            history: self.heads_of_channels().map(|heads| vec![0.0; past * heads]),
             recent: [d, d, 1].map(|size| vec![vec![0.0; self.window * size]; key_heads]),
             position: 0,
         }

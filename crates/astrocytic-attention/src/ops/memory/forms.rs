@@ -8,6 +8,7 @@
 
 use burn::tensor::Tensor;
 
+use super::sparse_reads::{after_last_writes, at_each_write, writes_per_read};
 use super::spec::{Form, Plasticity};
 use super::writes::Writes;
 use super::{chunkwise, faults, parallel, recurrent};
@@ -16,7 +17,8 @@ use crate::tensor::share_heads;
 /// Causal attention over a memory: `y_t = H_tᵀ φ(q_t)`, not yet normalised.
 ///
 /// # Shapes
-/// - query φ(q): `[batch, heads, steps, m]`
+/// - query φ(q): `[batch, heads, steps, m]`, where there may be several writes to each query, which
+///   then reads after the last of its own
 /// - memory H before the first step: `[batch, key heads, m, d_v]`
 /// - returns the reads `[batch, heads, steps, d_v]` and H after the last step.
 pub fn causal(
@@ -26,16 +28,19 @@ pub fn causal(
     plasticity: Plasticity,
     form: Form,
 ) -> (Tensor<4>, Tensor<4>) {
+    let times = writes_per_read(query.dims()[2], writes.key.dims()[2]);
     if form == Form::Recurrent {
-        return recurrent::causal(query, writes, memory, plasticity);
+        return recurrent::causal(query, writes, memory, plasticity, times);
     }
     let heads = query.dims()[1];
+    let query = at_each_write(query, times);
     let (writes, faults) = faults::separate(writes);
     let (reads, memory) = match form {
         Form::Chunkwise(size) => chunkwise::causal(query, writes, memory, plasticity, size),
         _ => parallel::causal(query, writes, memory, plasticity),
     };
-    (reads + share_heads(faults.clone().cumsum(2), heads), memory + faults.sum_dim(2))
+    let reads = reads + share_heads(faults.clone().cumsum(2), heads);
+    (after_last_writes(reads, times), memory + faults.sum_dim(2))
 }
 
 /// The write phase alone: H after the last step. A bidirectional layer then reads every query from
@@ -72,14 +77,16 @@ pub fn calcium_trace(writes: &Writes, calcium: Tensor<3>, form: Form) -> (Tensor
 /// memory before`, read as the steps go (`causal`) or after the last.
 ///
 /// # Shapes
-/// - query φ(q): `[batch, heads, queries, m]`, with `causal` one for each step
+/// - query φ(q): `[batch, heads, queries, m]`, with `causal` as in [`causal`](self::causal)
 pub fn weights(query: Tensor<4>, writes: &Writes, plasticity: Plasticity, causal: bool) -> Tensor<4> {
     if !causal {
         return parallel::weights(query, writes, plasticity, false);
     }
     let heads = query.dims()[1];
+    let times = writes_per_read(query.dims()[2], writes.key.dims()[2]);
     let (writes, faults) = faults::separate(writes.clone());
-    parallel::weights(query, &writes, plasticity, true) + share_heads(faults.cumsum(2), heads)
+    let weights = parallel::weights(at_each_write(query, times), &writes, plasticity, true);
+    after_last_writes(weights + share_heads(faults.cumsum(2), heads), times)
 }
 
 /// Runs a memory whose calcium is one more column of it, a value that is always 1: reads, `φ(q) ·

@@ -16,6 +16,7 @@ pub(crate) mod forms;
 mod host;
 mod parallel;
 mod recurrent;
+pub(crate) mod sparse_reads;
 pub(crate) mod spec;
 mod triangular;
 pub(crate) mod writes;
@@ -28,18 +29,20 @@ use crate::kernel::dispatch::{OptionalTensor, is_on_gpu, is_on_host};
 use crate::tensor::l2_normalize;
 use backend::{MemoryBackend, MemoryOutputs, MemoryTensors, Wanted};
 use forms::{causal, with_calcium, write};
+use sparse_reads::{after_last_writes, at_each_write, writes_per_read};
 use spec::{CALCIUM_FLOOR, Form, MemoryInputs, MemorySpec, MemoryState, Plasticity};
 use writes::{Writes, read};
 
 /// Attention over a memory: writes keys and values, and reads by queries. Each query head reads the
-/// memory of its key head.
+/// memory of its key head. With `causal` there may be several writes to each query, which reads
+/// after the last of its own.
 ///
 /// `before` is the state before the first step; `None` is an empty memory. Returns the reads
 /// `[batch, steps_q, heads, d_v]` and, with `return_state`, the state after the last step.
 ///
 /// # Panics
-/// For shapes that do not fit, with `causal` for another number of queries than keys, and for
-/// calcium with the delta rule.
+/// For shapes that do not fit, with `causal` for a number of keys that is no multiple of that of
+/// queries, and for calcium with the delta rule.
 pub fn memory_attention(
     spec: &MemorySpec,
     inputs: MemoryInputs,
@@ -69,7 +72,9 @@ fn check(spec: &MemorySpec, inputs: &MemoryInputs, before: Option<&MemoryState>)
     );
     let delta = spec.plasticity == Plasticity::Delta;
     assert!(!(delta && spec.calcium), "memory: the delta rule has no calcium");
-    assert!(!spec.causal || reads == steps, "memory: {reads} causal queries for {steps} keys");
+    if spec.causal {
+        writes_per_read(reads, steps);
+    }
     assert!(spec.form != Form::Chunkwise(0), "memory: a chunk has one step at least");
     for (name, numbers) in [("log decay", log_decay), ("strength", strength)] {
         let fits = numbers.as_ref().is_none_or(|numbers| numbers.dims() == [batch, steps, heads]);
@@ -95,9 +100,14 @@ fn run_kernel(
     if kernels_are_off() || empty || !matches!(spec.form, Form::Chunkwise(_)) {
         return None;
     }
+    // Kernels read after every write.
+    let times = if spec.causal { writes_per_read(query.dims()[1], key.dims()[1]) } else { 1 };
+    let [batch, queries, heads, m] = query.dims();
+    let query = at_each_write(query.clone().reshape([batch, 1, queries, heads * m]), times);
+    let query = query.reshape([batch, queries * times, heads, m]);
     let numbers = |x: Option<&Tensor<3>>| OptionalTensor::new(x.map(|x| x.clone().into_dispatch()));
     let tensors = MemoryTensors::<Dispatch> {
-        query: query.clone().into_dispatch(),
+        query: query.into_dispatch(),
         key: key.clone().into_dispatch(),
         value: value.clone().into_dispatch(),
         log_decay: numbers(log_decay.as_ref()),
@@ -115,7 +125,10 @@ fn run_kernel(
         memory: Tensor::from_dispatch(memory),
         calcium: calcium.into_option().map(Tensor::from_dispatch),
     });
-    Some((Tensor::from_dispatch(reads), state))
+    let reads = Tensor::<4>::from_dispatch(reads);
+    let d = reads.dims()[3];
+    let reads = after_last_writes(reads.reshape([batch, 1, queries * times, heads * d]), times);
+    Some((reads.reshape([batch, queries, heads, d]), state))
 }
 
 /// The same in Burn's operations.

@@ -8,17 +8,20 @@ use super::writes::{Writes, read};
 /// log a below which a − 1 would lose the digits of a.
 const STRONG: f64 = -0.7;
 
-/// See [`super::forms::causal`].
+/// See [`super::forms::causal`]; each query reads after its share of the writes.
 pub(super) fn causal(
     query: Tensor<4>,
     writes: Writes,
     mut memory: Tensor<4>,
     plasticity: Plasticity,
+    writes_per_read: usize,
 ) -> (Tensor<4>, Tensor<4>) {
     let steps = query.dims()[2];
     let mut reads = Vec::with_capacity(steps);
     for t in 0..steps {
-        memory = step(writes.narrow(t, 1), memory, plasticity);
+        for place in t * writes_per_read..(t + 1) * writes_per_read {
+            memory = step(writes.narrow(place, 1), memory, plasticity);
+        }
         reads.push(read(query.clone().narrow(2, t, 1), memory.clone()));
     }
     (Tensor::cat(reads, 2), memory)
