@@ -7,7 +7,7 @@ use astrocytic_attention::{
     Attention, AttentionConfig, AttentionInput, DecayConfig, Form, LstmConfig, SoftmaxAttentionConfig,
 };
 use burn::tensor::{Bool, Device, Tensor};
-use common::{D_MODEL, HEADS, assert_same, device, input, layer, variants};
+use common::{D_MODEL, HEADS, assert_same, device, drawn, input, layer, variants};
 
 const STEPS: usize = 70;
 const FORMS: [Form; 4] = [Form::Chunkwise(64), Form::Chunkwise(7), Form::Parallel, Form::Recurrent];
@@ -59,7 +59,7 @@ fn baselines(device: &Device) -> Vec<(&'static str, Attention)> {
     let lstm = AttentionConfig::Lstm(LstmConfig::new(D_MODEL));
     let all =
         [("softmax", softmax.into()), ("grouped", grouped.into()), ("forgetting", forgetting.into()), ("lstm", lstm)];
-    all.map(|(name, config)| (name, config.init(device))).into()
+    all.map(|(name, config)| (name, drawn(device, || config.init(device)))).into()
 }
 
 #[test]

@@ -12,10 +12,10 @@ use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::attention::generate_autoregressive_mask;
 use burn::tensor::{Bool, DType, Gradients, Tensor};
-use common::{D_MODEL, HEADS, OTHER_PRECISIONS, To, assert_same, device, input, relative_error};
+use common::{D_MODEL, HEADS, OTHER_PRECISIONS, To, assert_same, device, drawn, input, relative_error};
 
 fn layer() -> Lstm {
-    LstmConfig::new(D_MODEL).init(&device())
+    drawn(&device(), || LstmConfig::new(D_MODEL).init(&device()))
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn its_parameters_are_those_of_an_attentions_projections() {
 
 #[test]
 fn it_starts_with_open_forget_gates() {
-    let layer = LstmConfig::new(D_MODEL).with_hidden(Some(3)).init(&device());
+    let layer = drawn(&device(), || LstmConfig::new(D_MODEL).with_hidden(Some(3)).init(&device()));
     let bias = layer.input.bias.as_ref().expect("gates have one").val().into_data();
     assert_eq!(bias.iter::<f32>().collect::<Vec<_>>(), [0., 0., 0., 1., 1., 1., 0., 0., 0., 0., 0., 0.]);
     let largest = layer.recurrent.weight.val().abs().max().into_scalar::<f32>();
@@ -126,7 +126,7 @@ fn a_padded_step_leaves_the_whole_state_as_it_is() {
 #[test]
 fn a_detached_state_has_no_graph() {
     let device = device().autodiff();
-    let layer = LstmConfig::new(D_MODEL).init(&device);
+    let layer = drawn(&device, || LstmConfig::new(D_MODEL).init(&device));
     let x = Tensor::<3>::from_data(input(1, 6, 21, &common::device()).into_data(), &device).require_grad();
     let mut cache = AttentionCache::Lstm(layer.empty_state(1));
     let attention = Attention::Lstm(layer);
@@ -151,7 +151,7 @@ impl ModuleVisitor for Finite<'_> {
 fn extreme_inputs_give_finite_outputs_and_gradients() {
     let plain = device();
     let device = plain.clone().autodiff();
-    let layer = LstmConfig::new(D_MODEL).init(&device);
+    let layer = drawn(&device, || LstmConfig::new(D_MODEL).init(&device));
     let hold = |what: &str, size: f64| {
         let x = Tensor::<3>::from_inner(input(2, 9, 15, &plain)).mul_scalar(size).require_grad();
         let context = layer.forward(AttentionInput::self_attn(x.clone())).context;

@@ -8,7 +8,9 @@ use astrocytic_attention::{
 };
 use burn::nn::attention::{MhaInput, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::tensor::{Bool, Device, Tensor};
-use common::{D_MODEL, HEADS, assert_same, device, input, layer, relative_error, variants, ways, with_one_value};
+use common::{
+    D_MODEL, HEADS, assert_same, device, drawn, input, layer, relative_error, variants, ways, with_one_value,
+};
 
 /// Rows with no padding, padding on the right, on the left, inside, and nothing but padding.
 const PADDED: [[bool; 6]; 5] = [
@@ -252,7 +254,7 @@ fn softmax(device: &Device, forgets: bool) -> SoftmaxAttention {
 
 fn baselines(device: &Device) -> [Attention; 3] {
     let [softmax, forgetting] = [false, true].map(|forgets| Attention::Softmax(softmax(device, forgets)));
-    [softmax, forgetting, AttentionConfig::Lstm(LstmConfig::new(D_MODEL)).init(device)]
+    [softmax, forgetting, drawn(device, || AttentionConfig::Lstm(LstmConfig::new(D_MODEL)).init(device))]
 }
 
 #[test]

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::check::{Random, check};
-use crate::common::{D_MODEL, device, input};
+use crate::common::{D_MODEL, device, drawn, input};
 use crate::{Named, PADDED, STEPS, compare, numbers};
 use std::collections::BTreeMap;
 
@@ -177,7 +177,7 @@ fn named(layer: &Lstm, gradients: Option<&burn::tensor::Gradients>) -> BTreeMap<
 /// sequence left behind.
 fn hold(what: &str, config: &LstmConfig, padded: &[bool; STEPS]) {
     let (plain, autodiff) = (device(), device().autodiff());
-    let layer = config.init(&autodiff);
+    let layer = drawn(&autodiff, || config.init(&autodiff));
     let found = named(&layer, None);
     let part = |name: &str| found[name].clone();
     let weights = Weights {

@@ -12,7 +12,8 @@ use crate::statistics::Estimate;
 /// The interval of what is compared, one of its ends or both open.
 pub(super) fn interval(value: &Estimate, measure: Measure) -> String {
     let text = |end: f64| match measure {
-        Measure::Ratio { .. } | Measure::Solved { .. } => format!("{end:.2}"),
+        Measure::Solved { .. } => solved_words::times(end),
+        Measure::Ratio { .. } => format!("{end:.2}"),
         Measure::Difference { .. } => format!("{end:+.3}"),
     };
     match value.interval.map(|end| end.map(text)) {

@@ -198,14 +198,30 @@ impl PlanSummary {
             let count = primary.iter().filter(|contrast| contrast.verdict == verdict).count();
             (count > 0).then(|| format!("{word} in {count} of {} studies", primary.len()))
         };
+        let is_bound = |contrast: &&&Contrast| contrast.is_bound_above_one();
+        let bounded = primary.iter().filter(is_bound).count();
+        let bounds = (bounded > 0)
+            .then(|| format!("fewer examples by a bound, not tested, in {bounded} of {} studies", primary.len()));
         let studies: Vec<String> =
-            [found(Verdict::Better, "better"), found(Verdict::Worse, "worse")].into_iter().flatten().collect();
+            [found(Verdict::Better, "better"), found(Verdict::Worse, "worse"), bounds].into_iter().flatten().collect();
         let studies = if studies.is_empty() { "established in no study".into() } else { studies.join(", ") };
         let corpora = match self.agreement((&first.arm, &first.baseline)).as_str() {
             "–" => "in no corpus do all studies agree".to_string(),
             agree => format!("{agree} corpora, where all studies agree"),
         };
-        format!("Primary contrast: {} against {}: {studies}; {corpora}.", first.arm, first.baseline)
+        // A bound is not tested, so that nothing is there to agree.
+        let corpora = if bounded > 0 { String::new() } else { format!("; {corpora}") };
+        format!("Primary contrast: {} against {}: {studies}{corpora}.", first.arm, first.baseline)
+    }
+}
+
+impl Contrast {
+    /// Whether the baseline needs more examples to solve the task than were tried, and more than the
+    /// arm by all of its interval.
+    fn is_bound_above_one(&self) -> bool {
+        let low = self.value.as_ref().and_then(|value| value.interval[0]);
+        let is_solved = matches!(self.measure, Measure::Solved { .. });
+        is_solved && self.verdict == Verdict::Bounded && low.is_some_and(|low| low > 1.0)
     }
 }
 
@@ -243,12 +259,12 @@ impl StudySummary {
                 (figure, loss.map_or(String::new(), level))
             }
             Measure::Difference { tokens } => (format!("{:+.3}", value.estimate), words::tokens(tokens as f64)),
-            Measure::Solved { .. } => (solved_words::ratio(value), "half of the seeds".into()),
+            Measure::Solved { .. } => (solved_words::ratio(value), String::new()),
         };
         let is_sure = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);
         html! {
             td class=[is_sure.then_some("best")] {
-                (figure) br; span.note { (interval(value, contrast.measure)) br; "at " (at) }
+                (figure) br; span.note { (interval(value, contrast.measure)) @if !at.is_empty() { br; "at " (at) } }
             }
         }
     }

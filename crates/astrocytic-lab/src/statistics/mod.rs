@@ -23,5 +23,5 @@ pub use fit::Fit;
 pub use holm::holm;
 pub(crate) use moments::{deviation, mean};
 pub use resamples::{Pair, RESAMPLES, Resamples, Runs};
-pub use solved::{D50, Place, Solved};
-pub use solved_curve::Outcomes;
+pub use solved::{D50, Solved};
+pub use solved_curve::{Outcomes, Place};

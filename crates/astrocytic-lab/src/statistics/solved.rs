@@ -5,22 +5,10 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use super::estimate::Estimate;
-use super::solved_curve::{Outcomes, SolvedCurve, inflation};
+use super::solved_curve::{Outcomes, Place, SolvedCurve, inflation};
 
 /// χ² of one degree of freedom above which a value is outside of a 95 % interval.
 const CHI_SQUARED: f64 = 3.841_458_820_694_124;
-
-/// Where the size lies at which half of the seeds solve the task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Place {
-    /// Below the smallest size.
-    Below,
-    /// Between sizes.
-    Inside,
-    /// Beyond the largest size.
-    Beyond,
-}
 
 /// The size of data at which half of the seeds solve the task.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -52,8 +40,8 @@ impl Solved {
         let (low, high) = (held.first().copied().unwrap_or(0), held.last().copied().unwrap_or(curve.end()));
         let size = |place: f64| curve.at(place).exp2();
         D50 {
-            size: size(curve.best()),
-            place: place(curve),
+            size: size(curve.half.0),
+            place: curve.half.1,
             interval: [(low > 0).then(|| size(low as f64)), (high < curve.end()).then(|| size(high as f64))],
         }
     }
@@ -65,7 +53,8 @@ impl Solved {
     /// alike, in both arms and at all sizes, widens it. An end is open where a D50 may lie beyond the
     /// sizes. `p` is of the same test. `None` where both lie beyond the same end.
     pub fn ratio(arm: &Self, baseline: &Self, documents: usize) -> Option<Estimate> {
-        let (places, curves) = ([place(&arm.0), place(&baseline.0)], [&arm.0, &baseline.0]);
+        let curves = [&arm.0, &baseline.0];
+        let places = curves.map(|curve| curve.half.1);
         let is_bound = places != [Place::Inside; 2];
         if is_bound && places[0] == places[1] {
             return None;
@@ -73,7 +62,7 @@ impl Solved {
         let differences = Differences::new(curves);
         let (interval, p) = differences.interval();
         Some(Estimate {
-            estimate: (curves[0].step * (curves[1].best() - curves[0].best())).exp2(),
+            estimate: (curves[0].step * differences.observed).exp2(),
             interval: interval.map(|end| end.map(f64::exp2)),
             // A bound is not tested, though the truth be bounded on both sides.
             p: p.filter(|_| !is_bound),
@@ -85,22 +74,14 @@ impl Solved {
     }
 }
 
-fn place(curve: &SolvedCurve) -> Place {
-    let best = curve.best();
-    match (best <= 0.0, best >= curve.end() as f64) {
-        // With one size all is beyond it on one side.
-        (true, true) | (false, false) => Place::Inside,
-        (true, false) => Place::Below,
-        (false, true) => Place::Beyond,
-    }
-}
-
 /// How far apart two arms' curves may be.
 struct Differences<'a> {
     /// The arm's, and the baseline's.
     curves: [&'a SolvedCurve; 2],
     /// What is divided out of a deviance.
     inflation: f64,
+    /// Points of the grid between the two estimates.
+    observed: f64,
 }
 
 impl<'a> Differences<'a> {
@@ -109,7 +90,8 @@ impl<'a> Differences<'a> {
         let of = |curve: &SolvedCurve, seed: usize| curve.influence.get(seed).copied().unwrap_or(0.0);
         let influence: Vec<f64> = (0..seeds).map(|seed| of(curves[1], seed) - of(curves[0], seed)).collect();
         let variance = curves[0].variance.zip(curves[1].variance).map(|(arm, baseline)| arm + baseline);
-        Self { curves, inflation: inflation(variance, &influence, curves[0].seeds.min(curves[1].seeds)) }
+        let observed = curves[1].half.0 - curves[0].half.0;
+        Self { curves, observed, inflation: inflation(variance, &influence, curves[0].seeds.min(curves[1].seeds)) }
     }
 
     /// Ends of the interval, log₂ of a ratio, open where a D50 may lie beyond the sizes; and where
@@ -120,14 +102,15 @@ impl<'a> Differences<'a> {
         let end = arm.end();
         let (mut low, mut high) = (end as i64 + 1, -(end as i64) - 1);
         let (mut may_be_lower, mut may_be_higher) = (false, false);
-        let observed = baseline.best() - arm.best();
-        // Of differences that are on the other side of none.
-        let mut beyond_none = f64::INFINITY;
+        // Of the best difference of none or less, and of none or more.
+        let mut none = [f64::INFINITY; 2];
         for (i, of_arm) in arm.deviance.iter().enumerate() {
             for (j, of_baseline) in baseline.deviance.iter().enumerate() {
                 let (deviance, difference) = (of_arm + of_baseline, j as i64 - i as i64);
-                if observed * difference as f64 <= 0.0 {
-                    beyond_none = beyond_none.min(deviance);
+                for (best, sign) in none.iter_mut().zip([-1, 1]) {
+                    if sign * difference >= 0 {
+                        *best = best.min(deviance);
+                    }
                 }
                 if deviance <= most {
                     (low, high) = (low.min(difference), high.max(difference));
@@ -137,9 +120,9 @@ impl<'a> Differences<'a> {
             }
         }
         let closed = !may_be_lower && !may_be_higher;
-        let p = closed.then(|| match observed == 0.0 {
-            true => 1.0,
-            false => ChiSquared::new(1.0).expect("one degree of freedom").sf(beyond_none / self.inflation),
+        let p = closed.then(|| {
+            let chi_squared = ChiSquared::new(1.0).expect("one degree of freedom");
+            chi_squared.sf(none[0].max(none[1]) / self.inflation)
         });
         let ends = [(!may_be_lower).then_some(low), (!may_be_higher).then_some(high)];
         (ends.map(|end| end.map(|end| end as f64 * arm.step)), p)

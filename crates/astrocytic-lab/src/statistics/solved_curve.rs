@@ -1,10 +1,17 @@
-//! How the share of seeds that solve a task rises with the data: a logistic curve, and which sizes
-//! at which half of them do go with what was found.
+//! How the share of seeds that solve a task rises with the data, and which sizes at which half of
+//! them do go with what was found.
+//!
+//! The estimate is read off the shares themselves, made monotone, straight in log D between visited
+//! sizes: it needs no curve. The interval is that of logistic curves of every steepness.
 //!
 //! Why a likelihood and no bootstrap: with ten seeds and sizes twice apart, shares are often 0 at
 //! one size and 1 at the next. Resampled seeds then give the same shares every time, and an interval
 //! of no width at the middle of the two sizes; of simulated experiments with steep curves a third
 //! of such intervals held the truth. The likelihood is flat between the two sizes and says so.
+
+use serde::{Deserialize, Serialize};
+
+use super::isotonic::isotonic;
 
 /// Whether each run solved the task, `[size][seed]`; `None` without a run.
 pub type Outcomes = Vec<Vec<Option<bool>>>;
@@ -21,6 +28,18 @@ const SLOPES_TRIED: usize = 33;
 /// Bounds of the factor by which intervals heed that a seed does alike in several runs.
 const INFLATION: [f64; 2] = [1.0, 3.0];
 
+/// Where the size lies at which half of the seeds solve the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Below the smallest size that was visited.
+    Below,
+    /// Between sizes.
+    Inside,
+    /// Beyond the largest size that was visited.
+    Beyond,
+}
+
 /// The share of seeds that solve a task against the data: p = 1 / (1 + exp(−slope · (x − middle))),
 /// x = log₂ D.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +51,8 @@ pub(super) struct SolvedCurve {
     /// −2 ln of the likelihood of a middle, at its best slope, relative to the best middle; on a grid
     /// from the smallest size to the largest. Its ends stand for all beyond them.
     pub(super) deviance: Vec<f64>,
+    /// Where half of the seeds solve the task, as a point of the grid, and whether between sizes.
+    pub(super) half: (f64, Place),
     /// Seeds that were run.
     pub(super) seeds: usize,
     /// Variance of the middle where all runs are independent; `None` where it cannot be told.
@@ -78,7 +99,9 @@ impl SolvedCurve {
         let slope = tried[(place + aside) as usize].1;
         let fitted = Fitted { middle: first + place as f64 * step, slope };
         let (variance, influence) = fitted.influence(&places, outcomes).unzip();
-        Some(Self { first, step, deviance: on_grid, seeds, variance, influence: influence.unwrap_or_default() })
+        let (half, place) = half(&counts);
+        let half = (((half - first) / step).min(end as f64), place);
+        Some(Self { first, step, deviance: on_grid, half, seeds, variance, influence: influence.unwrap_or_default() })
     }
 
     /// log₂ D at a point of the grid.
@@ -86,19 +109,23 @@ impl SolvedCurve {
         self.first + self.step * place
     }
 
-    /// The best point of the grid, or the middle of the best ones.
-    pub(super) fn best(&self) -> f64 {
-        let is_best = |place: &usize| self.deviance[*place] <= 1e-9;
-        let places: Vec<usize> = (0..self.deviance.len()).filter(is_best).collect();
-        match (places.first(), places.last()) {
-            (Some(first), Some(last)) => 0.5 * (first + last) as f64,
-            _ => 0.0,
-        }
-    }
-
     /// The last point of the grid.
     pub(super) fn end(&self) -> usize {
         self.deviance.len() - 1
+    }
+}
+
+/// log₂ D where the shares, made monotone, reach one half, straight between sizes; or the end of the
+/// visited sizes beyond which that is.
+fn half(counts: &[Count]) -> (f64, Place) {
+    let shares = isotonic(&counts.iter().map(|&(_, solved, runs)| (solved / runs, runs)).collect::<Vec<_>>());
+    match shares.iter().position(|&share| share >= 0.5) {
+        None => (counts[counts.len() - 1].0, Place::Beyond),
+        Some(0) => (counts[0].0, Place::Below),
+        Some(above) => {
+            let [(x0, y0), (x1, y1)] = [above - 1, above].map(|size| (counts[size].0, shares[size]));
+            (x0 + (x1 - x0) * (0.5 - y0) / (y1 - y0), Place::Inside)
+        }
     }
 }
 

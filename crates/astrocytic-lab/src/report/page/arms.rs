@@ -15,7 +15,12 @@ pub(super) fn arms(experiment: &Experiment, summary: &Summary) -> [Markup; 3] {
     let energy = experiment.arms.iter().any(|arm| arm.joules_per_million_tokens.is_some());
     let learns = summary.arms.iter().any(|arm| arm.learned_tokens > 0);
     let peak = summary.arms.iter().any(|arm| arm.peak_bytes.is_some());
-    let columns = Columns { energy, learns, peak };
+    // A search of the sizes visits some.
+    let chosen =
+        |size: &u64| summary.arms.iter().flat_map(|arm| &arm.sizes).any(|s| s.tokens == *size && s.trial.is_some());
+    let sizes = experiment.sizes.iter().copied().filter(|size| summary.solved.is_none() || chosen(size)).collect();
+    let columns = Columns { energy, learns, peak, sizes };
+    let sizes = &columns.sizes;
     let head = html! {
         tr {
             th { "arm" } th.text { "role" } th { "parameters" } th { "state, bytes" } th { "FLOPs/token, training" } th { "test" }
@@ -23,7 +28,7 @@ pub(super) fn arms(experiment: &Experiment, summary: &Summary) -> [Markup; 3] {
             @if peak { th { "memory" } }
             @if energy { th { "J per million tokens" } }
             th { "tokens/s" } "\n"
-            @for &size in &experiment.sizes { th { "rate, decay, steps at " (tokens(size as f64)) } }
+            @for &size in sizes { th { "rate, decay, steps at " (tokens(size as f64)) } }
         }
     };
     let arms = experiment.arms.iter().zip(&summary.arms).enumerate();
@@ -37,6 +42,11 @@ pub(super) fn arms(experiment: &Experiment, summary: &Summary) -> [Markup; 3] {
     let chosen = match (experiment.trials.len(), searched(experiment)) {
         (1, _) => "the same for all arms, not tuned".into(),
         (_, 0) => "chosen on the tuning split, each arm from the same grid".into(),
+        _ if summary.solved.is_some() => {
+            "chosen by accuracy on the tuning split, by coordinate steps from the best of the nearest size visited before; a search \
+             ends where all tuning seeds solve the task"
+                .into()
+        }
         (_, most) => format!(
             "chosen on the tuning split by coordinate steps from the best of the size before, on the grid and beyond it, at \
              most {most} points for each arm and size"
@@ -59,6 +69,7 @@ struct Columns {
     energy: bool,
     learns: bool,
     peak: bool,
+    sizes: Vec<u64>,
 }
 
 /// Points that an arm is tried at for each size at most; 0 where it is every point of the grid.
@@ -86,7 +97,7 @@ fn arm_row(index: usize, facts: &ArmFacts, arm: &ArmSummary, columns: &Columns) 
             @if columns.peak { td { (or_dash(arm.peak_bytes, |bytes| HumanBytes(bytes).to_string())) } }
             @if columns.energy { td { (or_dash(facts.joules_per_million_tokens, |joules| format!("{joules:.0}"))) } }
             td { (or_dash(arm.tokens_per_second, |speed| HumanCount(speed.round() as u64).to_string())) }
-            @for size in &arm.sizes { td { (or_dash(size.trial.filter(|_| !arm.untrained), chosen)) } }
+            @for size in arm.sizes.iter().filter(|size| columns.sizes.contains(&size.tokens)) { td { (or_dash(size.trial.filter(|_| !arm.untrained), chosen)) } }
         }
     }
 }

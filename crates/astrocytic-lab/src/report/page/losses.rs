@@ -11,7 +11,11 @@ use crate::results::Experiment;
 
 /// Head of a table with a column for each size.
 fn sizes(first: &str, experiment: &Experiment) -> Markup {
-    html! { tr { th { (first) } @for &size in &experiment.sizes { th { (tokens(size as f64)) } } } }
+    head(first, &experiment.sizes)
+}
+
+fn head(first: &str, sizes: &[u64]) -> Markup {
+    html! { tr { th { (first) } @for &size in sizes { th { (tokens(size as f64)) } } } }
 }
 
 /// Test losses, and their differences at equal data.
@@ -91,14 +95,21 @@ fn differences(experiment: &Experiment, summary: &Summary) -> Vec<Markup> {
 /// Share of right answers; empty if the data are a text.
 pub(super) fn accuracies(experiment: &Experiment, summary: &Summary) -> Result<Vec<Markup>> {
     let Some(svg) = accuracy_svg(experiment, summary)? else { return Ok(Vec::new()) };
+    // A search of the sizes visits some.
+    let is_visited = |size: &u64| {
+        let of_size = summary.arms.iter().flat_map(|arm| &arm.sizes).filter(|found| found.tokens == *size);
+        summary.solved.is_none() || of_size.clone().any(|found| !found.accuracies.is_empty())
+    };
+    let shown: Vec<u64> = experiment.sizes.iter().copied().filter(is_visited).collect();
     let row = |(index, arm): (usize, &ArmSummary)| {
-        let cells = arm.sizes.iter().map(|size| or_dash(accuracies_in_words(&size.accuracies), |text| text));
+        let sizes = arm.sizes.iter().filter(|size| shown.contains(&size.tokens));
+        let cells = sizes.map(|size| or_dash(accuracies_in_words(&size.accuracies), |text| text));
         html! { tr { td { (swatch(index, &arm.name)) } @for cell in cells { td { (cell) } } } }
     };
     Ok(vec![
         html! { h2 { "Accuracy" } },
         PreEscaped(svg),
-        wide_table(sizes("arm", experiment), summary.arms.iter().enumerate().map(row)),
+        wide_table(head("arm", &shown), summary.arms.iter().enumerate().map(row)),
         html! {
             p.note {
                 "Right answers to the test, per cent (SCAN: commands with every action right): mean ± standard deviation over seeds, \
