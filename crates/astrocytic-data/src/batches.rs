@@ -255,7 +255,7 @@ mod tests {
         let plain = Batches::of_examples((0..640).map(example).collect(), 8, 3);
         let sorted = plain.clone().by_length();
         let epoch = |batches: &Batches| {
-            let (mut answers, mut filled) = (Vec::new(), 0);
+            let (mut answers, mut filled) = (Vec::<i32>::new(), 0);
             for batch in (0..80).map(|step| batches.batch(step)) {
                 answers.extend(&batch.targets);
                 filled += batch.inputs.len();
