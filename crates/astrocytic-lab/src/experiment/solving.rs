@@ -121,6 +121,8 @@ mod tests {
             seeds: 10,
             tuning_seeds: 2,
             tuning_trials: 5,
+            schedules: vec![300],
+            weight_decays: vec![0.1],
             solved_at: 0.99,
             ..Budget::Quick.config("mqar:16x2").unwrap()
         }

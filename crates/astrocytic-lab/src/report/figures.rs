@@ -1,14 +1,12 @@
 //! The figures of a report: which series each plot shows.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::plot::{Axis, Pattern, Plot, Series, colour, marker, plain};
 use super::summary::{ArmSummary, Ratio, SizeSummary, Stream, Summary};
-use super::words::{held_out, is_search, solved_at, tokens};
-use crate::results::{Experiment, Line, Phase, Role};
+use super::words::{held_out, is_search, tokens};
+use crate::results::{Experiment, Line, Role};
 use crate::statistics::{Estimate, mean};
 
 /// Test loss against unique training tokens, as a stand-alone SVG.
@@ -189,56 +187,6 @@ pub(super) fn accuracy_svg(experiment: &Experiment, summary: &Summary) -> Result
     plot.svg().map(Some)
 }
 
-/// Tuning loss in the course of the final runs, a panel for each data size.
-pub(super) fn learning_panels(experiment: &Experiment, lines: &[Line]) -> Result<Vec<String>> {
-    let panel = |&size: &u64| {
-        let arms = experiment.arms.iter().enumerate();
-        let series: Vec<Series> = arms
-            .map(|(index, arm)| {
-                let mut seeds: BTreeMap<u64, Vec<(u64, f64)>> = BTreeMap::new();
-                for line in lines {
-                    if let Line::Evaluation { cell, step, tuning_loss, .. } = line
-                        && (cell.phase, cell.size, cell.arm.as_str()) == (Phase::Final, size, arm.name.as_str())
-                        && tuning_loss.is_finite()
-                    {
-                        seeds.entry(cell.seed).or_default().push((*step, *tuning_loss));
-                    }
-                }
-                let mut steps: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-                for &(step, loss) in seeds.values().flatten() {
-                    steps.entry(step).or_default().push(loss);
-                }
-                // Early stopping ends seeds at different steps: a mean of the last few survivors
-                // would mislead.
-                steps.retain(|_, losses| 2 * losses.len() > seeds.len());
-                let line = steps.iter().filter_map(|(&step, losses)| Some((step as f64, mean(losses)?)));
-                let band = steps.iter().map(|(&step, l)| (step as f64, fold(l, f64::min), fold(l, f64::max)));
-                Series { line: line.collect(), band: band.collect(), ..of_arm(index, &arm.name, arm.role) }
-            })
-            .collect();
-        Plot {
-            size: (552, 400),
-            title: format!("{} unique {}", tokens(size as f64), experiment.corpus.unit()),
-            x: Axis { label: "optimizer step".into(), log: false, ticks: None, format: tokens },
-            y: Axis {
-                label: format!("tuning loss ({})", experiment.corpus.per()),
-                log: true,
-                ticks: None,
-                format: plain,
-            },
-            series,
-            rule: None,
-        }
-        .svg()
-    };
-    // Sizes that a search did not visit have nothing to show.
-    let is_visited = |size: &&u64| {
-        let is_it = |line: &Line| line.cell().size == **size && line.cell().phase == Phase::Final;
-        solved_at(experiment).is_none() || lines.iter().any(is_it)
-    };
-    experiment.sizes.iter().filter(is_visited).map(panel).collect()
-}
-
 /// A plot of the data ratio for each arm that others are compared with, and its name; the baseline
 /// first.
 pub(super) fn ratio_panels(experiment: &Experiment, summary: &Summary) -> Result<Vec<(String, String)>> {
@@ -330,6 +278,6 @@ pub(super) fn aside(place: usize, arms: usize) -> f64 {
     step * (place as f64 - 0.5 * (arms - 1) as f64)
 }
 
-fn fold(values: &[f64], pick: fn(f64, f64) -> f64) -> f64 {
+pub(super) fn fold(values: &[f64], pick: fn(f64, f64) -> f64) -> f64 {
     values.iter().copied().reduce(pick).unwrap_or(f64::NAN)
 }

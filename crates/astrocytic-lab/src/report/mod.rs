@@ -15,6 +15,7 @@ mod findings;
 mod grid_edges;
 mod layout;
 mod learned;
+mod learning_figure;
 mod order;
 mod page;
 mod picture;

@@ -8,8 +8,9 @@ use super::losses::{accuracies, losses};
 use super::ratios::ratios;
 use super::solved::solved;
 use crate::report::calibration::Calibration;
-use crate::report::figures::{arm_panels, excess_svg, learning_panels, loss_svg};
+use crate::report::figures::{arm_panels, excess_svg, loss_svg};
 use crate::report::layout::{lines, page, table};
+use crate::report::learning_figure::learning_panels;
 use crate::report::summary::Summary;
 use crate::report::words::{level, tokens};
 use crate::results::{CorpusFacts, Experiment, Line};
@@ -40,7 +41,7 @@ pub(in crate::report) fn study(
         blocks.extend(ratios(experiment, summary)?);
         blocks.extend(calibration(calibrations));
     }
-    blocks.extend(learning_curves(experiment, stored)?);
+    blocks.extend(learning_curves(experiment, stored, summary)?);
     blocks.extend(arms(experiment, summary));
     if experiment.trials.len() > 1 {
         blocks.push(tuning(experiment, stored));
@@ -158,15 +159,19 @@ fn calibration(found: &[Calibration]) -> Option<Markup> {
     })
 }
 
-fn learning_curves(experiment: &Experiment, stored: &[Line]) -> Result<[Markup; 3]> {
+fn learning_curves(experiment: &Experiment, stored: &[Line], summary: &Summary) -> Result<[Markup; 3]> {
     let panels = learning_panels(experiment, stored)?.into_iter().map(PreEscaped);
     Ok([
         html! { h2 { "Learning curves" } },
         html! { div.panels { "\n" (lines(panels)) } },
         html! {
             p.note {
-                "Loss on the tuning split during the final runs: mean and range over seeds, drawn as long as more than half \
-                 of the seeds still train."
+                @if summary.solved.is_some() {
+                    "Right answers on the tuning split during the final runs, a line for each seed, which ends where the run did."
+                } @else {
+                    "Loss on the tuning split during the final runs: mean and range over seeds, drawn as long as more than half \
+                     of the seeds still train."
+                }
             }
         },
     ])
