@@ -89,3 +89,23 @@ impl TrainingConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_with_its_steps_its_patience_or_its_accuracy() {
+        let length = Length { steps: 10, evaluate_every: 2, patience: 2, stop_at_accuracy: Some(0.9) };
+        let over = |step, since_best, best_accuracy| {
+            length.is_over(&Standing { step, since_best, best_accuracy, ..Standing::default() })
+        };
+        assert!(over(10, 0, None) && over(4, 2, Some(0.1)) && over(4, 0, Some(0.9)));
+        assert!(!over(8, 1, Some(0.89)) && !over(0, 0, None));
+        // As they were stored before answers were counted.
+        let old = r#"{"step":4,"best_step":2,"best_loss":1.5,"since_best":1,"seconds":2.0}"#;
+        let old: Standing = serde_json::from_str(old).unwrap();
+        assert_eq!((old.best_step, old.best_accuracy), (2, None));
+        assert!(!serde_json::to_string(&old).unwrap().contains("accuracy"));
+    }
+}

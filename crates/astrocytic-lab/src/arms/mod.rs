@@ -59,7 +59,7 @@ mod tests {
         ("vanilla-convolution-gate", ["23c2603cad353849", "57e5fe36ebe52ba5", "e557daae4e387060"]),
         ("forgetting-softmax", ["cd2f295870b79251", "34e9f849bf2e1610", "4b1b302cea04f699"]),
         ("linear", ["d54031f9b1a9c248", "1ccc3a3715bcd609", "bb76c6c82b89a197"]),
-        ("lstm", ["?", "?", "?"]),
+        ("lstm", ["35e5a5f6bf3ef37b", "8f452ff8b097375f", "f3f52cf295c4b775"]),
         ("no-attention", ["c45d4eaa92538995", "ca4252d50e5e4696", "b95d3a69742eb0f4"]),
         ("tripartite-write-dropout", ["6a70f00af61510c5", "1d1673aaa2401df5", "253d082cd0d0ca95"]),
         ("tripartite-negative-eigenvalues", ["3b610ee05e6a78a0", "635ca5749255e65a", "ef833f3f5a4dcb23"]),

@@ -26,9 +26,53 @@ impl Budget {
     pub fn config(self, corpus: &str) -> Result<ExperimentConfig> {
         let config = self.of_text(corpus);
         Ok(match Task::of_corpus(corpus)? {
+            Some(task) if task.is_solved_or_not() => self.of_solved(self.of_task(&task, config)),
             Some(task) => self.of_task(&task, config),
             None => config,
         })
+    }
+
+    /// What a task changes that is solved or not: sizes are searched, each twice the one before, and
+    /// runs end when they solve it.
+    fn of_solved(self, config: ExperimentConfig) -> ExperimentConfig {
+        let doubled = |count: u32| (0..count).map(|power| 64 << power).collect();
+        let common = ExperimentConfig {
+            solved_at: 0.99,
+            learning_rates: vec![1e-3, 3e-3, 8e-3],
+            weight_decays: vec![0.1],
+            evaluate_every: 50,
+            // A plateau may be long.
+            patience: 0,
+            dropout: 0.0,
+            test_tokens: 1_000,
+            ..config
+        };
+        match self {
+            Self::Quick => ExperimentConfig {
+                sizes: doubled(6),
+                seeds: 3,
+                tuning_seeds: 1,
+                schedules: vec![600],
+                tuning_trials: 3,
+                tuning_tokens: 200,
+                ..common
+            },
+            Self::Standard => ExperimentConfig {
+                sizes: doubled(7),
+                seeds: 5,
+                schedules: vec![500, 1_500],
+                tuning_trials: 5,
+                ..common
+            },
+            Self::Full => ExperimentConfig {
+                sizes: doubled(9),
+                seeds: 10,
+                schedules: vec![1_000, 3_000, 9_000],
+                weight_decays: vec![0.01, 0.1, 1.0],
+                tuning_trials: 12,
+                ..common
+            },
+        }
     }
 
     /// What a task changes.
@@ -37,7 +81,8 @@ impl Budget {
             Task::Labelled(_) => [50, 150, 500, 1_500, 5_000],
             Task::Scan(_) => [500, 1_000, 4_000, 8_000, 16_000],
             Task::Mqar { .. } | Task::ListOps { .. } => [500, 2_000, 8_000, 32_000, 128_000],
-            Task::State(_) => [125, 250, 500, 1_000, 4_000],
+            // Searched, not chosen.
+            Task::State(_) => [64, 128, 256, 512, 1_024],
         };
         let chosen: &[usize] = match self {
             Self::Quick => &[1, 3],
@@ -181,6 +226,9 @@ mod tests {
                 let units = config.test_tokens / config.block_tokens.max(config.test_tokens / 100);
                 assert!(config.tuning_seeds >= 2 && units >= 50, "{budget:?} {corpus}");
             }
+            let solved = budget.config("state:cups").unwrap();
+            solved.validate().unwrap();
+            assert!(solved.solved_at() == Some(0.99) && solved.sizes.windows(2).all(|pair| pair[1] == 2 * pair[0]));
             assert!(budget.config("scan:left").is_err());
         }
     }

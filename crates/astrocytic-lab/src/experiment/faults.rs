@@ -40,6 +40,14 @@ fn a_faulty_file_is_refused_with_the_place() {
             "[[studies]]\nname = \"a\"\nbatch = 100000\ncontext = 100000\n",
             "a.toml:8:9: study a: batch: 100000 sequences of 100000 tokens; at most",
         ),
+        (
+            "[[studies]]\nname = \"a\"\ncorpus = \"mqar:64x4\"\nsolved_at = 2.0\n",
+            "a.toml:9:13: study a: solved_at = 2 must be in (0, 1]",
+        ),
+        (
+            "[[studies]]\nname = \"a\"\nsolved_at = 0.9\n",
+            "a.toml:8:13: study a: solved_at = 0.9: a text has no answers",
+        ),
         ("[[studies]]\nname = \"a\"\ntuning_trials = 1000000000\n", "a.toml:8:17: study a: tuning_trials: at most"),
         ("[[studies]]\nname = \"a\"\nlayers = 0\n", "a.toml:8:10: study a: layers: must be above 0"),
         ("[[studies]]\nname = \"a\"\ntest_tokens = 0\n", "a.toml:8:15: study a: test_tokens: must be above 0"),

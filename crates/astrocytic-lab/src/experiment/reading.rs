@@ -119,3 +119,38 @@ fn longer_tests<M: Trainable>(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arms::{ModelConfig, Sizes};
+    use crate::experiment::budget::Budget;
+    use astrocytic_data::tasks::Splits;
+
+    fn example(length: u32) -> Example {
+        Example { tokens: (0..length).map(|i| i * i % 7).collect(), answers: vec![(length as usize - 1, length % 7)] }
+    }
+
+    #[test]
+    fn longer_examples_are_read_beyond_the_context_unless_positions_end() {
+        let config = ExperimentConfig { batch: 3, ..Budget::Quick.config("listops:32").unwrap() };
+        let splits = Splits { train: vec![], tuning: vec![], test: (6..9).map(example).collect() };
+        let longer = vec![(2, (14..18).map(example).collect()), (4, (30..33).map(example).collect())];
+        let examples = Examples { vocabulary: 10, tokenizer: None, splits, longer, notes: vec![] };
+        let sizes =
+            Sizes { vocabulary: 10, d_model: 16, layers: 1, heads: 2, dropout: 0.0, context: 8, feed_forward: true };
+        let device = Device::flex();
+        for name in ["vanilla", "tripartite", "linear", "no-attention"] {
+            let ModelConfig::Decoder(model) = config.arm(name).unwrap().model(sizes).unwrap() else {
+                panic!("a decoder")
+            };
+            let test = |model: &Decoder| of_examples(&config, &examples, Counted::Answers, model, &device).unwrap();
+            let found = test(&model.clone().init_seeded(1, &device));
+            let times: Vec<u32> = found.longer.iter().map(|longer| longer.times).collect();
+            assert!(times == [2, 4] && found.accuracy.is_some(), "{name}");
+            assert!(found.longer.iter().all(|longer| (0.0..=1.0).contains(&longer.accuracy)), "{name}");
+            let short = test(&model.with_positions(Some(17)).init_seeded(1, &device));
+            assert!(short.longer.len() == 1, "{name}: {:?}", short.longer);
+        }
+    }
+}

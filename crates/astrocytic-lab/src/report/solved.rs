@@ -136,3 +136,76 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::summarize::summarize;
+    use crate::report::synthetic::quick;
+    use crate::statistics::Place;
+
+    /// Tripartite solves both sizes, linear none, vanilla the larger one with two of three seeds.
+    fn study() -> (Experiment, Vec<Line>) {
+        let (mut experiment, mut lines) = quick();
+        experiment.config["solved_at"] = 0.9.into();
+        experiment.corpus.examples = true;
+        for line in &mut lines {
+            let Cell { arm, size, seed, .. } = line.cell().clone();
+            let solves = arm == "tripartite" || arm == "vanilla" && size == 64_000 && seed != 2;
+            let found = if solves { 0.95 } else { 0.6 };
+            match line {
+                Line::Evaluation { step, accuracy, .. } => {
+                    *accuracy = Some(if *step < 100 * (3 + seed) { 0.5 } else { found });
+                }
+                Line::Result { test, tuning_accuracy, .. } => {
+                    *tuning_accuracy = Some(found);
+                    if let Some(test) = test {
+                        test.accuracy = Some(found);
+                        test.longer = [(2, 0.2), (4, 0.4)]
+                            .map(|(times, less)| LongerTest { times, accuracy: found - less })
+                            .to_vec();
+                    }
+                }
+            }
+        }
+        (experiment, lines)
+    }
+
+    #[test]
+    fn shares_steps_and_longer_tests_are_read_off_the_lines() {
+        let (experiment, lines) = study();
+        let summary = summarize(&experiment, &lines);
+        let solved = summary.solved.as_ref().unwrap();
+        let [vanilla, tripartite, linear] = &solved.arms[..] else { panic!("three arms") };
+        let shares = |arm: &SolvedArm| arm.shares.iter().map(|s| (s.size, s.solved, s.seeds)).collect::<Vec<_>>();
+        assert_eq!(shares(vanilla), [(16_000, 0, 3), (64_000, 2, 3)]);
+        let places = [vanilla, tripartite, linear].map(|arm| arm.d50.unwrap().place);
+        assert_eq!(places, [Place::Inside, Place::Below, Place::Beyond]);
+        // Evaluations from steps 300, 400 and 500 on, the median of three; a seed of vanilla never does.
+        assert_eq!([vanilla, tripartite, linear].map(|arm| arm.steps), [Some(400), Some(400), None]);
+        assert_eq!(
+            vanilla.longer.iter().map(|l| (l.times, (100.0 * l.accuracy).round())).collect::<Vec<_>>(),
+            [(2, 75.0), (4, 55.0)]
+        );
+        assert!(summary.ratios.is_empty() && summary.differences.is_empty() && summary.fits.is_empty());
+        // Of runs that were wanted: vanilla and linear need no more than these.
+        assert!(summary.final_runs[0] >= summary.final_runs[1], "{:?}", summary.final_runs);
+        let told = &summary.headline;
+        assert!(
+            told.starts_with("On generated, tripartite needs at most 16,000 examples and vanilla ")
+                && told.contains(" for half of the seeds to solve the task: at least ")
+                && told.contains("times fewer"),
+            "{told}"
+        );
+        assert!(summary.to_string().contains("2/3"));
+    }
+
+    #[test]
+    fn a_study_without_a_run_says_so() {
+        let (experiment, _) = study();
+        let summary = summarize(&experiment, &[]);
+        assert!(summary.headline.contains("no run in common yet"), "{}", summary.headline);
+        assert_eq!(summary.final_runs, [0, 9]);
+        assert!(summary.solved.unwrap().arms.iter().all(|arm| arm.d50.is_none() && arm.shares.is_empty()));
+    }
+}
