@@ -36,6 +36,11 @@ impl Compaction {
         self.back.clone()
     }
 
+    /// Which steps are padded once these are last, `[batch, steps]`.
+    pub(crate) fn padded(&self) -> Tensor<2, Bool> {
+        self.padded.clone()
+    }
+
     /// `[batch, steps, width]` with the padded steps last.
     pub(crate) fn compact(&self, x: Tensor<3>) -> Tensor<3> {
         gather_steps(x, &self.order)

@@ -68,7 +68,8 @@ impl AstrocyticAttention {
             check_further(config)?;
         }
         let new = Self::with_all_of(&self.config, [&self.query, &self.key, &self.value, &self.output], config)?;
-        let same_map = self.config.feature_map == config.feature_map;
+        let same_map =
+            self.config.feature_map == config.feature_map && self.config.memory_heads() == config.memory_heads();
         Ok(Self {
             gate: self.gate.clone().or(new.gate),
             convolution: kept(self.convolution.as_ref(), new.convolution),
@@ -101,6 +102,12 @@ impl AstrocyticAttention {
         if has.window > 0 && config.window == 0 {
             return lacks("window", "set a window");
         }
+        if has.softmax_heads != config.softmax_heads && has.softmax_heads > 0 {
+            return lacks("softmax heads", "set softmax_heads to the layer's");
+        }
+        if config.softmax_heads > 0 {
+            Self::check_softmax_heads(has, config)?;
+        }
         if has.writes_per_step > 1 && has.writes_per_step != config.writes_per_step {
             return lacks("further writes of a step", "set writes_per_step to the layer's");
         }
@@ -129,6 +136,29 @@ impl AstrocyticAttention {
             return lacks("decay of each head", "set undecayed_heads to the layer's, 0 if it has none");
         }
         Self::from_projections(projections, [has.d_model, has.n_heads, has.key_heads()], config)
+    }
+
+    /// Refuses softmax heads in the place of heads whose decay, gates or positions would be lost.
+    fn check_softmax_heads(
+        has: &AstrocyticAttentionConfig,
+        config: &AstrocyticAttentionConfig,
+    ) -> Result<(), AttentionError> {
+        let lacks = |what, needed| Err(AttentionError::NotKept(what, needed));
+        if has.softmax_heads == config.softmax_heads {
+            return match has.softmax_rotary_theta == config.softmax_rotary_theta {
+                true => Ok(()),
+                false => lacks("rotary positions of softmax heads", "set softmax_rotary_theta to the layer's"),
+            };
+        }
+        if has.decay != DecayConfig::None || has.write_gate || has.writes_per_step > 1 {
+            return lacks("decay or write strength of each head", "set softmax_heads to the layer's, 0 if it has none");
+        }
+        match has.position {
+            PositionConfig::Rotary { theta } if config.softmax_rotary_theta != Some(theta) => {
+                lacks("rotary positions", "set softmax_rotary_theta to the layer's theta")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn from_projections(
@@ -198,6 +228,8 @@ impl AstrocyticAttention {
             .with_write_gate(old.write_gate)
             .with_largest_write(old.largest_write)
             .with_writes_per_step(old.writes_per_step)
+            .with_softmax_heads(old.softmax_heads)
+            .with_softmax_rotary_theta(old.softmax_rotary_theta)
             .with_window(old.window)
     }
 }

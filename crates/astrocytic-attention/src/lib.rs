@@ -33,4 +33,4 @@ pub use input::{AttentionInput, AttentionOutput};
 pub use lstm::{Lstm, LstmConfig, LstmState};
 pub use ops::{CALCIUM_FLOOR, Form, Plasticity};
 pub use position::PositionConfig;
-pub use softmax::{KeyValueCache, SoftmaxAttention, SoftmaxAttentionConfig};
+pub use softmax::{KeyValueCache, KeyValues, SoftmaxAttention, SoftmaxAttentionConfig};

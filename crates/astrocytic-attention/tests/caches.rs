@@ -103,6 +103,7 @@ fn every_kind() -> Vec<Attention> {
     let softmax = softmax.with_rotary_theta(Some(100.0));
     let configs = [
         AttentionConfig::Astrocytic(Config::tripartite(D_MODEL, HEADS)),
+        AttentionConfig::Astrocytic(Config::tripartite(D_MODEL, HEADS).with_softmax_heads(1)),
         AttentionConfig::Softmax(softmax.clone()),
         AttentionConfig::Softmax(softmax.with_decay(DecayConfig::Gated)),
         AttentionConfig::Burn(MultiHeadAttentionConfig::new(D_MODEL, HEADS)),

@@ -74,6 +74,9 @@ fn modules_do_not_drift() {
         if matches!(config.position, PositionConfig::Distance { .. }) {
             continue; // its longest sequence is known in advance, and here 40
         }
+        if config.softmax_heads > 0 {
+            continue; // its state grows, and its positions do not repeat
+        }
         let layer = layer(&config.with_causal(true), &device);
         let last = |dtype: DType| {
             let (layer, x) = (layer.clone().map(&mut To(dtype)), period.clone().cast(dtype));

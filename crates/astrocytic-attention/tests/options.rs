@@ -6,8 +6,9 @@ mod common;
 use astrocytic_attention::ops::{MemoryInputs, MemorySpec, MemoryState, memory_attention};
 use astrocytic_attention::{
     AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, DecayConfig, FeatureMapConfig, Form,
-    Normalizer, Plasticity, ShortConvolution, SoftmaxAttentionConfig,
+    Normalizer, Plasticity, PositionConfig, ShortConvolution, SoftmaxAttentionConfig,
 };
+use burn::module::Param;
 use burn::nn::attention::MultiHeadAttentionConfig;
 use burn::tensor::{Tensor, activation::sigmoid};
 use common::{D_MODEL, assert_same, device, drawn, input, relative_error, variants};
@@ -25,7 +26,7 @@ fn near(found: &[f64], expected: &[f64]) {
 
 #[test]
 fn an_option_that_is_off_is_not_written() {
-    let names = ["initial_write", "initial_leak", "undecayed_heads", "writes_per_step"];
+    let names = ["initial_write", "initial_leak", "undecayed_heads", "writes_per_step", "softmax"];
     for (name, config) in variants() {
         let text = serde_json::to_string(&config).unwrap();
         let again: Config = serde_json::from_str(&text).unwrap();
@@ -134,6 +135,62 @@ fn a_conversion_begins_with_one_write_a_step() {
     assert!(error.contains("further writes"), "{error}");
 }
 
+/// With nothing of the memory heads in the output, what is left is softmax attention.
+#[test]
+fn softmax_heads_are_those_of_softmax_attention() {
+    let device = device();
+    for (kv_heads, heads, theta) in [(None, 1, Some(10_000.0)), (None, 3, Some(50.0)), (Some(2), 2, None)] {
+        let softmax = SoftmaxAttentionConfig::new(D_MODEL, 4).with_kv_heads(kv_heads).with_causal(true);
+        let softmax = softmax.with_rotary_theta(theta).with_convolution(3).with_output_gate(true);
+        let mut softmax = drawn(&device, || softmax.init(&device));
+        let width = heads * D_MODEL / 4;
+        let of_first = softmax.output.weight.val().slice_fill([width..D_MODEL, 0..D_MODEL], 0.0);
+        softmax.output.weight = Param::from_tensor(of_first);
+        let position = theta.map_or(PositionConfig::None, |theta| PositionConfig::Rotary { theta });
+        let config = Config::tripartite(D_MODEL, 4).with_kv_heads(kv_heads).with_convolution(3);
+        let config = config.with_softmax_heads(heads).with_softmax_rotary_theta(theta).with_position(position);
+        let layer = AstrocyticAttention::from_softmax(&softmax, &config).unwrap();
+        let x = input(2, 70, 92, &device);
+        let call = || AttentionInput::self_attn(x.clone());
+        let (found, expected) = (layer.forward(call()).context, softmax.forward(call()).context);
+        let error = relative_error(found, expected.clone());
+        assert!(error < 1e-5, "{heads} heads: {error:e}");
+        let mut state = layer.empty_state(2);
+        let parts = [0..3, 3..4, 4..70].map(|steps| {
+            let part = AttentionInput::self_attn(x.clone().narrow(1, steps.start, steps.len()));
+            layer.forward_state(part, &mut state).context
+        });
+        let error = relative_error(Tensor::cat(parts.to_vec(), 1), expected);
+        assert!(error < 1e-5, "{heads} heads, step by step: {error:e}");
+        let memory = numbers(state.memory.clone());
+        let state = state.truncate(3);
+        assert_eq!((state.softmax.length(), numbers(state.memory)), (3, memory), "{heads} heads, truncated");
+    }
+}
+
+#[test]
+fn a_conversion_keeps_softmax_heads_or_says_what_it_would_lose() {
+    let device = device();
+    let lost = |layer: &AstrocyticAttention, config: &Config, part: &str| {
+        let error = layer.with_config(config).unwrap_err().to_string();
+        assert!(error.contains(part), "\"{part}\" is not in \"{error}\"");
+    };
+    let half = Config::tripartite(D_MODEL, 4).with_softmax_heads(2);
+    let layer = half.init(&device);
+    lost(&layer, &half.clone().with_softmax_heads(0), "softmax heads");
+    lost(&layer, &half.clone().with_softmax_heads(1), "softmax heads");
+    lost(&layer, &half.clone().with_softmax_rotary_theta(None), "rotary positions of softmax heads");
+    lost(&Config::tripartite(D_MODEL, 4).init(&device), &half, "each head");
+    let rotary = SoftmaxAttentionConfig::new(D_MODEL, 4).with_causal(true).with_rotary_theta(Some(50.0));
+    let config = Config::linear(D_MODEL, 4).with_causal(true).with_softmax_heads(2);
+    let config = config.with_position(PositionConfig::Rotary { theta: 50.0 });
+    let error = AstrocyticAttention::from_softmax(&rotary.init(&device), &config).unwrap_err().to_string();
+    assert!(error.contains("softmax_rotary_theta"), "{error}");
+    let mha = MultiHeadAttentionConfig::new(D_MODEL, 4).init(&device);
+    let converted = AstrocyticAttention::from_mha(&mha, &half).unwrap();
+    assert_same(converted.key.weight.val(), mha.key.weight.val(), "keys");
+}
+
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let base = || Config::tripartite(D_MODEL, 4);
@@ -145,6 +202,13 @@ fn what_does_not_fit_is_refused_by_name() {
         (base().with_decay(DecayConfig::Fixed).with_initial_leak(Some([0.1; 2])), "initial_leak"),
         (base().with_decay(DecayConfig::Griffin).with_initial_leak(Some([0.01, 0.1])), "initial_leak"),
         (base().with_undecayed_heads(4), "undecayed_heads"),
+        (base().with_softmax_heads(4), "softmax_heads"),
+        (base().with_kv_heads(Some(2)).with_softmax_heads(1), "groups of 2"),
+        (base().with_softmax_heads(2).with_causal(false), "causal = true"),
+        (Config::linear(D_MODEL, 4).with_causal(true).with_window(3).with_softmax_heads(2), "no window"),
+        (base().with_softmax_heads(2).with_softmax_rotary_theta(Some(0.0)), "softmax_rotary_theta"),
+        (Config::tripartite(12, 4).with_softmax_heads(2), "even head size"),
+        (base().with_softmax_heads(2).with_undecayed_heads(2), "undecayed_heads"),
         (base().with_writes_per_step(0), "writes_per_step"),
         (base().with_writes_per_step(17), "writes_per_step"),
         (Config::linear(D_MODEL, 4).with_causal(true).with_window(3).with_writes_per_step(2), "a window"),

@@ -27,7 +27,7 @@ pub fn flops_per_token(attention: &AttentionConfig, steps: usize) -> f64 {
 /// Bytes of an attention's state of one sequence after `steps` tokens, in f32.
 pub fn state_bytes(attention: &AttentionConfig, steps: usize) -> u64 {
     match attention {
-        AttentionConfig::Astrocytic(config) => bytes_of_memory(config),
+        AttentionConfig::Astrocytic(config) => bytes_of_memory(config, steps),
         AttentionConfig::Softmax(config) => bytes_of_softmax(config, steps),
         AttentionConfig::Burn(config) => {
             bytes_of_softmax(&SoftmaxAttentionConfig::new(config.d_model, config.n_heads), steps)
@@ -52,7 +52,7 @@ fn history_bytes(d_model: usize, key_width: usize, convolution: usize) -> u64 {
 /// Of the chunkwise form.
 fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
     let size = config.head_size();
-    let (heads, key_heads) = (config.n_heads as f64, config.key_heads() as f64);
+    let (heads, key_heads) = (config.memory_heads() as f64, config.memory_key_heads() as f64);
     let (m, c) = (config.features() as f64, config.chunk.min(steps) as f64);
     let plain = matches!(config.normalizer, Normalizer::Calcium { alpha } if alpha == 1.0)
         && !matches!(config.position, PositionConfig::Distance { .. });
@@ -80,31 +80,40 @@ fn flops_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> f64 {
         maps += 2.0 * (max_steps * size) as f64 + key_heads * config.feature_map.flops(size);
     }
     let gated = |is_gated: bool, heads: usize| if is_gated { 2.0 * (config.d_model * heads) as f64 } else { 0.0 };
-    let written = config.key_heads() * config.writes_per_step;
-    let decaying = config.key_heads() - config.undecayed_heads;
+    let written = config.memory_key_heads() * config.writes_per_step;
+    let decaying = config.memory_key_heads() - config.undecayed_heads;
     let gates = gated(config.write_gate, written) + gated(config.decay.is_gated(), decaying);
     let memory = if config.memory { heads * reads * read + key_heads * writes * write + maps } else { 0.0 };
     // Each block of queries meets its own steps and a window before them.
     let block = config.window.min(steps) as f64;
     let window = if config.window > 0 { (block + config.window as f64) * (4.0 * size as f64 + 2.0) } else { 0.0 };
-    surroundings(config.d_model, written * size, config.convolution, config.output_gate)
+    let [_, key_width, _] = config.heads_of_channels().map(|heads| heads * size);
+    surroundings(config.d_model, key_width, config.convolution, config.output_gate)
         + memory
         + heads * window
+        + config.softmax_heads as f64 * flops_of_mixing(size, steps)
         + gates
 }
 
-fn bytes_of_memory(config: &AstrocyticAttentionConfig) -> u64 {
-    let d = config.head_size();
+fn bytes_of_memory(config: &AstrocyticAttentionConfig, steps: usize) -> u64 {
+    let (d, memories) = (config.head_size(), config.memory_key_heads());
+    let [_, key_width, _] = config.heads_of_channels().map(|heads| heads * d);
     let calcium = usize::from(matches!(config.normalizer, Normalizer::Calcium { .. }));
-    FLOAT * (config.key_heads() * config.features() * (d + calcium)) as u64
-        + FLOAT * (config.key_heads() * config.window * (2 * d + 2)) as u64
-        + history_bytes(config.d_model, config.key_heads() * config.writes_per_step * d, config.convolution)
+    FLOAT * (memories * config.features() * (d + calcium)) as u64
+        + FLOAT * (memories * config.window * (2 * d + 2)) as u64
+        + FLOAT * (2 * steps * config.softmax_key_heads() * d) as u64
+        + history_bytes(config.d_model, key_width, config.convolution)
+}
+
+/// Scores, softmax and reads of one head.
+fn flops_of_mixing(size: usize, steps: usize) -> f64 {
+    (4 * size * steps + 5 * steps) as f64
 }
 
 /// Of the whole T×T matrix, as it is executed.
 fn flops_of_softmax(config: &SoftmaxAttentionConfig, steps: usize) -> f64 {
     let key_width = config.d_model / config.n_heads * config.key_heads();
-    let mixing = 4.0 * config.d_model as f64 * steps as f64 + 5.0 * config.n_heads as f64 * steps as f64;
+    let mixing = config.n_heads as f64 * flops_of_mixing(config.d_model / config.n_heads, steps);
     let around = surroundings(config.d_model, key_width, config.convolution, config.output_gate);
     let gate = if config.decay.is_gated() { 2.0 * (config.d_model * config.key_heads()) as f64 } else { 0.0 };
     // A column more of scores and reads.

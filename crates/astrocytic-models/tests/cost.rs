@@ -12,17 +12,21 @@ use burn::nn::attention::MultiHeadAttentionConfig;
 use common::{D_MODEL, HEADS, device, input, variants};
 
 #[test]
-fn state_bytes_are_those_of_the_state_and_do_not_grow() {
+fn state_bytes_are_those_of_the_state() {
     let device = device();
     for (name, config) in variants() {
         let config = AttentionConfig::Astrocytic(config.with_causal(true));
         let layer = config.init(&device);
         let mut cache = layer.empty_cache(1);
+        let mut seen = 0;
         for steps in [1, 9] {
+            seen += steps;
             layer.forward_cache(AttentionInput::self_attn(input(1, steps, 3, &device)), &mut cache);
             let AttentionCache::Memory(state) = &cache else { panic!("{name}: another cache") };
             let position = state.position.dtype().size();
-            assert_eq!(state.bytes() - position, state_bytes(&config, steps) as usize, "{name}");
+            assert_eq!(state.bytes() - position, state_bytes(&config, seen) as usize, "{name}");
+            let grows = matches!(&config, AttentionConfig::Astrocytic(config) if config.softmax_heads > 0);
+            assert_eq!(state_bytes(&config, 1) < state_bytes(&config, 2), grows, "{name}");
         }
     }
 }

@@ -22,6 +22,7 @@ impl AstrocyticAttentionConfig {
     pub fn validate(&self) -> Result<(), AttentionError> {
         let checks = [
             Self::check_sizes,
+            Self::check_softmax_heads,
             Self::check_writes,
             Self::check_decay,
             Self::check_normalizer,
@@ -53,6 +54,32 @@ impl AstrocyticAttentionConfig {
             features => {
                 Err(format!("feature_map: {features} features of a head, where at most {MOST_FEATURES} can be"))
             }
+        }
+    }
+
+    fn check_softmax_heads(&self) -> Result<(), String> {
+        let (heads, group) = (self.softmax_heads, self.n_heads / self.key_heads());
+        if heads == 0 {
+            return Ok(());
+        }
+        if heads >= self.n_heads || heads % group != 0 {
+            return Err(format!(
+                "softmax_heads = {heads} must be whole groups of {group} and fewer than n_heads = {}, so that a memory \
+                 is left",
+                self.n_heads
+            ));
+        }
+        if !self.causal || self.window > 0 {
+            return Err(format!("softmax_heads = {heads} needs causal = true and no window"));
+        }
+        match self.softmax_rotary_theta {
+            Some(theta) if !(theta.is_finite() && theta > 0.0) => {
+                Err(format!("softmax_rotary_theta = {theta} must be above 0"))
+            }
+            Some(_) if self.head_size() % 2 == 1 => {
+                Err(format!("softmax_rotary_theta needs an even head size, got {}", self.head_size()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -95,10 +122,10 @@ impl AstrocyticAttentionConfig {
 
     fn check_decay(&self) -> Result<(), String> {
         let Self { decay, undecayed_heads, .. } = *self;
-        if undecayed_heads > 0 && (decay == DecayConfig::None || undecayed_heads >= self.key_heads()) {
+        if undecayed_heads > 0 && (decay == DecayConfig::None || undecayed_heads >= self.memory_key_heads()) {
             return Err(format!(
-                "undecayed_heads = {undecayed_heads} must be fewer than the {} key heads, and the others need a decay",
-                self.key_heads()
+                "undecayed_heads = {undecayed_heads} must be fewer than the {} key heads of memories, and the others need a decay",
+                self.memory_key_heads()
             ));
         }
         let Some([first, last]) = self.initial_leak else { return Ok(()) };

@@ -104,6 +104,23 @@ pub struct AstrocyticAttentionConfig {
     /// delta rule one write of strength 2 is a reflection, and a rotation takes two. Default: 1
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub writes_per_step: usize,
+    /// How many heads, the first ones, attend by softmax to all steps beside the others, which read
+    /// a memory. They share projections, convolution and output gate; decay, write gate, position
+    /// and norm are the memory's. Needs `causal`. Default: 0
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub softmax_heads: usize,
+    /// Base of the rotary positions of the softmax heads; `None` gives them no positions. Default:
+    /// `Some(10000.0)`
+    #[serde(default = "usual_theta", skip_serializing_if = "is_usual_theta")]
+    pub softmax_rotary_theta: Option<f64>,
+}
+
+fn usual_theta() -> Option<f64> {
+    Some(10_000.0)
+}
+
+fn is_usual_theta(theta: &Option<f64>) -> bool {
+    *theta == usual_theta()
 }
 
 fn one() -> usize {
@@ -163,6 +180,8 @@ setters! {
     with_initial_leak, initial_leak: Option<[f64; 2]>;
     with_undecayed_heads, undecayed_heads: usize;
     with_writes_per_step, writes_per_step: usize;
+    with_softmax_heads, softmax_heads: usize;
+    with_softmax_rotary_theta, softmax_rotary_theta: Option<f64>;
 }
 
 impl AstrocyticAttentionConfig {
@@ -192,6 +211,8 @@ impl AstrocyticAttentionConfig {
             initial_leak: None,
             undecayed_heads: 0,
             writes_per_step: 1,
+            softmax_heads: 0,
+            softmax_rotary_theta: usual_theta(),
         }
     }
 
@@ -205,9 +226,24 @@ impl AstrocyticAttentionConfig {
         self.kv_heads.unwrap_or(self.n_heads)
     }
 
-    /// Heads of queries, keys and values, those of all writes of a step.
-    pub(super) fn heads_of_channels(&self) -> [usize; 3] {
-        let written = self.key_heads() * self.writes_per_step;
+    /// Number of key and value heads of the heads that attend by softmax.
+    pub fn softmax_key_heads(&self) -> usize {
+        self.softmax_heads * self.key_heads() / self.n_heads
+    }
+
+    /// Number of query heads that read a memory.
+    pub fn memory_heads(&self) -> usize {
+        self.n_heads - self.softmax_heads
+    }
+
+    /// Number of memories: the key and value heads that write one.
+    pub fn memory_key_heads(&self) -> usize {
+        self.key_heads() - self.softmax_key_heads()
+    }
+
+    /// Heads of queries, keys and values; of the latter those of all writes of a step.
+    pub fn heads_of_channels(&self) -> [usize; 3] {
+        let written = self.key_heads() + (self.writes_per_step - 1) * self.memory_key_heads();
         [self.n_heads, written, written]
     }
 

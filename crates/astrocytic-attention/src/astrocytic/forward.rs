@@ -39,8 +39,23 @@ impl AstrocyticAttention {
         let x_key = compact(input.key, call.compaction);
         let x_value = if input.shared { x_key.clone() } else { compact(input.value, call.compaction) };
 
-        let projected = self.project([&x_query, &x_key, &x_value], call, state);
+        let (projected, softmax) = self.project([&x_query, &x_key, &x_value], call, state);
         let (reads, weights) = self.mix(projected, call, state);
+        let reads = match &self.norm {
+            Some(norm) => rms_norm(reads, norm),
+            None => reads,
+        };
+        let (reads, weights) = match softmax {
+            Some(heads) => {
+                let (exact, exact_weights) = self.attend_by_softmax(heads, call, state);
+                let both = exact_weights.zip(weights).map(|(exact, weights)| {
+                    let dtype = weights.dtype();
+                    Tensor::cat(vec![exact.cast(dtype), weights], 1)
+                });
+                (Tensor::cat(vec![exact.cast(dtype), reads.cast(dtype)], 2), both)
+            }
+            None => (reads.cast(dtype), weights),
+        };
 
         let weights = weights.map(|weights| {
             let weights = weights.cast(dtype);
@@ -50,8 +65,8 @@ impl AstrocyticAttention {
         AttentionOutput { context: self.to_context(reads, x_query, call), weights }
     }
 
-    /// From queries, keys and values to reads `[batch, steps_q, heads, d]` and, where asked for,
-    /// weights.
+    /// From queries, keys and values of the memories to reads `[batch, steps_q, heads, d]` and, where
+    /// asked for, weights.
     fn mix(&self, projected: Projected, call: &Call, state: &mut AttentionState) -> (Tensor<4>, Option<Tensor<4>>) {
         if self.config.window > 0 {
             return self.attend_with_window(projected, call, state);
@@ -69,14 +84,9 @@ impl AstrocyticAttention {
         (reads.swap_dims(1, 2), weights)
     }
 
-    /// From reads to the context: norm, gate, output projection.
+    /// From reads to the context: gate, output projection.
     fn to_context(&self, reads: Tensor<4>, x_query: Tensor<3>, call: &Call) -> Tensor<3> {
-        let ([batch, steps, d_model], dtype) = (x_query.dims(), x_query.dtype());
-        let reads = match &self.norm {
-            Some(norm) => rms_norm(reads, norm),
-            None => reads,
-        };
-        let reads = reads.cast(dtype).reshape([batch, steps, d_model]);
+        let reads = reads.reshape(x_query.dims());
         let reads = match &self.gate {
             Some(gate) => gated_silu(reads, gate.forward(x_query)),
             None => reads,

@@ -10,7 +10,7 @@ use crate::decay::{Decay, place};
 impl AstrocyticAttentionConfig {
     /// The decay of the heads that have one.
     pub(super) fn init_decay(&self, device: &Device) -> Decay {
-        let heads = self.key_heads() - self.undecayed_heads;
+        let heads = self.memory_key_heads() - self.undecayed_heads;
         let mut decay = self.decay.init(self.d_model, heads, device);
         if let Some([first, last]) = self.initial_leak {
             let leak = |h: usize| first * (last / first).powf(place(h, heads));
@@ -19,9 +19,9 @@ impl AstrocyticAttentionConfig {
         decay
     }
 
-    /// The gate of `writes` writes a step, each of all key heads.
+    /// The gate of `writes` writes a step, each of all memories.
     pub(super) fn init_write_gate(&self, writes: usize, device: &Device) -> Linear {
-        let heads = self.key_heads();
+        let heads = self.memory_key_heads();
         let gate = LinearConfig::new(self.d_model, writes * heads).init(device);
         let Some([first, last]) = self.initial_write else { return gate };
         let bias = |h: usize| {

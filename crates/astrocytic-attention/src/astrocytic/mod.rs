@@ -10,6 +10,7 @@ mod presets;
 mod project;
 mod read;
 mod several_writes;
+mod softmax_heads;
 mod state;
 mod window;
 mod window_sums;
@@ -28,6 +29,7 @@ use crate::error::AttentionError;
 use crate::feature_map::FeatureMap;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::position::{DistanceKeys, PositionConfig};
+use crate::softmax::KeyValues;
 use crate::tensor::full_dtype;
 
 /// Multi-head attention over a memory of constant size, as a network of neurons and astrocytes
@@ -67,7 +69,7 @@ pub struct AstrocyticAttention {
     pub convolution: Option<[ShortConvolution; 3]>,
     /// Keys of the distance memory.
     pub distance: Option<DistanceKeys>,
-    /// Norm of each head's read.
+    /// Norm of what each head reads of its memory.
     pub norm: Option<RmsNorm>,
     /// Gate on the reads.
     pub gate: Option<Linear>,
@@ -88,6 +90,7 @@ impl ModuleDisplay for AstrocyticAttention {
             .add("d_model", &config.d_model)
             .add("n_heads", &config.n_heads)
             .add("kv_heads", &config.key_heads())
+            .add("softmax_heads", &config.softmax_heads)
             .add("causal", &config.causal)
             .add_debug_attribute("feature_map", &config.feature_map)
             .add_debug_attribute("decay", &config.decay)
@@ -111,7 +114,8 @@ impl AstrocyticAttentionConfig {
     /// Where [`validate`](Self::validate) refuses the configuration.
     pub fn init(&self, device: &Device) -> AstrocyticAttention {
         self.validate().unwrap_or_else(|fault| panic!("{fault}"));
-        let (d_model, d, heads, key_heads) = (self.d_model, self.head_size(), self.n_heads, self.key_heads());
+        let (d_model, d) = (self.d_model, self.head_size());
+        let (heads, key_heads) = (self.memory_heads(), self.memory_key_heads());
         let linear = |d_output: usize| {
             let config = LinearConfig::new(d_model, d_output).with_initializer(self.initializer.clone());
             config.with_bias(self.bias).init(device)
@@ -121,8 +125,8 @@ impl AstrocyticAttentionConfig {
         let norm = bends || self.normalizer == Normalizer::Rms;
         AstrocyticAttention {
             query: linear(d_model),
-            key: linear(key_heads * d),
-            value: linear(key_heads * d),
+            key: linear(self.key_heads() * d),
+            value: linear(self.key_heads() * d),
             output: linear(d_model),
             query_map: self.feature_map.init(heads, key_heads, d, device),
             key_map: self.feature_map.init(key_heads, key_heads, d, device),
@@ -163,7 +167,7 @@ impl AstrocyticAttention {
         let c = &self.config;
         let weight = self.query.weight.val();
         let options = (&weight.device(), full_dtype(weight.dtype()));
-        let (heads, m, d) = (c.key_heads(), c.features(), c.head_size());
+        let (heads, m, d) = (c.memory_key_heads(), c.features(), c.head_size());
         let like = Tensor::<3>::zeros([1, 1, 1], (&weight.device(), weight.dtype()));
         AttentionState {
             memory: Tensor::zeros([batch, heads, m, d], options),
@@ -174,6 +178,7 @@ impl AstrocyticAttention {
                 let zeros = |size| Tensor::zeros([batch, c.key_heads(), c.window, size], options);
                 [zeros(d), zeros(d + 2)]
             }),
+            softmax: KeyValues::default(),
             position: Tensor::zeros([batch], options.0),
         }
     }
@@ -242,7 +247,7 @@ impl AstrocyticAttention {
     /// Whether a state has the shapes of this layer's.
     fn fits(&self, state: &AttentionState) -> bool {
         let c = &self.config;
-        let (batch, heads, m, d) = (state.memory.dims()[0], c.key_heads(), c.features(), c.head_size());
+        let (batch, heads, m, d) = (state.memory.dims()[0], c.memory_key_heads(), c.features(), c.head_size());
         let calcium = matches!(c.normalizer, Normalizer::Calcium { .. }).then_some([batch, heads, m]);
         let recent = (c.window > 0).then_some([d, d + 2].map(|size| [batch, heads, c.window, size]));
         let channels = c.heads_of_channels().map(|count| [batch, c.convolution.saturating_sub(1), count * d]);
@@ -252,6 +257,8 @@ impl AstrocyticAttention {
             && state.history.as_ref().map(|history| history.each_ref().map(Tensor::dims))
                 == (c.convolution > 0).then_some(channels)
             && state.recent.as_ref().map(|recent| recent.each_ref().map(Tensor::dims)) == recent
+            && state.softmax.fits([batch, c.softmax_key_heads(), d])
+            && (c.softmax_heads > 0 || state.softmax.length() == 0)
             && state.position.dims() == [batch]
     }
 }

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, activation::sigmoid};
 use super::AstrocyticAttention;
 use super::call::Call;
 use super::several_writes::{before_first, both, heads_in_turn, numbers_in_turn, places_of_writes};
+use super::softmax_heads::SoftmaxHeads;
 use super::state::AttentionState;
 use crate::compaction::Compaction;
 use crate::feature_map::{FeatureMap, Side, l2_normalize};
@@ -14,7 +15,7 @@ use crate::ops::{Plasticity, Writes};
 use crate::position::{PositionConfig, rotate};
 use crate::tensor::full_precision;
 
-/// One call's tensors on their way through the layer, before feature maps.
+/// One call's tensors of the memories on their way through the layer, before feature maps.
 pub(super) struct Projected {
     /// q, `[batch, heads, steps_q, d]`.
     pub query: Tensor<4>,
@@ -40,13 +41,13 @@ pub(super) struct Mapped {
 
 impl AstrocyticAttention {
     /// From inputs to queries, keys and values: projections, convolution, positions, decay and
-    /// write strength.
+    /// write strength. Heads that attend by softmax are apart.
     pub(super) fn project(
         &self,
         [x_query, x_key, x_value]: [&Tensor<3>; 3],
         call: &Call,
         state: &mut AttentionState,
-    ) -> Projected {
+    ) -> (Projected, Option<SoftmaxHeads>) {
         let (config, compaction) = (&self.config, call.compaction);
         let ([batch, steps, _], further) = (x_key.dims(), self.further.as_ref());
         let mut channels = [
@@ -62,10 +63,6 @@ impl AstrocyticAttention {
                 history[i] = last;
             }
         }
-        let (d, writes) = (config.head_size(), config.writes_per_step);
-        let [query, key, value] = channels;
-        let mut query = full_precision(heads_in_turn(query, 1, d));
-        let [mut key, value] = [key, value].map(|x| full_precision(heads_in_turn(x, writes, d)));
 
         let arange = |steps: usize| Tensor::<1, Int>::arange(0..steps as i64, &x_key.device()).unsqueeze::<2>();
         // Without a past all rows are at the same places, once for all.
@@ -75,6 +72,11 @@ impl AstrocyticAttention {
         } else {
             arange(steps)
         };
+        let softmax = self.take_softmax_heads(&mut channels, &positions);
+        let (d, writes) = (config.head_size(), config.writes_per_step);
+        let [query, key, value] = channels;
+        let mut query = full_precision(heads_in_turn(query, 1, d));
+        let [mut key, value] = [key, value].map(|x| full_precision(heads_in_turn(x, writes, d)));
         if let PositionConfig::Rotary { theta } = config.position {
             let query_steps = query.dims()[2];
             let query_positions = if query_steps == steps { positions.clone() } else { arange(query_steps) };
@@ -88,11 +90,11 @@ impl AstrocyticAttention {
 
         let distance = self.distance.as_ref().map(|distance| {
             let keys = distance.forward(positions);
-            keys.expand([batch, config.key_heads(), steps, d])
+            keys.expand([batch, config.memory_key_heads(), steps, d])
         });
         let log_decay = self.log_decay(x_key, compaction).map(|log_decay| before_first(log_decay, writes));
         let strength = self.strength(x_key, &key, compaction);
-        Projected { query, key, value, log_decay, strength, distance }
+        (Projected { query, key, value, log_decay, strength, distance }, softmax)
     }
 
     /// Feature maps.

@@ -91,7 +91,7 @@ impl AstrocyticAttention {
             };
             state.calcium = Some(calcium);
             let bent = trace.clamp_min(CALCIUM_FLOOR).powf_scalar(alpha);
-            let n = (query.clone() * share_heads(bent, self.config.n_heads)).sum_dim(3);
+            let n = (query.clone() * share_heads(bent, self.config.memory_heads())).sum_dim(3);
             writes.key = add(writes.key, distance);
             let (reads, memory) = run(query, writes, state.memory.clone());
             state.memory = memory;

@@ -8,14 +8,14 @@ use burn::tensor::{Device, Int, Tensor};
 use super::config::AstrocyticAttentionConfig;
 
 /// The writes of a step beyond the first. `n − 1` of them stand side by side, each for all key
-/// heads.
+/// heads that write a memory.
 #[derive(Module, Debug)]
 pub struct FurtherWrites {
-    /// To the key space, `d_model` to `(n − 1) · kv_heads · head size`.
+    /// To the key space, `d_model` to `(n − 1) · memories · head size`.
     pub key: Linear,
     /// To the value space, as `key`.
     pub value: Linear,
-    /// Their strengths from the input, `d_model` to `(n − 1) · kv_heads`, where writes have a gate.
+    /// Their strengths from the input, `d_model` to `(n − 1) · memories`, where writes have a gate.
     pub gate: Option<Linear>,
 }
 
@@ -23,7 +23,7 @@ impl AstrocyticAttentionConfig {
     /// The projections of the writes of a step beyond the first, if there are any.
     pub(super) fn init_further(&self, device: &Device) -> Option<FurtherWrites> {
         let further = self.writes_per_step - 1;
-        let width = further * self.key_heads() * self.head_size();
+        let width = further * self.memory_key_heads() * self.head_size();
         let linear = || {
             let config = LinearConfig::new(self.d_model, width).with_initializer(self.initializer.clone());
             config.with_bias(self.bias).init(device)

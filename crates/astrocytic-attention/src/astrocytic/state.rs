@@ -1,8 +1,10 @@
-//! What an attention layer remembers between calls: constant in size, whatever the number of steps.
+//! What an attention layer remembers between calls: constant in size, whatever the number of steps,
+//! but for heads that attend by softmax.
 
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::error::AttentionError;
+use crate::softmax::KeyValues;
 use crate::tensor_map::{Bytes, HISTORY, Load, Select, TensorMap, ToDevice};
 
 /// Names of the tensors of a window.
@@ -23,6 +25,8 @@ pub struct AttentionState {
     /// steps in the window, each value with a 1 and its write strength behind it; 0 where there was
     /// no step yet.
     pub recent: Option<[Tensor<4>; 2]>,
+    /// Keys and values of all steps, of the heads that attend by softmax; empty where there are none.
+    pub softmax: KeyValues,
     /// Steps seen by each row, `[batch]`.
     pub position: Tensor<1, Int>,
 }
@@ -30,11 +34,17 @@ pub struct AttentionState {
 impl AttentionState {
     /// The same without the graph of its gradients: truncated backpropagation through time.
     pub fn detach(self) -> Self {
+        self.truncate(usize::MAX)
+    }
+
+    /// The same, and of softmax heads the last `most` steps alone.
+    pub fn truncate(self, most: usize) -> Self {
         Self {
             memory: self.memory.detach(),
             calcium: self.calcium.map(Tensor::detach),
             history: self.history.map(|history| history.map(Tensor::detach)),
             recent: self.recent.map(|recent| recent.map(Tensor::detach)),
+            softmax: self.softmax.truncate(most),
             position: self.position,
         }
     }
@@ -52,11 +62,16 @@ impl AttentionState {
         self.map(&mut Select(rows))
     }
 
-    /// Bytes that the state takes.
+    /// Bytes that the state takes, without the room for steps to come.
     pub fn bytes(&self) -> usize {
         let mut bytes = Bytes::default();
-        self.clone().map(&mut bytes);
+        self.clone().trimmed().map(&mut bytes);
         bytes.0
+    }
+
+    /// Without the room for steps to come.
+    pub(crate) fn trimmed(self) -> Self {
+        Self { softmax: self.softmax.trimmed(), ..self }
     }
 
     pub(crate) fn map(self, with: &mut impl TensorMap) -> Self {
@@ -65,6 +80,7 @@ impl AttentionState {
             calcium: self.calcium.map(|x| with.map("calcium", x)),
             history: self.history.map(|history| with.each(HISTORY, history)),
             recent: self.recent.map(|recent| with.each(RECENT, recent)),
+            softmax: self.softmax.map(with),
             position: with.map("position", self.position),
         }
     }
@@ -75,6 +91,7 @@ impl AttentionState {
             calcium: load.optional("calcium")?,
             history: load.each(HISTORY)?,
             recent: load.each(RECENT)?,
+            softmax: KeyValues::load(load)?,
             position: load.required("position")?,
         })
     }

@@ -52,7 +52,7 @@ pub(super) fn forward_cache(
         Some(mask) => later.bool_or(mask),
         None => later,
     };
-    let (reads, weights) = attend(layer, [query, key, value], cache.padded.clone(), Some(hidden));
+    let (reads, weights) = attend(layer, [query, key, value], cache.padded(), Some(hidden));
     Ok(AttentionOutput { context: layer.output.forward(reads), weights: Some(weights) })
 }
 

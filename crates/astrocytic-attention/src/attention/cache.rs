@@ -18,7 +18,7 @@ const PROJECTED: [&str; 3] = ["queries", "keys", "values"];
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)]
 pub enum AttentionCache {
-    /// Constant in size.
+    /// Constant in size, but for heads that attend by softmax.
     Memory(AttentionState),
     /// Grows with every step.
     KeyValue(KeyValueCache),
@@ -97,7 +97,7 @@ impl AttentionCache {
     /// For a cache made by [`autoregressive`](Self::autoregressive), whose steps are counted.
     pub fn truncate(self, most: usize) -> Self {
         match self {
-            Self::Memory(state) => Self::Memory(state.detach()),
+            Self::Memory(state) => Self::Memory(state.truncate(most)),
             Self::KeyValue(cache) => Self::KeyValue(cache.truncate(most)),
             Self::Lstm(state) => Self::Lstm(state.detach()),
             Self::Growing(_) => panic!("attention cache: the next call is given all its steps, so none can go"),
@@ -133,7 +133,7 @@ impl AttentionCache {
         let mut record = Record::default();
         match self {
             Self::Memory(state) => {
-                state.map(&mut record);
+                state.trimmed().map(&mut record);
                 AttentionCacheRecord::Memory(record.0)
             }
             Self::KeyValue(cache) => {

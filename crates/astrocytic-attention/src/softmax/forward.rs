@@ -1,12 +1,13 @@
 //! A forward pass, phase by phase.
 
-use burn::tensor::{Bool, Tensor, activation::softmax};
+use burn::tensor::Tensor;
 
+use super::weigh::{Hidden, weigh};
 use super::{KeyValueCache, SoftmaxAttention};
 use crate::compaction::Compaction;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::ops::memory::spec::FORGOTTEN;
-use crate::ops::{gated_silu, softmax_attention, times_seen};
+use crate::ops::{gated_silu, softmax_attention};
 use crate::position::rotate;
 use crate::tensor::{full_precision, share_heads};
 
@@ -31,10 +32,11 @@ impl SoftmaxAttention {
         // The layer decides, not the input: its projections are on an autodiff device when it is in
         // training.
         let drops = self.dropout.prob > 0.0 && query.device().is_autodiff();
-        let (reads, weights) = if input.weights || drops || cache.padded.is_some() || input.mask_attn.is_some() {
+        let (reads, weights) = if input.weights || drops || cache.padded().is_some() || input.mask_attn.is_some() {
             let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
             let causal = causal.then_some(past);
-            let (reads, weights) = self.weigh([query, key, value], causal, cache.padded.clone(), input.mask_attn);
+            let hidden = Hidden { causal, padded: cache.padded(), given: input.mask_attn };
+            let (reads, weights) = weigh([query, key, value], hidden, |weights| self.dropout.forward(weights));
             (reads, input.weights.then(|| weights.cast(dtype)))
         } else {
             let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));
@@ -114,38 +116,6 @@ impl SoftmaxAttention {
             }
             None => log_decay,
         })
-    }
-
-    /// With the matrix of weights whole: reads `[batch, steps, heads, d]` and weights
-    /// `[batch, heads, steps, keys]`. `causal` says how many keys stand before the first query.
-    fn weigh(
-        &self,
-        [query, key, value]: [Tensor<4>; 3],
-        causal: Option<usize>,
-        padded: Option<Tensor<2, Bool>>,
-        mask_attn: Option<Tensor<3, Bool>>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let [batch, heads, steps, d] = query.dims();
-        let all = key.dims()[2];
-        let shape = [batch, heads, steps, all];
-        let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(key.transpose());
-        let later = causal
-            .filter(|_| steps > 1)
-            .map(|past| Tensor::<2, Bool>::tril_mask([steps, all], past as i64, &scores.device()).unsqueeze::<4>());
-        let padded = padded.map(|mask| mask.reshape([batch, 1, 1, all]));
-        let given = mask_attn.map(|mask| mask.reshape([batch, 1, steps, all]));
-        let masks = [later, padded, given].into_iter().flatten().map(|mask| mask.expand(shape));
-        let weights = match masks.reduce(|a, b| a.bool_or(b)) {
-            // A finite fill keeps a row without any visible key finite; the second mask makes it 0.
-            Some(hidden) => softmax(scores.mask_fill(hidden.clone(), -1e9), 3).mask_fill(hidden, 0.0),
-            None => softmax(scores, 3),
-        };
-        let weights = self.dropout.forward(weights);
-        let reads = match causal {
-            Some(past) => times_seen(weights.clone(), value, past),
-            None => weights.clone().matmul(value),
-        };
-        (reads.swap_dims(1, 2), weights)
     }
 
     /// From reads to the context: the gate and the output projection.

@@ -6,6 +6,8 @@
 mod cache;
 mod config;
 mod forward;
+mod key_values;
+pub(crate) mod weigh;
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
@@ -13,6 +15,7 @@ use burn::tensor::{Device, Tensor};
 
 pub use cache::KeyValueCache;
 pub use config::SoftmaxAttentionConfig;
+pub use key_values::KeyValues;
 
 use crate::convolution::ShortConvolution;
 use crate::decay::{Decay, DecayConfig};

@@ -102,6 +102,15 @@ pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
             bent.with_writes_per_step(2)
         }),
         ("two writes, hedgehog", delta().with_feature_map(Map::Hedgehog).with_writes_per_step(2).with_write_gate(true)),
+        ("half softmax", Config::tripartite(d_model, HEADS).with_softmax_heads(1).with_chunk(5)),
+        ("half softmax, grouped", {
+            let half = four().with_causal(true).with_softmax_heads(2).with_softmax_rotary_theta(None);
+            half.with_decay(DecayConfig::Gated).with_feature_map(random)
+        }),
+        ("quarter softmax, two writes", {
+            let quarter = Config::tripartite(d_model, 4).with_softmax_heads(1).with_largest_write(2.0);
+            quarter.with_writes_per_step(2).with_undecayed_heads(1).with_chunk(6)
+        }),
         ("grouped, delta", Config::tripartite(d_model, HEADS).with_kv_heads(Some(1)).with_chunk(5)),
         ("two groups", four().with_decay(DecayConfig::Gated).with_convolution(2).with_write_gate(true)),
         ("two groups, random", four().with_feature_map(random)),
@@ -121,9 +130,9 @@ pub fn variants_of_width(d_model: usize) -> Vec<(&'static str, Config)> {
     ]
 }
 
-/// With `causal` on and off, where a variant can be both: a window only looks back.
+/// With `causal` on and off, where a variant can be both: a window and softmax heads only look back.
 pub fn ways(config: &Config) -> &'static [bool] {
-    if config.window > 0 { &[true] } else { &[true, false] }
+    if config.window > 0 || config.softmax_heads > 0 { &[true] } else { &[true, false] }
 }
 
 /// A layer with weights away from their special initial values, the same for the same variant.
@@ -161,10 +170,14 @@ impl ModuleMapper for To {
 /// The same layer with the same value in all writes of a step, so that weights summed over them
 /// times that value are what is read.
 pub fn with_one_value(mut layer: AstrocyticAttention) -> AstrocyticAttention {
-    let (value, writes) = (layer.value.clone(), layer.config().writes_per_step);
+    let (value, config) = (layer.value.clone(), layer.config().clone());
+    let first = config.softmax_key_heads() * config.head_size();
+    let (count, times) = (config.memory_key_heads() * config.head_size(), config.writes_per_step - 1);
     if let Some(further) = &mut layer.further {
-        further.value.weight = Param::from_tensor(value.weight.val().repeat_dim(1, writes - 1));
-        further.value.bias = value.bias.map(|bias| Param::from_tensor(bias.val().repeat_dim(0, writes - 1)));
+        let of_memories = value.weight.val().narrow(1, first, count).repeat_dim(1, times);
+        further.value.weight = Param::from_tensor(of_memories);
+        let of_memories = |bias: Param<Tensor<1>>| bias.val().narrow(0, first, count).repeat_dim(0, times);
+        further.value.bias = value.bias.map(|bias| Param::from_tensor(of_memories(bias)));
     }
     layer
 }

@@ -10,7 +10,7 @@ use crate::linear::linear_vjp;
 use crate::memory::{WriteGradients, calcium_vjp, read_vjp, trace_vjp};
 use crate::normalizer;
 use crate::position::{distance_key_vjp, rotate_vjp};
-use crate::slices::{add_head, add_in_turn, apart, part, part_mut, pick, restore, rows_mut};
+use crate::slices::{self, add_head, add_in_turn, apart, beside, part, part_mut, pick, restore, rows_mut};
 use crate::spec::{Input, LayerSpec, State, Weights, get, get_mut};
 
 /// Gradients of [`forward`](crate::forward::forward).
@@ -42,6 +42,7 @@ pub fn backward(
     let (tape, _) = run(spec, weights, input, state);
     let mut pass = Pass::new(spec, weights, state, d_after, &tape);
     let d_merged = pass.output(d_out);
+    pass.softmax_heads(&d_merged);
     for (h, head) in tape.query_heads.iter().enumerate() {
         pass.query_head(h, head, &d_merged);
     }
@@ -68,7 +69,9 @@ struct Pass<'a> {
     d_weights: Weights,
     d_before: State,
     d_x: [Vec<f64>; 2],
+    /// By the channels of memories, and of softmax heads.
     d_channels: [Vec<f64>; 3],
+    d_softmax: [Vec<f64>; 3],
     /// By H and g before and after every step, and by k and v with its 1, of every key head.
     d_memory: Vec<Vec<f64>>,
     d_calcium: Vec<Vec<f64>>,
@@ -91,7 +94,11 @@ impl<'a> Pass<'a> {
             d_weights: weights.iter().map(|(name, values)| (name.clone(), zeros(values))).collect(),
             d_before: spec.empty_state(),
             d_x: tape.x.each_ref().map(zeros),
-            d_channels: tape.projected.each_ref().map(zeros),
+            d_channels: std::array::from_fn(|i| {
+                let softmax = spec.softmax_channels()[i] * spec.head_size();
+                vec![0.0; tape.projected[i].len() - softmax * tape.unpadded[CHANNELS[i].2].len()]
+            }),
+            d_softmax: [const { Vec::new() }; 3],
             d_memory: of_heads(|head| &head.memory),
             d_calcium: of_heads(|head| &head.calcium),
             d_keys: of_heads(|head| &head.key),
@@ -144,19 +151,30 @@ impl<'a> Pass<'a> {
         times(&d_merged, &tape.gate.iter().map(|&z| silu(z)).collect::<Vec<_>>())
     }
 
+    fn softmax_heads(&mut self, d_merged: &[f64]) {
+        let (spec, d) = (self.spec, self.spec.head_size());
+        if spec.softmax_heads == 0 {
+            return;
+        }
+        let d_reads: Vec<_> = (0..spec.softmax_heads).map(|h| slices::head(d_merged, spec.d_model, h, d)).collect();
+        let d_before;
+        (self.d_softmax, d_before) = self.tape.softmax.vjp(spec, &d_reads, self.d_after, self.state.position);
+        self.d_before.softmax = d_before.softmax;
+    }
+
     fn query_head(&mut self, h: usize, head: &QueryHead, d_merged: &[f64]) {
         let (spec, d_model, d) = (self.spec, self.spec.d_model, self.spec.head_size());
         let mut d_features = Vec::with_capacity(head.features.len());
         let mut d_query = vec![0.0; head.query.len()];
         for t in 0..self.tape.unpadded[0].len() {
-            let d_y = &d_merged[t * d_model + h * d..][..d];
+            let d_y = &d_merged[t * d_model + (spec.softmax_heads + h) * d..][..d];
             d_features.extend(self.read(h, head, t, d_y, &mut d_query));
         }
-        let projection = part(get(self.weights, "query_map.projection"), h, spec.n_heads);
-        let d_projection = part_mut(get_mut(&mut self.d_weights, "query_map.projection"), h, spec.n_heads);
+        let projection = part(get(self.weights, "query_map.projection"), h, spec.memory_heads());
+        let d_projection = part_mut(get_mut(&mut self.d_weights, "query_map.projection"), h, spec.memory_heads());
         add(&mut d_query, 1.0, &spec.map_vjp(&head.query, projection, Side::Query, &d_features, d_projection));
         let d_query = self.turned_back(d_query, 1);
-        add_head(&mut self.d_channels[0], d_model, h, d, &d_query);
+        add_head(&mut self.d_channels[0], spec.memory_heads() * d, h, d, &d_query);
     }
 
     /// What query head h reads at step t: the gradient by φ(q) and, added to `d_query`, by q where
@@ -194,7 +212,7 @@ impl<'a> Pass<'a> {
     }
 
     fn key_head(&mut self, h: usize, head: &KeyHead) {
-        let (spec, d, key_heads) = (self.spec, self.spec.head_size(), self.spec.key_heads());
+        let (spec, d, key_heads) = (self.spec, self.spec.head_size(), self.spec.memory_key_heads());
         let n = spec.writes_per_step;
         let steps = n * self.tape.unpadded[1].len();
         let (by, d_features) = self.writes(h, head);
@@ -255,7 +273,7 @@ impl<'a> Pass<'a> {
         }
         // Write w of step t is row t · writes + w there, and column w · heads + h of step t here.
         for (row, d_strength) in d_strength.iter().enumerate() {
-            let i = row * self.spec.key_heads() + h;
+            let i = row * self.spec.memory_key_heads() + h;
             let d_gate = self.spec.largest_write * d_strength * self.tape.release[i];
             self.d_write_gate[i] = sigmoid_vjp(self.tape.write_gate[i], d_gate);
         }
@@ -290,7 +308,8 @@ impl<'a> Pass<'a> {
     fn channels(&mut self) {
         let tape = self.tape;
         for (i, (name, kernel, side)) in CHANNELS.into_iter().enumerate() {
-            let mut d_projected = std::mem::take(&mut self.d_channels[i]);
+            let (d_softmax, d_memories) = (&self.d_softmax[i], &self.d_channels[i]);
+            let mut d_projected = beside(d_softmax, d_memories, tape.unpadded[side].len());
             if self.spec.convolution > 0 {
                 let (x, past) = (&tape.projected[i], &self.state.history[i]);
                 let (taps, d_past) = (get(self.weights, kernel), &self.d_after.history[i]);

@@ -11,7 +11,8 @@ use crate::linear::linear;
 use crate::memory::{self, Writes, read};
 use crate::normalizer;
 use crate::position::{distance_key, nearness, rotate};
-use crate::slices::{beside, head, in_turn, part, pick, restore, rows};
+use crate::slices::{add_head, apart, beside, head, in_turn, part, pick, restore, rows};
+use crate::softmax::Softmax;
 use crate::spec::{Input, LayerSpec, State, Weights, get};
 use crate::window::{Window, memory_scale, scores, stabilizer};
 
@@ -69,10 +70,12 @@ pub struct Tape {
     pub x: [Vec<f64>; 2],
     /// q, k and v before the convolution.
     pub projected: [Vec<f64>; 3],
-    /// Key heads.
+    /// Key heads that write a memory.
     pub key_heads: Vec<KeyHead>,
-    /// Query heads.
+    /// Query heads that read a memory.
     pub query_heads: Vec<QueryHead>,
+    /// Those that attend by softmax.
+    pub softmax: Softmax,
     /// `x w + b` of the decay, `[T_k, key heads]`, empty where it has no gate.
     pub decay_gate: Vec<f64>,
     /// `x w + b` of the write gate, `[T_k, writes · key heads]`.
@@ -152,7 +155,14 @@ pub fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) ->
             (channels[i], after.history[i]) = convolve(&projected[i], kernel, spec.convolution, &state.history[i]);
         }
     }
-    let written = spec.key_heads() * spec.writes_per_step;
+    let softmax: [Vec<f64>; 3] = std::array::from_fn(|i| {
+        let (width, rows) = (spec.softmax_channels()[i] * spec.head_size(), unpadded[CHANNELS[i].2].len());
+        let [first, rest] = apart(&channels[i], width, rows);
+        channels[i] = rest;
+        first
+    });
+    let softmax = Softmax::new(spec, &softmax, state, &mut after);
+    let written = spec.memory_key_heads() * spec.writes_per_step;
     let release = match input.release {
         [] => vec![1.0; unpadded[1].len() * written],
         release => pick(release, written, &unpadded[1]),
@@ -163,6 +173,7 @@ pub fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) ->
         gate: gate(&x[0], "gate"),
         key_heads: Vec::new(),
         query_heads: Vec::new(),
+        softmax,
         merged: vec![0.0; x[0].len()],
         gated: Vec::new(),
         unpadded,
@@ -170,16 +181,19 @@ pub fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) ->
         projected,
         release,
     };
-    for h in 0..spec.key_heads() {
+    for h in 0..spec.memory_key_heads() {
         tape.key_heads.push(key_head(h, spec, weights, &tape, &channels, state, &mut after));
     }
     for h in 0..spec.n_heads {
-        let (head, merged) = query_head(h, spec, weights, &tape, &channels[0], input, state);
-        tape.query_heads.push(head);
-        let d = spec.head_size();
-        for (row, y) in tape.merged.chunks_exact_mut(d_model).zip(merged.chunks_exact(d)) {
-            row[h * d..][..d].copy_from_slice(y);
-        }
+        let merged = match h.checked_sub(spec.softmax_heads) {
+            Some(h) => {
+                let (head, merged) = query_head(h, spec, weights, &tape, &channels[0], input, state);
+                tape.query_heads.push(head);
+                merged
+            }
+            None => tape.softmax.reads(spec, h),
+        };
+        add_head(&mut tape.merged, d_model, h, spec.head_size(), &merged);
     }
     let mut gated = tape.merged.clone();
     if spec.output_gate {
@@ -218,7 +232,7 @@ fn key_head(
     state: &State,
     after: &mut State,
 ) -> KeyHead {
-    let (d, key_heads, n) = (spec.head_size(), spec.key_heads(), spec.writes_per_step);
+    let (d, key_heads, n) = (spec.head_size(), spec.memory_key_heads(), spec.writes_per_step);
     let steps = n * tape.unpadded[1].len();
     let projection = part(get(weights, "key_map.projection"), h, key_heads);
     let [recent_key, recent_value, recent_strength] = state.recent.each_ref().map(|heads| heads[h].as_slice());
@@ -255,11 +269,11 @@ fn key_head(
 /// β of key head h, `[T]`.
 fn strengths(h: usize, spec: &LayerSpec, tape: &Tape) -> Vec<f64> {
     let n = spec.writes_per_step;
-    let strength = in_turn(&tape.release, n * spec.key_heads(), h, 1, n);
+    let strength = in_turn(&tape.release, n * spec.memory_key_heads(), h, 1, n);
     if !spec.write_gate {
         return strength;
     }
-    let gate = in_turn(&tape.write_gate, n * spec.key_heads(), h, 1, n);
+    let gate = in_turn(&tape.write_gate, n * spec.memory_key_heads(), h, 1, n);
     times(&strength, &gate.iter().map(|&z| spec.largest_write * sigmoid(z)).collect::<Vec<_>>())
 }
 
@@ -297,8 +311,8 @@ fn query_head(
     let (d, n, queries) = (spec.head_size(), spec.writes_per_step, tape.unpadded[0].len());
     let steps = n * tape.unpadded[1].len();
     let source = &tape.key_heads[spec.key_head(h)];
-    let query = turned(spec, state.position, 1, head(channel, spec.d_model, h, d));
-    let features = spec.map(&query, part(get(weights, "query_map.projection"), h, spec.n_heads), Side::Query);
+    let query = turned(spec, state.position, 1, head(channel, spec.memory_heads() * d, h, d));
+    let features = spec.map(&query, part(get(weights, "query_map.projection"), h, spec.memory_heads()), Side::Query);
     let (mut reads, mut stabilizers, mut merged) = (Vec::new(), Vec::new(), Vec::new());
     for t in 0..queries {
         let seen = if spec.causal { n * (t + 1) } else { steps };

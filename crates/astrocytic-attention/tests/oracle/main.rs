@@ -21,6 +21,7 @@ mod normalizer;
 mod position;
 mod properties;
 mod slices;
+mod softmax;
 mod spec;
 mod window;
 
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 
 use astrocytic_attention::debug::without_kernels;
 use astrocytic_attention::{
-    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, AttentionState, Form,
+    AstrocyticAttention, AstrocyticAttentionConfig as Config, AttentionInput, AttentionState, Form, KeyValues,
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
@@ -95,10 +96,11 @@ fn compare(what: &str, found: &[f64], expected: &[f64]) {
 fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
     let (d, m) = (spec.head_size(), spec.features());
     let tensor = |values: Vec<f64>, shape: &[usize]| TensorData::new(values, shape.to_vec()).convert_dtype(DType::F32);
-    let calcium = tensor(state.calcium.concat(), &[1, spec.key_heads(), state.calcium[0].len()]);
+    let key_heads = spec.memory_key_heads();
+    let calcium = tensor(state.calcium.concat(), &[1, key_heads, state.calcium[0].len()]);
     let history = spec.heads_of_channels().map(|heads| heads * d);
     AttentionState {
-        memory: Tensor::from_data(tensor(state.memory.concat(), &[1, spec.key_heads(), m, d]), device),
+        memory: Tensor::from_data(tensor(state.memory.concat(), &[1, key_heads, m, d]), device),
         calcium: spec.alpha().map(|_| Tensor::from_data(calcium, device)),
         history: (spec.convolution > 0).then(|| {
             [0, 1, 2].map(|i| {
@@ -111,6 +113,15 @@ fn tensors(state: &State, spec: &LayerSpec, device: &Device) -> AttentionState {
             let value = tensor(values(state, spec), &[1, spec.key_heads(), spec.window, d + 2]);
             [key, value].map(|data| Tensor::from_data(data, device))
         }),
+        softmax: match state.softmax[0].first().map_or(0, |keys| keys.len() / d) {
+            0 => KeyValues::default(),
+            steps => KeyValues::of(
+                state
+                    .softmax
+                    .each_ref()
+                    .map(|heads| Tensor::from_data(tensor(heads.concat(), &[1, heads.len(), steps, d]), device)),
+            ),
+        },
         position: Tensor::from_data([state.position as i64], device),
     }
 }
@@ -132,7 +143,10 @@ fn parts(state: &AttentionState) -> Vec<Vec<f64>> {
     let calcium = state.calcium.clone().map(numbers);
     let history = state.history.clone().into_iter().flatten().map(numbers);
     let recent = state.recent.clone().into_iter().flatten().map(numbers);
-    [numbers(state.memory.clone())].into_iter().chain(calcium).chain(history).chain(recent).collect()
+    // Padded steps are kept too, behind the others.
+    let unpadded = state.position.clone().into_scalar::<i64>() as usize;
+    let softmax = state.softmax.steps().into_iter().flatten().map(|seen| numbers(seen.narrow(2, 0, unpadded)));
+    [numbers(state.memory.clone())].into_iter().chain(calcium).chain(history).chain(recent).chain(softmax).collect()
 }
 
 struct Case<'a> {
@@ -166,11 +180,13 @@ fn hold(case: &Case) {
 
     let x = Tensor::from_data(x.into_data(), &autodiff).require_grad();
     let leaves = tensors(&before, &spec, &autodiff);
+    let softmax = leaves.softmax.steps().map(|steps| steps.map(Tensor::require_grad));
     let leaves = AttentionState {
         memory: leaves.memory.require_grad(),
         calcium: leaves.calcium.map(Tensor::require_grad),
         history: leaves.history.map(|h| h.map(Tensor::require_grad)),
         recent: leaves.recent.map(|r| r.map(Tensor::require_grad)),
+        softmax: softmax.clone().map_or_else(KeyValues::default, KeyValues::of),
         position: leaves.position,
     };
     let mut call = AttentionInput::self_attn(x.clone());
@@ -186,7 +202,8 @@ fn hold(case: &Case) {
 
     let c = input(1, STEPS, 33, &device);
     let mut loss = (context * Tensor::from_data(c.clone().into_data(), &autodiff)).sum();
-    let mut by_after = spec.empty_state();
+    let mut by_after = expected_after.clone();
+    by_after.parts_mut().for_each(|part| part.fill(0.0));
     if case.causal {
         for (i, (found, expected)) in
             parts(&after).iter().zip(parts(&tensors(&expected_after, &spec, &device))).enumerate()
@@ -211,6 +228,9 @@ fn hold(case: &Case) {
         }
         for (recent, c) in after.recent.into_iter().flatten().zip(c.recent.into_iter().flatten()) {
             loss = loss + (recent * c).sum();
+        }
+        for (seen, c) in after.softmax.steps().into_iter().flatten().zip(c.softmax.steps().into_iter().flatten()) {
+            loss = loss + (seen.narrow(2, 0, c.dims()[2]) * c).sum();
         }
     }
     let gradients = loss.backward();
@@ -244,6 +264,10 @@ fn hold(case: &Case) {
         for (i, history) in leaves.history.iter().flatten().enumerate() {
             let found = numbers(history.grad(&gradients).expect("a leaf"));
             compare(&format!("{}: gradient of history {i}", case.name), &found, &expected.state.history[i]);
+        }
+        for (i, seen) in softmax.iter().flatten().enumerate() {
+            let found = numbers(seen.grad(&gradients).expect("a leaf"));
+            compare(&format!("{}: gradient of steps {i}", case.name), &found, &expected.state.softmax[i].concat());
         }
         if let Some([key, value]) = &leaves.recent {
             let [key, mut value] = [key, value].map(|x| numbers(x.grad(&gradients).expect("a leaf")));

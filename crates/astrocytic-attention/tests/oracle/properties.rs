@@ -7,7 +7,7 @@ use astrocytic_attention::{
 
 use crate::backward::backward;
 use crate::check::{Random, check, distance};
-use crate::common::{device, layer, variants_of_width};
+use crate::common::{device, layer, variants_of_width, ways};
 use crate::forward::{forward, stabilizers};
 use crate::named;
 use crate::slices::{pick, rows};
@@ -29,8 +29,7 @@ impl LayerSpec {
 
 /// Causal, and not where a spec can be both.
 fn both_ways(spec: LayerSpec) -> impl Iterator<Item = LayerSpec> {
-    let ways = if spec.window > 0 { vec![true] } else { vec![true, false] };
-    ways.into_iter().map(move |causal| spec.with_causal(causal))
+    ways(&spec.0).iter().copied().map(move |causal| spec.with_causal(causal))
 }
 
 /// The parameters of a layer, moved at random from where they start.
@@ -60,7 +59,7 @@ fn hold_gradients(name: &str, spec: &LayerSpec, input: &Input, from_scratch: boo
     let stabilizers = stabilizers(spec, &weights, input, &state);
     let input = &Input { stabilizers: &stabilizers, ..*input };
     let c = random.normals(input.query.len());
-    let mut c_state = spec.empty_state();
+    let mut c_state = forward(spec, &weights, input, &state).1;
     c_state.parts_mut().for_each(|x| *x = random.normals(x.len()));
     let loss = |weights: &Weights, input: &Input, state: &State| {
         let (out, mut after) = forward(spec, weights, input, state);
@@ -105,7 +104,7 @@ fn gradients() {
         for spec in both_ways(spec) {
             for (steps, pad) in [(5, &[][..]), (1, &[]), (6, &pad)] {
                 let x = random.normals(steps * spec.d_model);
-                let released: Vec<f64> = (0..steps * spec.key_heads() * spec.writes_per_step)
+                let released: Vec<f64> = (0..steps * spec.memory_key_heads() * spec.writes_per_step)
                     .map(|i| (i % 3 != 1) as usize as f64)
                     .collect();
                 for from_scratch in [true, false] {
@@ -195,7 +194,7 @@ fn the_future_changes_no_bit_of_the_past() {
 #[test]
 fn the_last_query_reads_the_same_causal_or_not() {
     let mut random = Random::new(24);
-    for (name, spec) in specs().into_iter().filter(|(_, spec)| spec.window == 0) {
+    for (name, spec) in specs().into_iter().filter(|(_, spec)| ways(spec).contains(&false)) {
         let (width, steps) = (spec.d_model, 5);
         let weights = weights(&spec, &mut random);
         let x = random.normals(steps * width);
@@ -219,6 +218,7 @@ fn grouped_heads_are_repeated_heads() {
             || spec.decay == DecayConfig::Fixed
             || spec.undecayed_heads > 0
             || spec.writes_per_step > 1
+            || spec.softmax_heads > 0
         {
             continue;
         }

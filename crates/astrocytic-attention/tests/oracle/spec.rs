@@ -46,6 +46,8 @@ pub struct State {
     /// k, v and β of the last `window` steps of every key head, `[window, d]`, `[window, d]` and
     /// `[window]`; 0 where there was no step yet.
     pub recent: [Vec<Vec<f64>>; 3],
+    /// k and v of all steps, of every key head that attends by softmax, `[steps, d]`.
+    pub softmax: [Vec<Vec<f64>>; 2],
     /// Steps seen.
     pub position: usize,
 }
@@ -53,7 +55,8 @@ pub struct State {
 impl State {
     /// Every number of the state, for comparisons and differences.
     pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut Vec<f64>> {
-        self.memory.iter_mut().chain(&mut self.calcium).chain(&mut self.history).chain(self.recent.iter_mut().flatten())
+        let of_memories = self.memory.iter_mut().chain(&mut self.calcium).chain(&mut self.history);
+        of_memories.chain(self.recent.iter_mut().flatten()).chain(self.softmax.iter_mut().flatten())
     }
 }
 
@@ -70,7 +73,7 @@ pub struct Input<'a> {
     /// True where a key is padded, `[T_k]`, or empty: it writes nothing and leaves the state as it
     /// is.
     pub key_pad: &'a [bool],
-    /// Write dropout: a factor of β, `[T_k, writes · key heads]`, or empty.
+    /// Write dropout: a factor of β, `[T_k, writes · memories]`, or empty.
     pub release: &'a [f64],
     /// c of a window as [`stabilizers`](crate::forward::stabilizers) finds it, held there whatever
     /// the rest is; or empty.
@@ -90,20 +93,20 @@ impl<'a> Input<'a> {
 }
 
 impl LayerSpec {
-    /// The key head that a query head reads.
+    /// The key head of a query head, both counted among those of memories or of softmax.
     pub fn key_head(&self, head: usize) -> usize {
         head * self.key_heads() / self.n_heads
     }
 
     /// Key heads whose memory leaks, behind those that forget nothing.
     pub fn decaying_heads(&self) -> usize {
-        self.key_heads() - self.undecayed_heads
+        self.memory_key_heads() - self.undecayed_heads
     }
 
-    /// Heads of q, k and v, those of all writes of a step.
-    pub fn heads_of_channels(&self) -> [usize; 3] {
-        let written = self.key_heads() * self.writes_per_step;
-        [self.n_heads, written, written]
+    /// Heads of q, k and v that attend by softmax, the first ones.
+    pub fn softmax_channels(&self) -> [usize; 3] {
+        let key_heads = self.softmax_heads * self.key_heads() / self.n_heads;
+        [self.softmax_heads, key_heads, key_heads]
     }
 
     /// The exponent α, where the normaliser is calcium.
@@ -118,7 +121,7 @@ impl LayerSpec {
 
     /// A state that has seen nothing.
     pub fn empty_state(&self) -> State {
-        let (d, m, key_heads) = (self.head_size(), self.features(), self.key_heads());
+        let (d, m, key_heads) = (self.head_size(), self.features(), self.memory_key_heads());
         let calcium = if self.alpha().is_some() { m } else { 0 };
         let past = self.convolution.saturating_sub(1) * d;
         State {
@@ -126,6 +129,7 @@ impl LayerSpec {
             calcium: vec![vec![0.0; calcium]; key_heads],
             history: self.heads_of_channels().map(|heads| vec![0.0; past * heads]),
             recent: [d, d, 1].map(|size| vec![vec![0.0; self.window * size]; key_heads]),
+            softmax: [1, 2].map(|i| vec![Vec::new(); self.softmax_channels()[i]]),
             position: 0,
         }
     }

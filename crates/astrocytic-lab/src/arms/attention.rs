@@ -6,6 +6,11 @@ use super::preset::Preset;
 use super::table::{ATTENTION_DROPOUT, Table, overlaid, said};
 use crate::file::Fault;
 
+/// How many heads attend by softmax beside those with a memory.
+const SOFTMAX_HEADS: &str = "softmax_heads";
+/// Half of the heads, how many there are.
+const HALF: &str = "half";
+
 /// A preset and the options that change it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Attention {
@@ -61,6 +66,23 @@ impl Attention {
             Preset::Kozachkov2023 => AstrocyticAttentionConfig::kozachkov2023(d_model, heads),
             Preset::Astromorphic => AstrocyticAttentionConfig::astromorphic(d_model, heads, steps),
         };
-        Ok(AttentionConfig::Astrocytic(overlaid(&astrocytic.with_causal(causal), &self.options)?))
+        let options = halved(&self.options, heads)?;
+        Ok(AttentionConfig::Astrocytic(overlaid(&astrocytic.with_causal(causal), &options)?))
     }
+}
+
+/// The options with a number of softmax heads where "half" stands for half of all heads, which
+/// differ from study to study.
+fn halved(options: &Table, heads: usize) -> Result<Table, Fault> {
+    let mut options = options.clone();
+    if let Some(softmax_heads) = options.get_mut(SOFTMAX_HEADS).filter(|value| value.is_string()) {
+        match (softmax_heads.as_str(), heads / 2) {
+            (Some(HALF), half) if half > 0 => *softmax_heads = half.into(),
+            (Some(HALF), _) => {
+                return Err(Fault::at(SOFTMAX_HEADS, "half of one head is none; write heads = 2 or more"));
+            }
+            _ => return Err(Fault::at(SOFTMAX_HEADS, "a number of heads, or \"half\" for half of them")),
+        }
+    }
+    Ok(options)
 }

@@ -34,6 +34,8 @@ pub use table::{Definitions, Table};
 
 #[cfg(test)]
 mod tests {
+    use astrocytic_attention::AttentionConfig;
+    use astrocytic_models::DecoderConfig;
     use astrocytic_models::memory::MemoryKind;
     use burn::module::Module;
     use burn::tensor::Device;
@@ -57,7 +59,7 @@ mod tests {
         ("vanilla-convolution-gate", ["23c2603cad353849", "57e5fe36ebe52ba5", "e557daae4e387060"]),
         ("forgetting-softmax", ["cd2f295870b79251", "34e9f849bf2e1610", "4b1b302cea04f699"]),
         ("linear", ["d54031f9b1a9c248", "1ccc3a3715bcd609", "bb76c6c82b89a197"]),
-        ("lstm", ["?", "?", "?"]),
+        ("lstm", ["35e5a5f6bf3ef37b", "8f452ff8b097375f", "f3f52cf295c4b775"]),
         ("no-attention", ["c45d4eaa92538995", "ca4252d50e5e4696", "b95d3a69742eb0f4"]),
         ("tripartite-write-dropout", ["6a70f00af61510c5", "1d1673aaa2401df5", "253d082cd0d0ca95"]),
         ("tripartite-negative-eigenvalues", ["3b610ee05e6a78a0", "635ca5749255e65a", "ef833f3f5a4dcb23"]),
@@ -130,6 +132,47 @@ mod tests {
         assert_eq!(all - parameters(&ModelConfig::Decoder(random)).unwrap(), 2 * 2 * 2 * 128 * 32);
         let bare = Sizes { feed_forward: false, ..SIZES };
         assert_eq!(arm("vanilla").unwrap().decoder(bare).unwrap().d_hidden, 0);
+    }
+
+    /// Every option of a layer is one of an arm, by its own name.
+    #[test]
+    fn options_of_the_layer_are_options_of_arms() {
+        let table = |text: &str| {
+            let options: toml::Table = toml::from_str(text).unwrap();
+            let table = serde_json::to_value(options).unwrap();
+            let own = Definitions::from([("mine".to_string(), table.as_object().unwrap().clone())]);
+            find("mine", &own)
+        };
+        let attention = |text: &str| {
+            let arm = table(&format!("base = \"tripartite-negative-eigenvalues\"\n{text}")).unwrap();
+            let sizes = Sizes { heads: 4, ..SIZES };
+            let (model, vanilla) = (arm.model(sizes).unwrap(), super::arm("vanilla").unwrap().model(sizes).unwrap());
+            let ratio = parameters(&model).unwrap() as f64 / parameters(&vanilla).unwrap() as f64;
+            assert!((ratio - 1.0).abs() < 0.01, "{text}: {ratio}");
+            let ModelConfig::Decoder(DecoderConfig { attention, .. }) = model else { panic!("a decoder") };
+            let AttentionConfig::Astrocytic(config) = attention else { panic!("an astrocytic layer") };
+            config
+        };
+        let config = attention("initial_write = [1.9, 1.0]\nundecayed_heads = 1\ninitial_leak = [0.0001, 0.01]");
+        assert_eq!((config.initial_write, config.undecayed_heads), (Some([1.9, 1.0]), 1));
+        assert_eq!(config.initial_leak, Some([0.0001, 0.01]));
+        let config = attention("softmax_heads = \"half\"\nsoftmax_rotary_theta = \"none\"\nwrites_per_step = 2");
+        assert_eq!((config.softmax_heads, config.softmax_rotary_theta, config.writes_per_step), (2, None, 2));
+        assert_eq!(attention("softmax_heads = 1\nwrites_per_step = 3").softmax_heads, 1);
+        assert_eq!(attention("").softmax_rotary_theta, Some(10_000.0));
+        for (text, said) in [
+            ("base = \"tripartite\"\nsoftmax_heads = \"most\"", "half"),
+            ("base = \"tripartite\"\nheads = 1\nsoftmax_heads = \"half\"", "half of one head is none"),
+            ("base = \"tripartite\"\nsoftmax_heads = 2\nheads = 2", "softmax_heads"),
+            ("base = \"tripartite\"\ninitial_write = [1.0, 1.9]", "initial_write"),
+            ("base = \"vanilla\"\nwrites_per_step = 2", "writes_per_step"),
+        ] {
+            let fault = match table(text) {
+                Ok(arm) => arm.model(SIZES).unwrap_err().to_string(),
+                Err(fault) => fault.to_string(),
+            };
+            assert!(fault.contains(said), "{text}: {fault}");
+        }
     }
 
     #[test]

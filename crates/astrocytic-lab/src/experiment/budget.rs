@@ -3,11 +3,13 @@
 use anyhow::Result;
 use astrocytic_data::TokenizerKind;
 use astrocytic_data::tasks::Task;
+use serde::{Deserialize, Serialize};
 
 use crate::experiment::config::{ExperimentConfig, Primary};
 
 /// How much is spent on an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Budget {
     /// Minutes: two sizes, three seeds, one control, a small model, a short search.
     Quick,
@@ -19,6 +21,15 @@ pub enum Budget {
 }
 
 impl Budget {
+    /// Its name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Standard => "standard",
+            Self::Full => "full",
+        }
+    }
+
     /// The experiment of this budget on a corpus or a task.
     ///
     /// # Errors

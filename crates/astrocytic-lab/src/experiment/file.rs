@@ -15,6 +15,8 @@ use crate::file::{Fault, Source, fields_of, nearest, typed};
 const KEYS: [&str; 7] = ["question", "expected", "primary", "contrasts", "shared", "studies", "arms"];
 /// Those of them that every study has.
 const OF_EVERY_STUDY: [&str; 2] = ["primary", "contrasts"];
+/// The key whose budget gives a study what its file does not say.
+const BUDGET: &str = "budget";
 /// A vocabulary to check models with where only the data say how large it is.
 const SOME_VOCABULARY: usize = 100;
 
@@ -117,7 +119,8 @@ impl Reader<'_> {
             return Err(Fault::at("primary", "it belongs to the whole file: write it above the first table"));
         }
         let known = fields_of::<ExperimentConfig>().iter().copied();
-        let known: Vec<&str> = known.filter(|field| !["definitions", "primary"].contains(field)).collect();
+        let known: Vec<&str> =
+            known.filter(|field| !["definitions", "primary"].contains(field)).chain([BUDGET]).collect();
         let is_known = |field: &str| known.contains(&field) || OF_EVERY_STUDY.contains(&field);
         if let Some(field) = said.keys().find(|field| !is_known(field)) {
             return Err(Fault::unknown_field(field, known));
@@ -126,8 +129,11 @@ impl Reader<'_> {
         if said.contains_key("evaluations") && !said.contains_key("evaluate_every") {
             said.insert("evaluate_every".into(), 0.into());
         }
-        let corpus = said.get("corpus").and_then(Value::as_str).unwrap_or("generated");
-        let budget = Budget::Standard.config(corpus).map_err(|error| Fault::at("corpus", format!("{error:#}")))?;
+        let corpus = said.get("corpus").and_then(Value::as_str).unwrap_or("generated").to_string();
+        let budget = said
+            .remove(BUDGET)
+            .map_or(Ok(Budget::Standard), |named| typed(&named).map_err(|fault: Fault| fault.within(BUDGET)));
+        let budget = budget?.config(&corpus).map_err(|error| Fault::at("corpus", format!("{error:#}")))?;
         // A file names its own primary contrast.
         let budget = ExperimentConfig { primary: None, ..budget };
         let Value::Object(mut config) = serde_json::to_value(budget).expect("a configuration is data") else {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use astrocytic_data::write_atomically;
 
 use crate::arms::Definitions;
+use crate::experiment::budget::Budget;
 use crate::experiment::compare::compare_as;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::corpora::missing;
@@ -49,6 +50,15 @@ impl Plan {
     /// With the place in the file, the study and the field.
     pub fn load(path: &Path) -> Result<Self> {
         Self::of(Source::read(path)?)
+    }
+
+    /// The experiment of a newcomer: a task that must be tracked beside the built-in language.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn first_look(budget: Budget) -> Result<Self> {
+        let text = include_str!("first_look.toml").replace("\"quick\"", &format!("\"{}\"", budget.name()));
+        Self::of(Source::parse("first_look.toml".into(), text)?)
     }
 
     pub(super) fn of(source: Source) -> Result<Self> {

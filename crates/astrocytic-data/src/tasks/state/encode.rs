@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Stories;
-use super::story::Story;
+use super::story::{Stories, Story};
 use crate::error::DataError;
 use crate::examples::Example;
 use crate::tasks::splits::{Examples, Splits};

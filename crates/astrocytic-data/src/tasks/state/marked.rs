@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Stories;
 use super::name::Answers;
-use super::story::Story;
+use super::story::{Stories, Story};
 use crate::error::DataError;
 use crate::labelled::Form;
 use crate::tasks::splits::{Splits, deal};

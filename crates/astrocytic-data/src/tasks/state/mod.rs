@@ -18,27 +18,17 @@ use crate::error::DataError;
 use crate::files::write_atomically;
 use crate::tokenizer::Tokenizer;
 
-use super::splits::{Examples, Splits};
+use super::splits::Examples;
 use super::wanted::Wanted;
 
 pub use name::{Answers, StateTask, Told};
-pub use story::Story;
+pub use story::{Stories, Story};
 pub use worlds::World;
 
 /// How many times as long as the longest text that is trained on the texts of further tests are.
 const LONGER: [u32; 2] = [2, 4];
 /// Further tests have this share of the test's texts.
 const SHARE_OF_LONGER: usize = 4;
-
-/// The stories of a task, and of further tests: how many times as long, and which.
-pub struct Stories {
-    /// In three splits.
-    pub splits: Splits<Story>,
-    /// Longer ones; what they ask for lies beyond the length that is trained on.
-    pub longer: Vec<(u32, Vec<Story>)>,
-    /// What was guessed or left out in reading them.
-    pub notes: Vec<String>,
-}
 
 impl StateTask {
     /// The stories.

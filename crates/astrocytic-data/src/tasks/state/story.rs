@@ -1,6 +1,8 @@
-//! A text in which questions are asked.
+//! Texts in which questions are asked.
 
 use std::fmt::Write;
+
+use super::super::splits::Splits;
 
 /// A text in which questions are asked, and how it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,16 @@ pub struct Story {
     pub questions: Vec<(usize, String)>,
     /// How it was made: its world, events and seed, or its file and line.
     pub made: String,
+}
+
+/// The stories of a task, and of further tests: how many times as long, and which.
+pub struct Stories {
+    /// In three splits.
+    pub splits: Splits<Story>,
+    /// Longer ones; what they ask for lies beyond the length that is trained on.
+    pub longer: Vec<(u32, Vec<Story>)>,
+    /// What was guessed or left out in reading them.
+    pub notes: Vec<String>,
 }
 
 impl Story {

@@ -5,7 +5,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words::{ITEMS, LETTERS};
-use super::{Question, State, aside, somebody, two};
+use super::scene::{Question, State, aside, somebody, two};
 
 /// Share of sentences that move nothing.
 const ASIDES: f64 = 0.1;

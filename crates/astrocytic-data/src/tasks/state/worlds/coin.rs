@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Question, State, one, somebody};
+use super::scene::{Question, State, one, somebody};
 
 const SIDES: [&str; 2] = ["heads", "tails"];
 

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words::COLOURS;
-use super::{Question, State, aside, one, somebody, two};
+use super::scene::{Question, State, aside, one, somebody, two};
 
 /// Share of sentences that swap nothing.
 const ASIDES: f64 = 0.15;

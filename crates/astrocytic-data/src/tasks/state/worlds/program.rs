@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words::{DIGITS, REGISTERS};
-use super::{Question, State, one, two};
+use super::scene::{Question, State, one, two};
 
 /// The largest number that is added or taken away.
 const LARGEST_STEP: usize = 3;

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words::COLOURS;
-use super::{Question, State, aside, one, somebody};
+use super::scene::{Question, State, aside, one, somebody};
 
 /// Boxes open at once.
 const DEEPEST: usize = 6;

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words::{DAYS, NUMBERS};
-use super::{Question, State, aside, one, somebody};
+use super::scene::{Question, State, aside, one, somebody};
 
 /// Days of the longest step.
 const LONGEST_STEP: usize = 3;
