@@ -28,9 +28,9 @@ impl ExperimentConfig {
         self.validate_contrasts()?;
         self.validate_seeds()?;
         self.validate_ranges()?;
+        self.validate_solved()?;
         self.validate_sizes()?;
         self.validate_arms_for_data()?;
-        self.validate_solved()?;
         self.validate_grid()
     }
 
