@@ -166,6 +166,7 @@ fn quick(corpus: &str) -> ExperimentConfig {
         tuning_trials: 9,
         search: false,
         solved_at: 0.0,
+        curriculum: 0.0,
         definitions: Default::default(),
     }
 }
