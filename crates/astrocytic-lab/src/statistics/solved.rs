@@ -38,7 +38,11 @@ impl Solved {
         let most = CHI_SQUARED * inflation(curve.variance, &curve.influence, curve.seeds);
         let held: Vec<usize> = (0..=curve.end()).filter(|&place| curve.deviance[place] <= most).collect();
         let (low, high) = (held.first().copied().unwrap_or(0), held.last().copied().unwrap_or(curve.end()));
-        let size = |place: f64| curve.at(place).exp2();
+        let size = |place: f64| {
+            let size = curve.at(place).exp2();
+            // A size itself comes back as it was.
+            if (size - size.round()).abs() < 1e-9 * size { size.round() } else { size }
+        };
         D50 {
             size: size(curve.half.0),
             place: curve.half.1,
