@@ -67,6 +67,8 @@ enum Rows {
         examples: Vec<Example>,
         /// Whether those of a batch are of like length.
         by_length: bool,
+        /// Steps over which lengths grow; 0: all lengths from the beginning.
+        growing: u64,
     },
 }
 
@@ -103,7 +105,7 @@ impl Batches {
     /// For no examples, and for batches of none.
     pub fn of_examples(examples: Vec<Example>, batch: usize, seed: u64) -> Self {
         assert!(!examples.is_empty() && batch > 0, "batches: need an example, and one in a batch");
-        Self { rows: Rows::Examples { examples, by_length: false }, batch, seed }
+        Self { rows: Rows::Examples { examples, by_length: false, growing: 0 }, batch, seed }
     }
 
     /// The same with examples of like length in a batch, so that little is filled up. Which batch
@@ -112,6 +114,19 @@ impl Batches {
     pub fn by_length(mut self) -> Self {
         if let Rows::Examples { by_length, .. } = &mut self.rows {
             *by_length = true;
+        }
+        self
+    }
+
+    /// A curriculum: batches are drawn from the shortest examples first, and over so many steps from
+    /// more and more of them, until epochs of all begin. None for 0 steps.
+    #[must_use]
+    pub fn growing(mut self, steps: u64) -> Self {
+        if let Rows::Examples { examples, growing, .. } = &mut self.rows
+            && steps > 0
+        {
+            examples.sort_by_key(|example| example.tokens.len());
+            *growing = steps;
         }
         self
     }
@@ -141,6 +156,11 @@ impl Batches {
     /// The batch of a step. An epoch shows every example once in random order, or every window of a
     /// grid; each epoch's grid begins elsewhere.
     pub fn batch(&self, step: u64) -> Batch {
+        if let Rows::Examples { examples, growing, .. } = &self.rows
+            && step < *growing
+        {
+            return self.of_rows(self.of_the_shortest(examples, step as f64 / *growing as f64, step));
+        }
         let in_epoch = self.epoch_rows();
         let mut epoch: Option<(u64, usize, Vec<usize>)> = None;
         let places = step * self.batch as u64..(step + 1) * self.batch as u64;
@@ -163,12 +183,22 @@ impl Batches {
                 };
                 windows(stream, *context, rows.enumerate().map(start), within == 0)
             }
-            Rows::Examples { examples, .. } => {
-                let chosen: Vec<&Example> = rows.map(|(_, row)| &examples[row]).collect();
-                let Filled { inputs, targets, places, .. } = Filled::new(&chosen);
-                Batch { inputs, rows: self.batch, targets, places: Some(places), begins: true }
-            }
+            Rows::Examples { examples, .. } => self.of_rows(rows.map(|(_, row)| &examples[row]).collect()),
         }
+    }
+
+    fn of_rows(&self, chosen: Vec<&Example>) -> Batch {
+        let Filled { inputs, targets, places, .. } = Filled::new(&chosen);
+        Batch { inputs, rows: self.batch, targets, places: Some(places), begins: true }
+    }
+
+    /// Examples drawn from that share of them, the shortest; of a batch's worth at least.
+    fn of_the_shortest<'a>(&self, examples: &'a [Example], share: f64, step: u64) -> Vec<&'a Example> {
+        let count = ((share * examples.len() as f64) as usize).max(self.batch).min(examples.len());
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        // Streams of epochs count from one up.
+        random.set_stream(u64::MAX - step);
+        (0..self.batch).map(|_| &examples[random.random_range(0..count)]).collect()
     }
 
     /// Offset and order of an epoch's windows or examples.
@@ -181,7 +211,7 @@ impl Batches {
         };
         let mut order: Vec<usize> = (0..self.epoch_rows() as usize).collect();
         order.shuffle(&mut random);
-        if let Rows::Examples { examples, by_length: true } = &self.rows {
+        if let Rows::Examples { examples, by_length: true, .. } = &self.rows {
             order = sorted_in_part(&order, examples, self.batch, &mut random);
         }
         (offset, order)
@@ -270,6 +300,20 @@ mod tests {
         let lengths: Vec<usize> = (0..80).map(|step| sorted.batch(step).inputs.len()).collect();
         assert!(!lengths[..8].is_sorted() && lengths[..8] != lengths[8..16]);
         assert!(sorted.batch(3) == sorted.batch(3) && sorted.batch(3) != sorted.batch(83));
+    }
+
+    #[test]
+    fn a_curriculum_begins_with_the_shortest_and_ends_with_epochs_of_all() {
+        let example = |n: u32| Example { tokens: vec![n; 1 + (n as usize * 7) % 60], answers: vec![(0, n)] };
+        let batches = Batches::of_examples((0..600).map(example).collect(), 10, 3).by_length().growing(100);
+        let longest = |step: u64| batches.batch(step).inputs.len() / 10;
+        assert_eq!(longest(0), 1);
+        assert!((1..100).all(|step| longest(step) <= 2 + step as usize * 60 / 100));
+        assert!((80..100).any(|step| longest(step) > 40));
+        let mut answers: Vec<i32> = (120..180).flat_map(|step| batches.batch(step).targets).collect();
+        answers.sort_unstable();
+        assert_eq!(answers, (0..600).collect::<Vec<_>>());
+        assert!(batches.batch(7) == batches.batch(7) && batches.batch(50) != batches.batch(51));
     }
 
     #[test]

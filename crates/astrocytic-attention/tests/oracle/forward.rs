@@ -155,13 +155,7 @@ pub fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) ->
             (channels[i], after.history[i]) = convolve(&projected[i], kernel, spec.convolution, &state.history[i]);
         }
     }
-    let softmax: [Vec<f64>; 3] = std::array::from_fn(|i| {
-        let (width, rows) = (spec.softmax_channels()[i] * spec.head_size(), unpadded[CHANNELS[i].2].len());
-        let [first, rest] = apart(&channels[i], width, rows);
-        channels[i] = rest;
-        first
-    });
-    let softmax = Softmax::new(spec, &softmax, state, &mut after);
+    let softmax = Softmax::new(spec, &first_heads(spec, &mut channels, &unpadded), state, &mut after);
     let written = spec.memory_key_heads() * spec.writes_per_step;
     let release = match input.release {
         [] => vec![1.0; unpadded[1].len() * written],
@@ -201,6 +195,16 @@ pub fn run(spec: &LayerSpec, weights: &Weights, input: &Input, state: &State) ->
     }
     tape.gated = restore(&gated, d_model, &tape.unpadded[0], input.query.len());
     (tape, after)
+}
+
+/// Takes the heads that attend by softmax out of the channels.
+fn first_heads(spec: &LayerSpec, channels: &mut [Vec<f64>; 3], unpadded: &[Vec<usize>; 2]) -> [Vec<f64>; 3] {
+    std::array::from_fn(|i| {
+        let width = spec.softmax_channels()[i] * spec.head_size();
+        let [first, rest] = apart(&channels[i], width, unpadded[CHANNELS[i].2].len());
+        channels[i] = rest;
+        first
+    })
 }
 
 fn check(spec: &LayerSpec) {

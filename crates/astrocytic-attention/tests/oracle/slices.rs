@@ -65,10 +65,8 @@ pub fn beside(a: &[f64], b: &[f64], rows: usize) -> Vec<f64> {
 
 /// Columns up to `width`, and those behind.
 pub fn apart(x: &[f64], width: usize, rows: usize) -> [Vec<f64>; 2] {
-    let of = |side: fn((&[f64], &[f64])) -> Vec<f64>| {
-        (0..rows).flat_map(|t| side(part(x, t, rows).split_at(width))).collect::<Vec<f64>>()
-    };
-    [of(|(a, _)| a.to_vec()), of(|(_, b)| b.to_vec())]
+    let both = || (0..rows).map(|t| part(x, t, rows).split_at(width));
+    [both().flat_map(|(a, _)| a).copied().collect(), both().flat_map(|(_, b)| b).copied().collect()]
 }
 
 /// The rows of the steps `which`.

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::table::Table;
 use crate::file::{Fault, kebab};
 
+/// Keys whose value is itself a pair of numbers: a list of pairs makes arms of them.
+const PAIRS: [&str; 2] = ["initial_leak", "initial_write"];
+
 /// One arm of a pattern.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct One {
@@ -22,7 +25,8 @@ pub(super) struct One {
 /// For a list that the name does not have, and a key in the name without a list.
 pub(super) fn expand(name: &str, table: &Table) -> Result<Vec<One>, Fault> {
     let keys = placeholders(name)?;
-    if let Some((key, _)) = table.iter().find(|(key, value)| value.is_array() && !keys.contains(&key.as_str())) {
+    let is_list = |key: &str, value: &Value| value.is_array() && !(PAIRS.contains(&key) && value[0].is_number());
+    if let Some((key, _)) = table.iter().find(|(key, value)| is_list(key, value) && !keys.contains(&key.as_str())) {
         let example = format!("[arms.\"{name}-{{{key}}}\"]");
         let message =
             format!("a list makes one arm of each of its values, and the name must say which: write {example}");
@@ -104,6 +108,11 @@ mod tests {
         let told = expand("x-{map}", json!({ "map": ["elu"], "description": "with {map}" }).as_object().unwrap());
         assert_eq!(told.unwrap()[0].table["description"], "with elu");
         assert_eq!(names("plain", json!({})).unwrap(), ["plain"]);
+        // A pair is a value, and a list of pairs a list of values.
+        assert_eq!(names("high", json!({ "initial_write": [1.0, 1.9] })).unwrap(), ["high"]);
+        let pairs = json!({ "initial_write": [[1.0, 1.9], [0.5, 1.0]] });
+        assert_eq!(names("high-{initial_write}", pairs.clone()).unwrap(), ["high-1.0-1.9", "high-0.5-1.0"]);
+        assert!(names("high", pairs).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(super) enum Preset {
     Lstm,
     Linear,
     Tripartite,
+    DeltaHybrid,
     Retnet,
     Kozachkov2023,
     Astromorphic,

@@ -49,6 +49,22 @@ impl Budget {
         let doubled = |count: u32| (0..count).map(|power| 64 << power).collect();
         let common = ExperimentConfig {
             solved_at: 0.99,
+            arms: names(match self {
+                Self::Quick => &["vanilla", "delta-hybrid", "lstm"],
+                Self::Standard | Self::Full => &[
+                    "vanilla",
+                    "delta-hybrid",
+                    "vanilla-convolution-gate",
+                    "vanilla-deep",
+                    "forgetting-softmax",
+                    "lstm",
+                    "tripartite",
+                    "no-attention",
+                ],
+            }),
+            primary: Some(Primary { arm: "delta-hybrid".into(), baseline: "vanilla".into(), loss: None }),
+            heads: 4,
+            curriculum: 0.7,
             learning_rates: vec![1e-3, 3e-3, 8e-3],
             weight_decays: vec![0.1],
             evaluate_every: 50,
@@ -166,6 +182,7 @@ fn quick(corpus: &str) -> ExperimentConfig {
         tuning_trials: 9,
         search: false,
         solved_at: 0.0,
+        curriculum: 0.0,
         definitions: Default::default(),
     }
 }

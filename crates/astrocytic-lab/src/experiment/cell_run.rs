@@ -88,6 +88,7 @@ impl CellRun<'_> {
             return Ok(untrained(&model, &tuning));
         }
         let batches = self.data.batches(config, size, seed, arm.is_carried())?;
+        let batches = batches.growing((config.curriculum * first.trial.schedule as f64) as u64);
         let how = TrainingConfig { seed: arm.weights_seed(first.seed), ..config.training(first, arm.is_carried()) };
         let tokens_per_step = batches.tokens_per_step();
         let mut evaluations = Vec::new();

@@ -86,6 +86,10 @@ pub struct ExperimentConfig {
     /// every point of the grid.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tuning_trials: u64,
+    /// Share of a schedule over which the examples that are trained on grow from the shortest to all
+    /// (a curriculum); 0: all from the beginning.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub curriculum: f64,
     /// A search among ideas: the test split stays untouched, and every second document of the
     /// tuning split stands in for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -186,7 +186,13 @@ impl ExperimentConfig {
 
     /// Whether what counts as solved can be, and belongs to what is compared.
     fn validate_solved(&self) -> Result<()> {
-        let solved_at = self.solved_at;
+        let (solved_at, curriculum) = (self.solved_at, self.curriculum);
+        if !(0.0..=1.0).contains(&curriculum) {
+            bail!("curriculum = {curriculum} must be in [0, 1], a share of the schedule");
+        }
+        if curriculum > 0.0 && Task::of_corpus(&self.corpus)?.is_none() {
+            bail!("curriculum = {curriculum}: a text has no examples to begin with the shortest of; leave it out");
+        }
         if solved_at == 0.0 {
             return Ok(());
         }
