@@ -33,7 +33,7 @@ pub(super) fn missing(corpus: &str) -> Option<String> {
         }
         Err(_) if matches!(task, Some(Task::State(_))) => {
             let worlds = World::ALL.map(World::name);
-            let near = did_you_mean(corpus.trim_start_matches("state:"), worlds.into_iter());
+            let near = did_you_mean(corpus.trim_start_matches("state:"), worlds);
             Some(format!("{corpus}: {} is neither a file nor one of {}{near}", path.display(), worlds.join(", ")))
         }
         Err(error) => Some(format!("cannot read {}: {error}", path.display())),

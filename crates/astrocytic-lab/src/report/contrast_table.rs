@@ -11,9 +11,11 @@ use crate::statistics::Estimate;
 
 /// The interval of what is compared, one of its ends or both open.
 pub(super) fn interval(value: &Estimate, measure: Measure) -> String {
+    if let Measure::Solved { .. } = measure {
+        return solved_words::ratio_interval(value.interval);
+    }
     let text = |end: f64| match measure {
-        Measure::Solved { .. } => solved_words::times(end),
-        Measure::Ratio { .. } => format!("{end:.2}"),
+        Measure::Ratio { .. } | Measure::Solved { .. } => format!("{end:.2}"),
         Measure::Difference { .. } => format!("{end:+.3}"),
     };
     match value.interval.map(|end| end.map(text)) {

@@ -57,7 +57,7 @@ pub(super) fn ratio_interval(interval: [Option<f64>; 2]) -> String {
 }
 
 /// 0.24, 3.6, 21.
-pub(super) fn times(ratio: f64) -> String {
+fn times(ratio: f64) -> String {
     match ratio {
         r if r >= 9.95 => format!("{r:.0}"),
         r if r >= 0.995 => format!("{r:.1}"),

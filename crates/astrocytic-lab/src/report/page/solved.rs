@@ -18,7 +18,7 @@ pub(super) fn solved(experiment: &Experiment, summary: &Summary) -> Result<Vec<M
     let Some(solved) = &summary.solved else { return Ok(Vec::new()) };
     let svg = PreEscaped(solved_svg(experiment, solved)?);
     let blocks = [html! { h2 { "Data that solve the task" } }, svg, note_of_plot(experiment, summary, solved.at)];
-    Ok(blocks.into_iter().chain([arms(experiment, solved), note_of_arms(experiment), contrasts(summary)]).collect())
+    Ok(blocks.into_iter().chain([arms(experiment, solved), note_of_arms(), contrasts(summary)]).collect())
 }
 
 fn note_of_plot(experiment: &Experiment, summary: &Summary, at: f64) -> Markup {
@@ -80,15 +80,15 @@ fn arm_row(index: usize, arm: &SolvedArm, sizes: &[u64], times: &[u32]) -> Marku
     }
 }
 
-fn note_of_arms(experiment: &Experiment) -> Markup {
+fn note_of_arms() -> Markup {
     html! {
         p.note {
-            "D50: unique training examples with which half of the seeds solve the task, by a logistic curve between the sizes; never \
-             beyond them. In small print: 95 % intervals by the likelihood of the runs, widened where seeds do alike in several. \
-             By size: seeds that solve it, of those that were run. Accuracy on the test"
-            ", and on examples that are longer than those trained on: median over seeds at the largest size that was visited. Steps \
-             there until the tuning split is solved, median; –: half of the seeds never solve it. Largest size: "
-            (experiment.sizes.last().map_or(String::new(), |&size| HumanCount(size).to_string())) "."
+            "D50: unique training examples with which half of the seeds solve the task, read off the shares, made monotone, straight in \
+             log D between the sizes that were visited; \"at least\": more than the largest, \"at most\": fewer than the smallest. In \
+             small print: 95 % intervals, by the likelihood of the runs under logistic curves of any steepness, widened where seeds do \
+             alike in several runs. By size: seeds that solve the test, of those that were run. Accuracy on the test, and on examples \
+             that are longer than those trained on: median over seeds at the largest size that was visited. Steps there until the \
+             tuning split is solved, median; –: half of the seeds never solve it."
         }
     }
 }
