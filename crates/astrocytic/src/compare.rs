@@ -17,8 +17,9 @@ use crate::study::StudyArguments;
                         If a comparison is interrupted, start it again with the same options. Finished runs stay, the others \
                         go on from their last evaluation. Several machines can work in one shared folder.")]
 pub(crate) struct Arguments {
-    /// A corpus, a text file, or a task of examples; none: "state:cups" and "generated".
+    /// A corpus, a text file, or a task of examples [default: state:cups and generated].
     ///
+    /// With --arms, --seeds or --sizes the default is "generated" alone.
     /// A corpus by name (see `astrocytic data list`), "generated", or a UTF-8 text file. Tasks:
     /// "state:WORLD" of coin, walk, cups, boxes, program and stack, with options behind it, and
     /// "state:FILE", texts with the answers in square brackets; "scan:simple", "scan:length",
@@ -32,13 +33,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "quick", conflicts_with = "config")]
     budget: BudgetName,
     /// Arms to compare, separated by commas, "vanilla" first; see `astrocytic arms list`.
-    #[arg(long, value_delimiter = ',', requires = "corpus")]
+    #[arg(long, value_delimiter = ',', conflicts_with = "config")]
     arms: Option<Vec<String>>,
     /// Number of seeds of the final runs.
-    #[arg(long, requires = "corpus")]
+    #[arg(long, conflicts_with = "config")]
     seeds: Option<u64>,
     /// Data sizes in unique tokens (of tasks: examples), separated by commas, ascending.
-    #[arg(long, value_delimiter = ',', requires = "corpus")]
+    #[arg(long, value_delimiter = ',', conflicts_with = "config")]
     sizes: Option<Vec<u64>>,
     #[command(flatten)]
     study: StudyArguments,
@@ -65,7 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         BudgetName::Standard => Budget::Standard,
         BudgetName::Full => Budget::Full,
     };
-    let (config, default) = match (arguments.study.load()?, &arguments.corpus) {
+    let is_plain = arguments.arms.is_none() && arguments.seeds.is_none() && arguments.sizes.is_none();
+    let corpus = arguments.corpus.as_deref().or_else(|| (!is_plain).then_some("generated"));
+    let (config, default) = match (arguments.study.load()?, corpus) {
         (Some((_, study)), _) => {
             let file = arguments.study.config.as_deref().and_then(Path::file_stem).unwrap_or_default();
             let default = format!("runs/{}-{}", file.to_string_lossy(), study.name);

@@ -69,7 +69,7 @@ impl AstrocyticAttentionConfig {
             .with_largest_write(2.0)
             .with_initial_write(Some([1.0, 1.9]))
             .with_writes_per_step(2)
-            .with_undecayed_heads((n_heads - softmax_heads).div_ceil(2))
+            .with_undecayed_heads((n_heads - softmax_heads) / 2)
             .with_softmax_heads(softmax_heads)
     }
 }
