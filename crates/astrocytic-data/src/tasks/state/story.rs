@@ -27,7 +27,7 @@ pub struct Stories {
 }
 
 impl Story {
-    /// The text with its answers in square brackets, as [`marked`](super::marked) reads it.
+    /// The text with its answers in square brackets, as "state:FILE" reads it.
     pub fn marked(&self) -> String {
         let (mut marked, mut told) = (String::new(), 0);
         for (place, answer) in &self.questions {
