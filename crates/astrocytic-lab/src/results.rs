@@ -2,6 +2,7 @@
 //! alone.
 
 use astrocytic_train::document_loss::DocumentLoss;
+use astrocytic_train::evaluate;
 use astrocytic_train::number::null_is_nan;
 use serde::{Deserialize, Serialize};
 
@@ -301,4 +302,12 @@ pub struct TestLoss {
     /// Learning rate at test time, chosen on the tuning split. Only of arms that go on learning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plasticity: Option<f64>,
+}
+
+impl TestLoss {
+    /// Of a text's documents, each read anew.
+    pub(crate) fn of(documents: Vec<DocumentLoss>) -> Self {
+        let loss = evaluate::mean(&documents);
+        Self { loss, documents, accuracy: None, longer: vec![], without_carry: None, plasticity: None }
+    }
 }

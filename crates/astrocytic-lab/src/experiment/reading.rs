@@ -74,8 +74,7 @@ fn of_text(
             Reading::Learning(_, rate) => (learned.next().expect("one for each that learns"), Some(f64::from(rate))),
         };
         let without_carry = (*reading != Reading::Anew).then_some(loss_of_plain);
-        let loss = evaluate::mean(&documents);
-        Ok(TestLoss { loss, documents, accuracy: None, longer: vec![], without_carry, plasticity })
+        Ok(TestLoss { without_carry, plasticity, ..TestLoss::of(documents) })
     };
     readings.iter().map(of).collect()
 }

@@ -181,13 +181,5 @@ impl Population {
 fn test_loss(documents: impl Iterator<Item = (f64, u64)>) -> TestLoss {
     let documents: Vec<DocumentLoss> =
         documents.map(|(loss, tokens)| DocumentLoss { nats: loss * tokens as f64, tokens }).collect();
-    let (nats, tokens) = documents.iter().fold((0.0, 0), |(n, t), document| (n + document.nats, t + document.tokens));
-    TestLoss {
-        loss: nats / tokens as f64,
-        documents,
-        accuracy: None,
-        longer: vec![],
-        without_carry: None,
-        plasticity: None,
-    }
+    TestLoss::of(documents)
 }

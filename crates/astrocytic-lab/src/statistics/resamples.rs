@@ -283,18 +283,6 @@ mod tests {
         (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0
     }
 
-    fn test_loss(documents: Vec<DocumentLoss>) -> TestLoss {
-        let (nats, tokens) = documents.iter().fold((0.0, 0), |(n, t), d| (n + d.nats, t + d.tokens));
-        TestLoss {
-            loss: nats / tokens as f64,
-            documents,
-            accuracy: None,
-            longer: vec![],
-            without_carry: None,
-            plasticity: None,
-        }
-    }
-
     /// Seeds share a paired part (subset, order) and have one of their own; documents differ in
     /// difficulty.
     fn experiment(rng: &mut ChaCha8Rng, seeds: usize, documents: usize, factor: f64) -> Vec<Vec<Vec<TestLoss>>> {
@@ -303,7 +291,7 @@ mod tests {
         let mut run = |factor: f64, size: usize, seed: usize| {
             let mean = straight(SIZES[size] as f64 * factor) + 0.02 * shared[size][seed] + 0.015 * noise(rng);
             let nats = difficulty.iter().map(|d| 100.0 * (mean + d + 0.01 * noise(rng)));
-            test_loss(nats.map(|nats| DocumentLoss { nats, tokens: 100 }).collect())
+            TestLoss::of(nats.map(|nats| DocumentLoss { nats, tokens: 100 }).collect())
         };
         let mut arm =
             |factor| (0..SIZES.len()).map(|size| (0..seeds).map(|seed| run(factor, size, seed)).collect()).collect();
@@ -333,7 +321,7 @@ mod tests {
         let run = |arm: usize, count: usize| {
             let gain = |document: usize| if arm == 1 { [0.3, -0.1, 0.2, 0.1][document % 4] } else { 0.0 };
             let nats = (0..count).map(|document| 100.0 * (2.0 - gain(document)));
-            test_loss(nats.map(|nats| DocumentLoss { nats, tokens: 100 }).collect())
+            TestLoss::of(nats.map(|nats| DocumentLoss { nats, tokens: 100 }).collect())
         };
         let study = |count: usize| -> Vec<Vec<Vec<TestLoss>>> {
             (0..2).map(|arm| vec![vec![run(arm, count), run(arm, count), run(arm, count)]; SIZES.len()]).collect()

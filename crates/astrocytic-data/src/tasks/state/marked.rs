@@ -1,6 +1,7 @@
 //! Texts of the user's own with answers in square brackets: "Ann turns the coin over. It shows
 //! [tails]."
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -32,8 +33,17 @@ pub(super) fn stories(path: &Path, answers: Answers) -> Result<Stories, DataErro
         (read(path.into())?, None, None, vec![])
     };
     let mut train = deal(train);
+    if test.is_none() || tuning.is_none() {
+        // No text is on both sides.
+        let (all, mut seen) = (train.len(), HashSet::new());
+        train.retain(|story| seen.insert(story.text.clone()));
+        if train.len() < all {
+            notes.push(format!("{}: repeated texts left out: {}", path.display(), all - train.len()));
+        }
+    }
+    // Splits that have files are shuffled, so that a part of one is like the whole.
     let mut split = |given: Option<Vec<Story>>| match given {
-        Some(stories) => stories,
+        Some(stories) => deal(stories),
         None => train.split_off(train.len() - (train.len() as f64 * HELD_OUT).ceil() as usize),
     };
     let (test, tuning) = (split(test), split(tuning));
@@ -137,8 +147,8 @@ fn story(line: &str, shown: bool, made: String) -> Result<Story, String> {
         if before.contains(']') || answer.contains('[') {
             return Err("a ] without its [".into());
         }
-        if answer.is_empty() || text.is_empty() && before.trim().is_empty() {
-            return Err("an answer needs words, and a text before it".into());
+        if answer.is_empty() || before.trim().is_empty() {
+            return Err("an answer needs words, and a text of its own before it".into());
         }
         text += before;
         let place = text.trim_end().len();

@@ -292,6 +292,11 @@ fn marked_texts_are_read_as_they_were_told() {
     assert!(hidden.splits.train[0].text.contains("It shows. Leave it. Now?"), "{:?}", hidden.splits.train[0]);
     let sizes = |splits: &Stories| (splits.splits.train.len(), splits.splits.tuning.len(), splits.splits.test.len());
     assert_eq!((sizes(&hidden), hidden.notes.len()), ((32, 4, 4), 1), "{:?}", hidden.notes);
+    // What is said again is not on both sides.
+    std::fs::write(&path, lines.repeat(3)).unwrap();
+    let again = marked(&path, Answers::AlongHidden).unwrap();
+    assert_eq!((sizes(&again), again.notes.len()), ((32, 4, 4), 1));
+    assert!(again.notes[0].contains("repeated texts left out: 80"), "{:?}", again.notes);
 }
 
 #[test]
@@ -304,7 +309,8 @@ fn marked_texts_that_cannot_be_used_say_why() {
         ("\none] two [three]\n", "line 2: a ] without its ["),
         ("one [two] three]\n", "a ] without its ["),
         ("one [ ]\n", "needs words"),
-        ("[one] two\n", "needs words, and a text before it"),
+        ("[one] two\n", "a text of its own before it"),
+        ("one [two] [three]\n", "a text of its own before it"),
         ("one [two]\n", "too few texts"),
     ] {
         std::fs::write(&path, text).unwrap();
