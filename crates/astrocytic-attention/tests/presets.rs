@@ -54,16 +54,15 @@ fn presets_are_pinned() {
             .with_chunk(32)
     );
     assert_eq!(
-        Config::delta_hybrid(16, 4),
+        Config::delta_product(16, 4),
         Config::tripartite(16, 4)
             .with_normalizer(Normalizer::None)
             .with_largest_write(2.0)
             .with_initial_write(Some([1.0, 1.9]))
             .with_writes_per_step(2)
-            .with_undecayed_heads(1)
-            .with_softmax_heads(2)
+            .with_undecayed_heads(2)
     );
-    // Of one head, and of three, something is left to the memory.
-    assert_eq!([1, 3].map(|heads| Config::delta_hybrid(24, heads).softmax_heads), [0, 1]);
-    assert!([1, 2, 3, 4, 6].iter().all(|&heads| Config::delta_hybrid(24, heads).validate().is_ok()));
+    // Of one head, and of three, one more decays than does not.
+    assert_eq!([1, 3].map(|heads| Config::delta_product(24, heads).undecayed_heads), [0, 1]);
+    assert!([1, 2, 3, 4, 6].iter().all(|&heads| Config::delta_product(24, heads).validate().is_ok()));
 }

@@ -66,6 +66,11 @@ pub struct DecoderCache {
 }
 
 impl DecoderCache {
+    /// What each block remembers, first to last.
+    pub fn blocks(&self) -> &[AttentionCache] {
+        &self.blocks
+    }
+
     /// What the next window of training starts from, without the graph of gradients: whole
     /// memories, and the keys and values of the last `most` tokens.
     pub fn truncate(self, most: usize) -> Self {

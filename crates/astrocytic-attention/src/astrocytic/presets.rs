@@ -56,20 +56,17 @@ impl AstrocyticAttentionConfig {
             .with_chunk(32)
     }
 
-    /// Heads that track a state beside heads that recall. Half of the heads attend by softmax with
-    /// rotary positions. The others are memories of [`tripartite`](Self::tripartite) whose writes can
-    /// turn a sign (arXiv 2411.12537), two of them a token, so that they can rotate (arXiv
-    /// 2502.10297). Writes begin between erasing and turning what is stored, half of the memories do
-    /// not decay, and reads keep their size: without a norm for each head it shows how much of what
-    /// is stored lies along a query.
-    pub fn delta_hybrid(d_model: usize, n_heads: usize) -> Self {
-        let softmax_heads = n_heads / 2;
+    /// A memory that tracks a state: that of [`tripartite`](Self::tripartite) with writes that can turn
+    /// a sign (arXiv 2411.12537), two of them a token, so that they can rotate (DeltaProduct, arXiv
+    /// 2502.10297). Writes begin between erasing and turning what is stored, half of the heads do not
+    /// decay, and reads keep their size: without a norm for each head it shows how much of what is
+    /// stored lies along a query. Few heads with many features do best.
+    pub fn delta_product(d_model: usize, n_heads: usize) -> Self {
         Self::tripartite(d_model, n_heads)
             .with_normalizer(Normalizer::None)
             .with_largest_write(2.0)
             .with_initial_write(Some([1.0, 1.9]))
             .with_writes_per_step(2)
-            .with_undecayed_heads((n_heads - softmax_heads) / 2)
-            .with_softmax_heads(softmax_heads)
+            .with_undecayed_heads(n_heads / 2)
     }
 }

@@ -62,7 +62,7 @@ impl Attention {
             Preset::Lstm => return Ok(AttentionConfig::Lstm(overlaid(&LstmConfig::new(d_model), &self.options)?)),
             Preset::Linear => AstrocyticAttentionConfig::linear(d_model, heads),
             Preset::Tripartite => AstrocyticAttentionConfig::tripartite(d_model, heads),
-            Preset::DeltaHybrid => AstrocyticAttentionConfig::delta_hybrid(d_model, heads),
+            Preset::DeltaProduct => AstrocyticAttentionConfig::delta_product(d_model, heads),
             Preset::Retnet => AstrocyticAttentionConfig::retnet(d_model, heads),
             Preset::Kozachkov2023 => AstrocyticAttentionConfig::kozachkov2023(d_model, heads),
             Preset::Astromorphic => AstrocyticAttentionConfig::astromorphic(d_model, heads, steps),

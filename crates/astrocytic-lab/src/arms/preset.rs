@@ -11,7 +11,7 @@ pub(super) enum Preset {
     Lstm,
     Linear,
     Tripartite,
-    DeltaHybrid,
+    DeltaProduct,
     Retnet,
     Kozachkov2023,
     Astromorphic,

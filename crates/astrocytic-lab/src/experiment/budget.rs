@@ -50,10 +50,10 @@ impl Budget {
         let common = ExperimentConfig {
             solved_at: 0.99,
             arms: names(match self {
-                Self::Quick => &["vanilla", "delta-hybrid", "lstm"],
+                Self::Quick => &["vanilla", "delta-product", "lstm"],
                 Self::Standard | Self::Full => &[
                     "vanilla",
-                    "delta-hybrid",
+                    "delta-product",
                     "vanilla-convolution-gate",
                     "vanilla-deep",
                     "forgetting-softmax",
@@ -62,7 +62,7 @@ impl Budget {
                     "no-attention",
                 ],
             }),
-            primary: Some(Primary { arm: "delta-hybrid".into(), baseline: "vanilla".into(), loss: None }),
+            primary: Some(Primary { arm: "delta-product".into(), baseline: "vanilla".into(), loss: None }),
             heads: 4,
             curriculum: 0.7,
             learning_rates: vec![1e-3, 3e-3, 8e-3],
