@@ -250,6 +250,53 @@ fn ratio(study: &Value, [arm, baseline]: [&str; 2], corrected: bool) -> String {
     if value["censored"] == 1.0 { doubt } else { format!("{estimate:.2} ({doubt})") }
 }
 
+/// Rows are `| study | one for each arm … |`, the arms in the head: how many examples half of the seeds
+/// need, `1,450 (1,024–2,048)`, or the bound beyond which it lies, `≥ 32,768`.
+#[test]
+fn needed_examples_are_those_of_the_stored_results() {
+    for Table { document, folder, rows } in tables("solved") {
+        let arms = cells(rows[0]);
+        for row in &rows[2..] {
+            let cells = cells(row);
+            assert_eq!(cells.len(), arms.len(), "{row}");
+            let results = json(&remade(folder).join(cells[0]).join("results.json"));
+            let found = results["solved"]["arms"].as_array().expect("arms");
+            for (name, cell) in arms[1..].iter().zip(&cells[1..]) {
+                let arm = found.iter().find(|arm| arm["arm"] == *name);
+                let arm = arm.unwrap_or_else(|| panic!("{row}: {name} is no arm of {folder}"));
+                assert_eq!(*cell, needed(&arm["d50"]), "{}: {row}: {name}", document.path);
+            }
+        }
+    }
+}
+
+/// A number of examples in words.
+fn needed(d50: &Value) -> String {
+    let bound = |value: &Value| value.as_f64().map(examples);
+    let size = bound(&d50["size"]).expect("a number of examples");
+    match d50["place"].as_str().expect("a place") {
+        "beyond" => format!("≥ {size}"),
+        "below" => format!("≤ {size}"),
+        _ => match [0, 1].map(|end| bound(&d50["interval"][end])) {
+            [Some(low), Some(high)] => format!("{size} ({low}–{high})"),
+            [Some(low), None] => format!("{size} (≥ {low})"),
+            [None, Some(high)] => format!("{size} (≤ {high})"),
+            [None, None] => format!("{size} (–)"),
+        },
+    }
+}
+
+/// Sizes as they are, what lies between them to three digits; thousands apart.
+fn examples(count: f64) -> String {
+    let unit =
+        if (count - count.round()).abs() < 1e-6 * count { 1 } else { 10_i64.pow(count.log10() as u32).max(100) / 100 };
+    let digits = ((count / unit as f64).round() as i64 * unit).to_string();
+    match digits.len() {
+        length @ 4.. => format!("{},{}", &digits[..length - 3], &digits[length - 3..]),
+        _ => digits,
+    }
+}
+
 /// Rows are `| study | arm : baseline | true ratio | intervals | share that holds it |`.
 #[test]
 fn coverages_are_the_stored_ones() {
