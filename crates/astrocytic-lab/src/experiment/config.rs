@@ -160,10 +160,14 @@ impl ExperimentConfig {
         (self.solved_at > 0.0).then_some(self.solved_at)
     }
 
-    /// Accuracy on the tuning split at which training ends: half of the way from what counts as
-    /// solved to 1, so that the test, of other examples, is hardly ever missed by chance.
-    pub(crate) fn stop_at_accuracy(&self) -> Option<f64> {
-        self.solved_at().map(|solved_at| (1.0 + solved_at) / 2.0)
+    /// Accuracy on the tuning split at which a run of that phase ends. A tuning run ends half of the way
+    /// from what counts as solved to 1, where its grid point is good enough; a final run, whose test
+    /// counts, when every answer is right.
+    pub(crate) fn stop_at_accuracy(&self, phase: Phase) -> Option<f64> {
+        self.solved_at().map(|solved_at| match phase {
+            Phase::Tune => (1.0 + solved_at) / 2.0,
+            Phase::Final => 1.0,
+        })
     }
 
     /// Steps between the evaluations of a schedule.
@@ -183,7 +187,7 @@ impl ExperimentConfig {
             patience: self.patience,
             seed: cell.seed,
             carry: carried.then(|| self.carried_tokens()),
-            stop_at_accuracy: self.stop_at_accuracy(),
+            stop_at_accuracy: self.stop_at_accuracy(cell.phase),
         }
     }
 

@@ -151,7 +151,7 @@ pub(super) fn tried(config: &ExperimentConfig, name: &str, size: u64, lines: &[L
         let good = *status == Status::Finished && tuning_loss.is_finite();
         let accuracy = tuning_accuracy.filter(|_| good).unwrap_or(0.0);
         let score = Score {
-            missing: config.stop_at_accuracy().map(|enough| (enough - accuracy).max(0.0)),
+            missing: config.stop_at_accuracy(Phase::Tune).map(|enough| (enough - accuracy).max(0.0)),
             loss: if good { *tuning_loss } else { f64::INFINITY },
         };
         match scores.iter_mut().find(|(other, _)| *other == cell.trial) {
