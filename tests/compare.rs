@@ -67,6 +67,26 @@ fn says_what_it_cost(one: &Path) {
     assert_eq!(steps, vec![("result".into(), 0.into()); 4], "two sizes of two seeds, none of them tuned");
 }
 
+/// The losses of the kinds of words make up the loss of the whole test, and the page shows them.
+fn says_which_words_it_lost(one: &Path) {
+    let results: Value = serde_json::from_str(&std::fs::read_to_string(one.join("results.json")).unwrap()).unwrap();
+    let arm = results["arms"].as_array().unwrap().iter().find(|arm| arm["name"] == "vanilla").unwrap();
+    let classes = arm["classes"].as_array().unwrap();
+    let tokens = |class: &Value| class["tokens"].as_f64().unwrap();
+    let of_seed = |seed: usize| {
+        let nats: f64 = classes.iter().map(|class| class["losses"][seed].as_f64().unwrap() * tokens(class)).sum();
+        nats / classes.iter().map(tokens).sum::<f64>()
+    };
+    let whole = arm["sizes"].as_array().unwrap().last().unwrap()["test_losses"].as_array().unwrap();
+    for (seed, loss) in whole.iter().enumerate() {
+        assert!((of_seed(seed) - loss.as_f64().unwrap()).abs() < 1e-9, "{classes:?} {loss}");
+    }
+    let of = |class: &Value| class["class"].as_str().unwrap().to_string();
+    assert_eq!(classes.iter().map(of).collect::<Vec<_>>(), ["name", "first", "repeat", "other"]);
+    assert_eq!(classes.iter().map(tokens).sum::<f64>(), results["corpus"]["test_tokens"].as_f64().unwrap());
+    assert!(std::fs::read_to_string(one.join("report.html")).unwrap().contains("Losses by kind of word"));
+}
+
 #[test]
 fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,6 +99,7 @@ fn the_same_figures_with_one_worker_or_two_and_after_a_kill() {
     succeed(start(&two, "2"));
     assert_eq!(figures(&one), figures(&two));
     says_what_it_cost(&one);
+    says_which_words_it_lost(&one);
 
     // What is complete is left as it is, whoever asks again.
     let path = one.join("experiment.json");

@@ -20,6 +20,7 @@ mod table;
 pub mod tasks;
 mod text;
 mod token_blocks;
+mod token_classes;
 mod tokenized_corpus;
 mod tokenizer;
 
@@ -33,5 +34,6 @@ pub use evaluation_windows::{EvaluationBatch, EvaluationWindows};
 pub use fetch::{Client, FETCH_EVENTS, Package, Source};
 pub use files::{Scratch, sha256_of, write_atomically};
 pub use text::{Text, read_text};
+pub use token_classes::{TokenClass, token_classes};
 pub use tokenized_corpus::TokenizedCorpus;
 pub use tokenizer::{Tokenizer, TokenizerKind};

@@ -1,6 +1,7 @@
 //! What a study stores: one description, and one JSON line per event. Reports are made from these
 //! alone.
 
+use astrocytic_data::TokenClass;
 use astrocytic_train::document_loss::DocumentLoss;
 use astrocytic_train::evaluate;
 use astrocytic_train::number::null_is_nan;
@@ -295,6 +296,9 @@ pub struct TestLoss {
     /// Accuracy on test examples that are longer than those that were trained on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub longer: Vec<LongerTest>,
+    /// Of a text that is read window by window: the loss by class of token, in the order of classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassLoss>,
     /// Loss with the memory emptied before each window. Only of arms that carry their memory from
     /// window to window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -308,6 +312,18 @@ impl TestLoss {
     /// Of a text's documents, each read anew.
     pub(crate) fn of(documents: Vec<DocumentLoss>) -> Self {
         let loss = evaluate::mean(&documents);
-        Self { loss, documents, accuracy: None, longer: vec![], without_carry: None, plasticity: None }
+        Self { loss, documents, accuracy: None, longer: vec![], classes: vec![], without_carry: None, plasticity: None }
     }
+}
+
+/// The share of a class of tokens in a test loss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassLoss {
+    /// The class.
+    pub class: TokenClass,
+    /// Sum of −ln p over its tokens.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub nats: f64,
+    /// Number of its tokens.
+    pub tokens: u64,
 }

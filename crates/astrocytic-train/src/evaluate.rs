@@ -14,6 +14,13 @@ pub fn documents<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &
     tally(model, windows, device).0
 }
 
+/// −ln p of each token of each document, in its order.
+pub fn tokens<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) -> Vec<Vec<f64>> {
+    let mut nats = vec![Vec::new(); windows.documents()];
+    for_each_target(model, windows, device, |document, log_p, _| nats[document].push(-f64::from(log_p)));
+    nats
+}
+
 /// What counts as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
@@ -62,6 +69,21 @@ pub fn examples<M: Trainable>(
 fn tally<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) -> (Vec<DocumentLoss>, Vec<u64>) {
     let mut losses = vec![DocumentLoss { nats: 0.0, tokens: 0 }; windows.documents()];
     let mut right = vec![0; windows.documents()];
+    for_each_target(model, windows, device, |document, log_p, most| {
+        losses[document].nats -= f64::from(log_p);
+        losses[document].tokens += 1;
+        right[document] += u64::from(log_p >= most);
+    });
+    (losses, right)
+}
+
+/// Calls `see` with the document, ln p, and the largest ln p of any token, for each target.
+fn for_each_target<M: Trainable>(
+    model: &M,
+    windows: &EvaluationWindows,
+    device: &Device,
+    mut see: impl FnMut(usize, f32, f32),
+) {
     for_each_batch(model, windows, device, |batch, inputs, cache| {
         let log_p = log_softmax(model.answers(inputs, &batch.places, cache), 1);
         let target = TensorData::new(batch.targets.clone(), [batch.targets.len(), 1]);
@@ -69,12 +91,9 @@ fn tally<M: Trainable>(model: &M, windows: &EvaluationWindows, device: &Device) 
         let most: Vec<f32> = log_p.clone().max_dim(1).into_data().iter::<f32>().collect();
         let log_p: Vec<f32> = log_p.gather(1, target).into_data().iter::<f32>().collect();
         for ((&document, log_p), most) in batch.documents.iter().zip(log_p).zip(most) {
-            losses[document].nats -= f64::from(log_p);
-            losses[document].tokens += 1;
-            right[document] += u64::from(log_p >= most);
+            see(document, log_p, most);
         }
     });
-    (losses, right)
 }
 
 /// Calls `read` with each batch, its inputs, `[rows, steps]`, and the cache of the batches before

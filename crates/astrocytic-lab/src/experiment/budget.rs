@@ -81,7 +81,9 @@ impl Budget {
                 seeds: 3,
                 tuning_seeds: 1,
                 weight_decays: vec![0.5],
-                schedules: vec![600],
+                schedules: vec![1_000],
+                // A coin needs some hundred steps of short texts.
+                curriculum: 0.7,
                 tuning_trials: 3,
                 tuning_tokens: 150,
                 test_tokens: 300,

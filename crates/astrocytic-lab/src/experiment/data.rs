@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use astrocytic_data::tasks::{Example, Examples, Task, Wanted, subset_of_examples};
 use astrocytic_data::{
-    Batches, Cache, Corpus, EvaluationWindows, TokenizedCorpus, TokenizedDocument, Tokenizer, subset,
+    Batches, Cache, Corpus, EvaluationWindows, TokenClass, TokenizedCorpus, TokenizedDocument, Tokenizer, subset,
+    token_classes,
 };
 use astrocytic_train::evaluate::Counted;
 use sha2::{Digest, Sha256};
@@ -233,6 +234,15 @@ impl Data {
             Kind::Text(corpus) => windows(config, &corpus.test, &corpus.tokenizer, carried),
             Kind::Examples { .. } => bail!("corpus {}: it is no text", config.corpus),
         }
+    }
+
+    /// The class of each token of the test split of a text.
+    ///
+    /// # Errors
+    /// For data that are no text.
+    pub(super) fn test_classes(&self, config: &ExperimentConfig) -> Result<Vec<Vec<TokenClass>>> {
+        let Kind::Text(corpus) = &self.0 else { bail!("corpus {}: it is no text", config.corpus) };
+        corpus.test.iter().map(|document| Ok(token_classes(&corpus.tokenizer, document)?)).collect()
     }
 
     /// The tuning split, ready for evaluation.

@@ -1,8 +1,10 @@
 //! How a trained model reads a test, and what it loses there.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
-use astrocytic_data::EvaluationWindows;
 use astrocytic_data::tasks::{Example, Examples};
+use astrocytic_data::{EvaluationWindows, TokenClass};
 use astrocytic_models::Decoder;
 use astrocytic_train::document_loss::DocumentLoss;
 use astrocytic_train::evaluate::{self, Counted};
@@ -12,7 +14,7 @@ use burn::tensor::Device;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::{Data, Kind, counted};
 use crate::learning::{self, Learning};
-use crate::results::{LongerTest, TestLoss};
+use crate::results::{ClassLoss, LongerTest, TestLoss};
 
 /// Examples are stored in so many groups at most: a unit of the statistics each.
 const MOST_GROUPS: usize = 100;
@@ -59,7 +61,9 @@ fn of_text(
     device: &Device,
 ) -> Result<Vec<TestLoss>> {
     let anew = data.test_windows(config, false)?;
-    let plain = evaluate::documents(model, &anew, device);
+    let nats = evaluate::tokens(model, &anew, device);
+    let document = |nats: &Vec<f64>| DocumentLoss { nats: nats.iter().sum(), tokens: nats.len() as u64 };
+    let plain: Vec<DocumentLoss> = nats.iter().map(document).collect();
     let loss_of_plain = evaluate::mean(&plain);
     let way = |reading: &Reading| match *reading {
         Reading::Learning(way, rate) => Some((way, rate)),
@@ -74,9 +78,21 @@ fn of_text(
             Reading::Learning(_, rate) => (learned.next().expect("one for each that learns"), Some(f64::from(rate))),
         };
         let without_carry = (*reading != Reading::Anew).then_some(loss_of_plain);
-        Ok(TestLoss { without_carry, plasticity, ..TestLoss::of(documents) })
+        let classes = if *reading == Reading::Anew { by_class(&nats, &data.test_classes(config)?) } else { vec![] };
+        Ok(TestLoss { classes, without_carry, plasticity, ..TestLoss::of(documents) })
     };
     readings.iter().map(of).collect()
+}
+
+/// Losses of tokens summed by their classes.
+fn by_class(nats: &[Vec<f64>], classes: &[Vec<TokenClass>]) -> Vec<ClassLoss> {
+    let mut found: BTreeMap<TokenClass, ClassLoss> = BTreeMap::new();
+    for (&nats, &class) in nats.iter().flatten().zip(classes.iter().flatten()) {
+        let sum = found.entry(class).or_insert(ClassLoss { class, nats: 0.0, tokens: 0 });
+        sum.nats += nats;
+        sum.tokens += 1;
+    }
+    found.into_values().collect()
 }
 
 fn of_examples<M: Trainable>(
@@ -95,7 +111,15 @@ fn of_examples<M: Trainable>(
     let documents = losses.chunks(losses.len().div_ceil(MOST_GROUPS)).map(sum).collect();
     let loss = evaluate::mean(&losses);
     let longer = longer_tests(config, examples, counted, model, device)?;
-    Ok(TestLoss { loss, documents, accuracy: Some(accuracy), longer, without_carry: None, plasticity: None })
+    Ok(TestLoss {
+        loss,
+        documents,
+        accuracy: Some(accuracy),
+        longer,
+        classes: vec![],
+        without_carry: None,
+        plasticity: None,
+    })
 }
 
 /// Accuracy on examples that are longer than those that were trained on, as far as the model can
@@ -124,7 +148,16 @@ mod tests {
     use super::*;
     use crate::arms::{ModelConfig, Sizes};
     use crate::experiment::budget::Budget;
+    use TokenClass::{Name, Other, Repeat};
     use astrocytic_data::tasks::Splits;
+
+    #[test]
+    fn classes_share_out_the_loss() {
+        let nats = [vec![1.0, 2.0, 4.0], vec![8.0]];
+        let found = by_class(&nats, &[vec![Repeat, Name, Repeat], vec![Other]]);
+        let of = |class, nats, tokens| ClassLoss { class, nats, tokens };
+        assert_eq!(found, [of(Name, 2.0, 1), of(Repeat, 5.0, 2), of(Other, 8.0, 1)]);
+    }
 
     fn example(length: u32) -> Example {
         Example { tokens: (0..length).map(|i| i * i % 7).collect(), answers: vec![(length as usize - 1, length % 7)] }

@@ -152,6 +152,7 @@ mod tests {
                 documents: vec![],
                 accuracy: Some(1.0 - accuracy),
                 longer: vec![],
+                classes: vec![],
                 without_carry: None,
                 plasticity: None,
             }),

@@ -8,9 +8,9 @@ use super::family::correct;
 use super::grid_edges::{edges, tried};
 use super::learned::{is_untrained, learned_tokens};
 use super::solved::{solved, wanted_runs};
-use super::summary::{ArmSummary, LawFit, SizeSummary, Summary};
+use super::summary::{ArmSummary, ClassSummary, LawFit, SizeSummary, Summary};
 use super::words::{is_search, solved_at};
-use crate::results::{Cell, Experiment, Line, Phase, Status, TestLoss, Trial};
+use crate::results::{Cell, ClassLoss, Experiment, Line, Phase, Status, TestLoss, Trial};
 use crate::statistics::{Fit, deviation, mean};
 
 /// Works out every figure of a study that stands alone.
@@ -136,8 +136,23 @@ fn arm_summary(experiment: &Experiment, lines: &[Line], arm: usize) -> ArmSummar
         peak_bytes: median(peaks).map(|bytes| bytes as u64),
         tokens_per_second: median(speeds),
         trial,
+        classes: sizes.iter().rev().find_map(|size| classes(lines, &facts.name, size.tokens)).unwrap_or_default(),
         sizes,
     }
+}
+
+/// Losses by class of token of an arm's final runs at a size; `None` where there are none.
+fn classes(lines: &[Line], arm: &str, size: u64) -> Option<Vec<ClassSummary>> {
+    let tests: Vec<&TestLoss> = finals(lines, arm, size).filter_map(|run| run.2).collect();
+    let of = |one: &ClassLoss| {
+        let same = tests.iter().filter_map(|test| test.classes.iter().find(|other| other.class == one.class));
+        ClassSummary {
+            class: one.class,
+            tokens: one.tokens,
+            losses: same.map(|found| found.nats / found.tokens as f64).collect(),
+        }
+    };
+    Some(tests.first()?.classes.iter().map(of).collect())
 }
 
 /// The upper median of what is finite.

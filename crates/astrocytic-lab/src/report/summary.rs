@@ -1,5 +1,6 @@
 //! The figures of a report, as numbers: what `results.json` holds and every table and plot shows.
 
+use astrocytic_data::TokenClass;
 use serde::{Deserialize, Serialize};
 
 use super::solved_summary::SolvedSummary;
@@ -83,6 +84,20 @@ pub struct ArmSummary {
     pub trial: Option<Trial>,
     /// Size by size, ascending.
     pub sizes: Vec<SizeSummary>,
+    /// Losses by class of token at the largest size that has a final run, where stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassSummary>,
+}
+
+/// The loss of a class of tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassSummary {
+    /// The class.
+    pub class: TokenClass,
+    /// Its tokens in the test.
+    pub tokens: u64,
+    /// Nats per token of every seed that finished.
+    pub losses: Vec<f64>,
 }
 
 impl ArmSummary {

@@ -133,6 +133,7 @@ fn lines(arms: &[(&str, Role, f64)], sizes: &[u64], seeds: u64) -> Vec<Line> {
                         documents,
                         accuracy: None,
                         longer: vec![],
+                        classes: vec![],
                         without_carry: None,
                         plasticity: None,
                     }),

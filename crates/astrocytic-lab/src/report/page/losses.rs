@@ -1,6 +1,7 @@
 //! Losses and accuracies by arm and size.
 
 use anyhow::Result;
+use astrocytic_data::TokenClass;
 use maud::{Markup, PreEscaped, html};
 
 use crate::report::figures::accuracy_svg;
@@ -47,6 +48,44 @@ pub(super) fn losses(experiment: &Experiment, summary: &Summary) -> Vec<Markup> 
         });
     }
     blocks
+}
+
+/// Losses by class of token, where they are stored.
+pub(super) fn classes(summary: &Summary) -> Vec<Markup> {
+    let arms = || summary.arms.iter().enumerate().filter(|(_, arm)| !arm.classes.is_empty());
+    let Some((_, first)) = arms().next() else { return Vec::new() };
+    let size = first.sizes.iter().rev().find(|size| !size.test_losses.is_empty()).map_or(0, |size| size.tokens);
+    let head = html! {
+        tr {
+            th { "arm" }
+            @for class in &first.classes {
+                th { (class_in_words(class.class)) br; span.note { (tokens(class.tokens as f64)) " tokens" } }
+            }
+        }
+    };
+    let row = |(index, arm): (usize, &ArmSummary)| {
+        let cells = arm.classes.iter().map(|class| or_dash(losses_in_words(&class.losses), |loss| loss));
+        html! { tr { td { (swatch(index, &arm.name)) } @for cell in cells { td { (cell) } } } }
+    };
+    vec![html! {
+        details {
+            summary { "Losses by kind of word" }
+            (wide_table(head, arms().map(row)))
+            p.note {
+                "Nats per token at " (tokens(size as f64)) " training tokens, mean ± standard deviation over seeds. A number has a digit. A                  name is capitalised and begins no sentence. Other words stood in the same document (or block) before, or did not."
+            }
+        }
+    }]
+}
+
+fn class_in_words(class: TokenClass) -> &'static str {
+    match class {
+        TokenClass::Number => "numbers",
+        TokenClass::Name => "names",
+        TokenClass::First => "first occurrences",
+        TokenClass::Repeat => "repeats",
+        TokenClass::Other => "spaces and punctuation",
+    }
 }
 
 /// An arm's losses; below them those with the memory emptied before each window, if it carries one.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use maud::{Markup, PreEscaped, html};
 
 use super::arms::{arms, tuning};
-use super::losses::{accuracies, losses};
+use super::losses::{accuracies, classes, losses};
 use super::ratios::ratios;
 use super::solved::solved;
 use crate::report::calibration::Calibration;
@@ -37,6 +37,7 @@ pub(in crate::report) fn study(
     } else {
         blocks.extend(loss_figures(experiment, stored, summary)?);
         blocks.extend(losses(experiment, summary));
+        blocks.extend(classes(summary));
         blocks.extend(accuracies(experiment, summary)?);
         blocks.extend(ratios(experiment, summary)?);
         blocks.extend(calibration(calibrations));
