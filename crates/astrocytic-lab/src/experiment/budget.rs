@@ -11,7 +11,7 @@ use crate::experiment::config::{ExperimentConfig, Primary};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Budget {
-    /// Minutes: two sizes (where sizes are searched, seven), three seeds, one control, a small model, a
+    /// Minutes: two sizes (where sizes are searched, four), three seeds, one control, a small model, a
     /// short search.
     Quick,
     /// Two to four hours on two cores: three sizes, four controls, a longer search.
@@ -77,7 +77,7 @@ impl Budget {
         };
         match self {
             Self::Quick => ExperimentConfig {
-                sizes: doubled(256, 7),
+                sizes: doubled(256, 4),
                 seeds: 3,
                 tuning_seeds: 1,
                 weight_decays: vec![0.5],

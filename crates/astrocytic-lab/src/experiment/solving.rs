@@ -194,9 +194,10 @@ mod tests {
     fn arms_are_tuned_where_they_are_run_and_run_where_the_answer_changes() {
         let config = config();
         let lines = run(&config, usize::MAX);
-        // Unsolved at the largest size: all seeds there, and nowhere else.
+        // Unsolved at the largest size: all seeds there, and a few at sizes far below.
         let vanilla = finals(&lines, "vanilla");
-        assert!(vanilla.len() == 10 && vanilla.iter().all(|run| run.0 == 16_384));
+        let count = |size: u64| vanilla.iter().filter(|run| run.0 == size).count();
+        assert!(vanilla.len() == 16 && [16_384, 2_048, 256].map(count) == [10, 3, 3], "{vanilla:?}");
         // The largest size, 512, 128, 256 with three seeds, then all seeds at 256 and 512.
         let tripartite = finals(&lines, "tripartite");
         let count = |size: u64| tripartite.iter().filter(|run| run.0 == size).count();

@@ -78,7 +78,18 @@ fn outcomes(experiment: &Experiment, lines: &[Line], arm: &str, at: f64) -> Outc
             found[size][seed] = Some(is_solved(test, at));
         }
     }
+    // Who has more examples may leave some out.
+    let half_solve = |runs: &Vec<Option<bool>>| is_half(runs.iter().flatten().copied());
+    if let Some(largest) = found.iter().rposition(half_solve) {
+        found[largest + 1..].iter_mut().for_each(|runs| runs.fill(None));
+    }
     found
+}
+
+/// Whether there are runs and half of them solve the task.
+fn is_half(runs: impl Iterator<Item = bool>) -> bool {
+    let (solved, all) = runs.fold((0, 0), |(solved, all), one| (solved + u64::from(one), all + 1));
+    all > 0 && 2 * solved >= all
 }
 
 /// What is read off an arm's runs, its D50 apart.
@@ -95,8 +106,9 @@ fn found(experiment: &Experiment, lines: &[Line], arm: usize, at: f64) -> Solved
         })
         .filter(|share| share.seeds > 0)
         .collect();
+    let solving = shares.iter().rfind(|share| 2 * share.solved >= share.seeds).or(shares.last());
     let largest: Vec<&Run> =
-        runs.iter().filter(|(cell, _)| shares.last().is_some_and(|share| share.size == cell.size)).collect();
+        runs.iter().filter(|(cell, _)| solving.is_some_and(|share| share.size == cell.size)).collect();
     let of_test = |value: &dyn Fn(&TestLoss) -> Option<f64>| -> Option<f64> {
         median(largest.iter().filter_map(|(_, test)| test.and_then(value)).collect())
     };
@@ -198,6 +210,22 @@ mod tests {
             "{told}"
         );
         assert!(summary.to_string().contains("2/3"));
+    }
+
+    #[test]
+    fn more_examples_that_are_harder_may_be_left_out() {
+        let (experiment, mut lines) = study();
+        let flipped = |size: u64| if size == 64_000 { 16_000 } else { 64_000 };
+        for line in &mut lines {
+            let (Line::Evaluation { cell, .. } | Line::Result { cell, .. }) = line;
+            cell.size = flipped(cell.size);
+        }
+        let summary = summarize(&experiment, &lines);
+        let vanilla = &summary.solved.as_ref().unwrap().arms[0];
+        // Both are shown; the larger size, at which no seed solves the task, does not count.
+        assert_eq!(vanilla.shares.iter().map(|share| share.solved).collect::<Vec<_>>(), [2, 0]);
+        let d50 = vanilla.d50.unwrap();
+        assert_eq!((d50.place, d50.size, vanilla.steps), (Place::Below, 16_000.0, Some(400)));
     }
 
     #[test]

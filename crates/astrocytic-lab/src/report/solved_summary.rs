@@ -26,7 +26,8 @@ pub struct SolvedArm {
     pub ratio: Option<Estimate>,
     /// Sizes that were visited, ascending.
     pub shares: Vec<SolvedShare>,
-    /// Test accuracy at the largest of them, median over seeds.
+    /// Test accuracy at the largest of them that half of the seeds solve, or else at the largest, median
+    /// over seeds.
     pub accuracy: Option<f64>,
     /// Accuracy there on longer examples than were trained on, medians over seeds.
     pub longer: Vec<LongerTest>,

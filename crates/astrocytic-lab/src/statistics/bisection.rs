@@ -8,6 +8,8 @@ use super::isotonic::isotonic;
 
 /// Seeds that a size is tried with while the sizes on both sides of the answer are looked for.
 const SCOUTS: u64 = 3;
+/// How many places further down the next size is where a large one is not solved.
+const DOWN: usize = 3;
 /// A share this far from 0 or 1 may be that of a size that half of the seeds solve.
 const CLEAR: f64 = 0.2;
 
@@ -22,9 +24,11 @@ pub(crate) struct Visit {
 /// many of the first so many seeds solve a size, once all of these were run; visits whose outcome
 /// it does not know yet are the last.
 ///
-/// First the largest size; where most of three seeds solve it, bisection for the smallest that they
-/// solve. Then all seeds at that size and at the one below, and at the next one up or down for as
-/// long as all of these lie on one side of one half. At an end of the sizes, all seeds run there,
+/// First the largest size; for as long as most of three seeds do not solve one, another three places
+/// down: in as many steps, more examples can be harder to learn than fewer that come again
+/// (experiments/LOG.md, 2026-11-28). From the first that they solve, bisection for the smallest. Then
+/// all seeds at that size and at the one below, and at the next one up or down for as long as all of
+/// these lie on one side of one half. At an end of the sizes, all seeds run there,
 /// and at the next one too where the share is not clearly on its side.
 pub(crate) fn visits(sizes: usize, seeds: u64, solved: impl Fn(usize, u64) -> Option<u64>) -> Vec<Visit> {
     let mut visits = Vec::new();
@@ -52,29 +56,37 @@ pub(crate) fn visits(sizes: usize, seeds: u64, solved: impl Fn(usize, u64) -> Op
     }
 }
 
-/// The largest size that most of a few seeds do not solve, if there is one, and the smallest that
-/// they solve, or the number of sizes; `None` where it is not known yet.
+/// The largest size that most of a few seeds do not solve below the smallest that they solve, if there
+/// is one, and that size; where they solve none, the largest size and the number of sizes. `None` where
+/// it is not known yet.
 fn bracket(
     sizes: usize,
     seeds: u64,
     solved: &impl Fn(usize, u64) -> Option<u64>,
     visits: &mut Vec<Visit>,
 ) -> Option<(Option<usize>, usize)> {
-    let (mut below, mut above) = (None, sizes);
-    let mut size = sizes.checked_sub(1)?;
-    loop {
+    let last = sizes.checked_sub(1)?;
+    let mut try_at = |size: usize| {
         visits.push(Visit { size, seeds });
-        if 2 * solved(size, seeds)? > seeds {
+        Some(2 * solved(size, seeds)? > seeds)
+    };
+    let (mut below, mut above) = (None, last);
+    while !try_at(above)? {
+        if above <= DOWN {
+            return Some((Some(last), sizes));
+        }
+        above -= DOWN;
+    }
+    let mut first = 0;
+    while first < above {
+        let size = (first + above - 1) / 2;
+        if try_at(size)? {
             above = size;
         } else {
-            below = Some(size);
+            (below, first) = (Some(size), size + 1);
         }
-        let first = below.map_or(0, |below| below + 1);
-        if first >= above {
-            return Some((below, above));
-        }
-        size = (first + above - 1) / 2;
     }
+    Some((below, above))
 }
 
 /// Sizes that are visited, and runs there, where every seed solves exactly the sizes from some size
@@ -107,10 +119,16 @@ mod tests {
     fn the_largest_size_comes_first_and_then_the_halves() {
         assert_eq!(pairs(&visits(9, 10, outcome([5; 10]))), [(8, 3), (3, 3), (5, 3), (4, 3), (4, 10), (5, 10)]);
         // Beyond, and below: all seeds at the end alone.
-        assert_eq!(pairs(&visits(9, 10, outcome([9; 10]))), [(8, 3), (8, 10)]);
+        assert_eq!(pairs(&visits(9, 10, outcome([9; 10]))), [(8, 3), (5, 3), (2, 3), (8, 10)]);
         assert_eq!(pairs(&visits(9, 10, outcome([0; 10]))), [(8, 3), (3, 3), (1, 3), (0, 3), (0, 10)]);
         assert_eq!(pairs(&visits(1, 2, outcome([0; 10]))), [(0, 2), (0, 2)]);
         assert!(visits(0, 2, outcome([0; 10])).is_empty());
+    }
+
+    #[test]
+    fn what_too_many_examples_hide_is_found_below() {
+        let hidden = |size: usize, seeds: u64| Some(if (3..=6).contains(&size) { seeds } else { 0 });
+        assert_eq!(pairs(&visits(9, 10, hidden)), [(8, 3), (5, 3), (2, 3), (3, 3), (2, 10), (3, 10)]);
     }
 
     #[test]
@@ -122,7 +140,7 @@ mod tests {
         // Of seven that do not solve the largest size, four are right by chance: the next one down is
         // looked at too.
         let late = outcome([9, 9, 9, 8, 8, 8, 8, 9, 9, 9]);
-        assert_eq!(pairs(&visits(9, 10, late)), [(8, 3), (8, 10), (7, 10)]);
+        assert_eq!(pairs(&visits(9, 10, late)), [(8, 3), (5, 3), (2, 3), (8, 10), (7, 10)]);
         // All at the end in the end.
         let never = outcome([8, 8, 8, 9, 9, 9, 9, 9, 9, 9]);
         assert_eq!(pairs(&visits(9, 10, never)).last(), Some(&(8, 10)));
