@@ -254,6 +254,13 @@ fn ratio(study: &Value, [arm, baseline]: [&str; 2], corrected: bool) -> String {
 /// need, `1,450 (1,024–2,048)`, or the bound beyond which it lies, `≥ 32,768`.
 #[test]
 fn needed_examples_are_those_of_the_stored_results() {
+    let d50 = |size: f64, place: &str, interval: [Option<f64>; 2]| {
+        needed(&serde_json::json!({ "size": size, "place": place, "interval": interval }))
+    };
+    assert_eq!(d50(1_448.2, "inside", [Some(1_024.0), Some(2_048.0)]), "1,450 (1,024–2,048)");
+    assert_eq!(d50(861.07, "inside", [Some(558.3), None]), "861 (≥ 558)");
+    assert_eq!(d50(32_768.0, "beyond", [Some(32_768.0), None]), "≥ 32,768");
+    assert_eq!(d50(256.0, "below", [None, Some(358.1)]), "≤ 256");
     for Table { document, folder, rows } in tables("solved") {
         let arms = cells(rows[0]);
         for row in &rows[2..] {

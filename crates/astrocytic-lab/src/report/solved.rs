@@ -78,8 +78,10 @@ fn outcomes(experiment: &Experiment, lines: &[Line], arm: &str, at: f64) -> Outc
             found[size][seed] = Some(is_solved(test, at));
         }
     }
-    // Who has more examples may leave some out.
-    let half_solve = |runs: &Vec<Option<bool>>| is_half(runs.iter().flatten().copied());
+    // An arm that is given more examples may leave some out.
+    let half_solve = |runs: &Vec<Option<bool>>| {
+        is_half(runs.iter().flatten().filter(|solved| **solved).count(), runs.iter().flatten().count())
+    };
     if let Some(largest) = found.iter().rposition(half_solve) {
         found[largest + 1..].iter_mut().for_each(|runs| runs.fill(None));
     }
@@ -87,9 +89,8 @@ fn outcomes(experiment: &Experiment, lines: &[Line], arm: &str, at: f64) -> Outc
 }
 
 /// Whether there are runs and half of them solve the task.
-fn is_half(runs: impl Iterator<Item = bool>) -> bool {
-    let (solved, all) = runs.fold((0, 0), |(solved, all), one| (solved + u64::from(one), all + 1));
-    all > 0 && 2 * solved >= all
+fn is_half(solved: usize, runs: usize) -> bool {
+    runs > 0 && 2 * solved >= runs
 }
 
 /// What is read off an arm's runs, its D50 apart.
@@ -106,7 +107,7 @@ fn found(experiment: &Experiment, lines: &[Line], arm: usize, at: f64) -> Solved
         })
         .filter(|share| share.seeds > 0)
         .collect();
-    let solving = shares.iter().rfind(|share| 2 * share.solved >= share.seeds).or(shares.last());
+    let solving = shares.iter().rfind(|share| is_half(share.solved, share.seeds)).or(shares.last());
     let largest: Vec<&Run> =
         runs.iter().filter(|(cell, _)| solving.is_some_and(|share| share.size == cell.size)).collect();
     let of_test = |value: &dyn Fn(&TestLoss) -> Option<f64>| -> Option<f64> {

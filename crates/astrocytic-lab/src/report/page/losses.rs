@@ -72,7 +72,9 @@ pub(super) fn classes(summary: &Summary) -> Vec<Markup> {
             summary { "Losses by kind of word" }
             (wide_table(head, arms().map(row)))
             p.note {
-                "Nats per token at " (tokens(size as f64)) " training tokens, mean ± standard deviation over seeds. A number has a digit. A                  name is capitalised and begins no sentence. Other words stood in the same document (or block) before, or did not."
+                "Nats per token at " (tokens(size as f64)) " training tokens, mean ± standard deviation over seeds. A number has a digit. \
+                 A name is capitalised and begins no sentence. A repeat is another word that stood in the same document \
+                 (or block) before, a first occurrence one that did not."
             }
         }
     }]

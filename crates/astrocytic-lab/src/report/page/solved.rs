@@ -86,9 +86,9 @@ fn note_of_arms() -> Markup {
             "D50: unique training examples with which half of the seeds solve the task, read off the shares, made monotone, straight in \
              log D between the sizes that were visited; \"at least\": more than the largest, \"at most\": fewer than the smallest. In \
              small print: 95 % intervals, by the likelihood of the runs under logistic curves of any steepness, widened where seeds do \
-             alike in several runs. By size: seeds that solve the test, of those that were run. Who has more examples may leave \
-             some out, so sizes above the largest that half of the seeds solve do not count. Accuracy on the test, and on examples that \
-             are longer than those trained on: median over seeds at that size, or else at the largest. Steps there until the tuning \
+             alike in several runs. By size: seeds that solve the test, of those that were run. An arm that is given more \
+             examples may leave some out, so sizes above the largest that half of the seeds solve do not count. Accuracy on the test, and on \
+             examples that are longer than those trained on: median over seeds at that size, or else at the largest. Steps there until the tuning \
              split is solved, median; –: half of the seeds never solve it."
         }
     }
