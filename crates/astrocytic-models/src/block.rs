@@ -1,6 +1,6 @@
 //! A transformer block: attention and a feed-forward layer, each added to the stream.
 
-use astrocytic_attention::ops::{gated_silu, rms_norm};
+use astrocytic_attention::ops::{dropout, gated_silu, rms_norm};
 use astrocytic_attention::{Attention, AttentionCache, AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -198,16 +198,16 @@ impl Block {
     pub fn forward_with(&self, x: Tensor<3>, attend: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
         if self.norm_first {
             let mixed = attend(self.attention_norm.forward(x.clone()));
-            let x = x + self.dropout.forward(mixed);
+            let x = x + dropout(mixed, &self.dropout);
             let Some((norm, layer)) = self.feed_forward_norm.as_ref().zip(self.feed_forward.as_ref()) else { return x };
             let added = layer.forward(norm.forward(x.clone()));
-            x + self.dropout.forward(added)
+            x + dropout(added, &self.dropout)
         } else {
             let mixed = attend(x.clone());
-            let x = self.attention_norm.forward(x + self.dropout.forward(mixed));
+            let x = self.attention_norm.forward(x + dropout(mixed, &self.dropout));
             let Some((norm, layer)) = self.feed_forward_norm.as_ref().zip(self.feed_forward.as_ref()) else { return x };
             let added = layer.forward(x.clone());
-            norm.forward(x + self.dropout.forward(added))
+            norm.forward(x + dropout(added, &self.dropout))
         }
     }
 

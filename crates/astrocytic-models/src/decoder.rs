@@ -1,5 +1,6 @@
 //! A decoder language model over any attention, written once.
 
+use astrocytic_attention::ops::dropout;
 use astrocytic_attention::{AttentionCache, AttentionConfig, AttentionError, AttentionInput, Form};
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -322,7 +323,7 @@ impl Decoder {
 
     /// What leaves the last block.
     fn hidden(&self, tokens: Tensor<2, Int>, input: impl Fn(Tensor<3>) -> AttentionInput) -> Tensor<3> {
-        let x = self.dropout.forward(self.embed(tokens, 0));
+        let x = dropout(self.embed(tokens, 0), &self.dropout);
         self.blocks.iter().fold(x, |x, block| block.forward(x, &input))
     }
 
@@ -387,7 +388,7 @@ impl Decoder {
     ) -> Tensor<3> {
         assert_eq!(cache.blocks.len(), self.blocks.len(), "cache: one for each block");
         let steps = tokens.dims()[1];
-        let x = self.dropout.forward(self.embed_after(tokens, padded.as_ref(), cache));
+        let x = dropout(self.embed_after(tokens, padded.as_ref(), cache), &self.dropout);
         cache.steps += steps;
         let input = |x: Tensor<3>| {
             let input = AttentionInput::self_attn(x);

@@ -1,6 +1,7 @@
 //! An encoder classifier over any attention, written once; a sequence is read whole, or segment by
 //! segment.
 
+use astrocytic_attention::ops::dropout;
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionConfig, AttentionError, AttentionInput};
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -206,7 +207,7 @@ impl Encoder {
     }
 
     pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.dropout.forward(self.embedding.forward(tokens))
+        dropout(self.embedding.forward(tokens), &self.dropout)
     }
 
     /// What leaves the last block, normalised.

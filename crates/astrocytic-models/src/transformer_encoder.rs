@@ -5,6 +5,7 @@
 //! keep their bits.
 
 use astrocytic_attention::drop_in::{MhaCache, MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
+use astrocytic_attention::ops::dropout;
 use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError};
 use burn::config::Config;
 use burn::module::Module;
@@ -407,7 +408,7 @@ impl TransformerEncoderLayer {
         norm_1: impl FnOnce(Tensor<3>) -> Tensor<3>,
         norm_2: impl FnOnce(Tensor<3>) -> Tensor<3>,
     ) -> Tensor<3> {
-        let add = |x: Tensor<3>, y: Tensor<3>| x + self.dropout.forward(y);
+        let add = |x: Tensor<3>, y: Tensor<3>| x + dropout(y, &self.dropout);
         if self.norm_first {
             let x = add(x.clone(), attend(norm_2(x)));
             add(x.clone(), feed_forward(norm_1(x)))

@@ -84,16 +84,17 @@ impl<const D: usize> From<Tensor<D>> for Input {
     }
 }
 
+/// Whether a kernel can read the tensor: its backend and precision have some, and they are on.
+pub(crate) fn has_kernels(tensor: &DispatchTensor) -> bool {
+    !kernels_are_off() && matches!(tensor.dtype(), DType::F32 | DType::F64) && is_on_host(tensor)
+}
+
 /// Runs a kernel. Returns `None` if the inputs' backend or precision has no kernels, or if kernels
 /// are switched off.
 pub(crate) fn run<K: Kernel, const D: usize>(kernel: K, inputs: K::Inputs<Input>) -> Option<Tensor<D>> {
-    if kernels_are_off() {
-        return None;
-    }
     let inputs = inputs.into_vec();
     let dtype = inputs.first()?.0.dtype();
-    let fits = |input: &Input| input.0.dtype() == dtype && is_on_host(&input.0);
-    if !matches!(dtype, DType::F32 | DType::F64) || !inputs.iter().all(fits) {
+    if !inputs.iter().all(|input| input.0.dtype() == dtype && has_kernels(&input.0)) {
         return None;
     }
     let mut inputs = inputs.into_iter().map(|input| input.0);

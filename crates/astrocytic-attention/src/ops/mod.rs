@@ -7,6 +7,7 @@
 //! operation is composed of Burn's own.
 
 mod cross_entropy;
+mod dropout;
 mod gated_silu;
 mod lstm;
 pub(crate) mod memory;
@@ -17,6 +18,7 @@ mod softmax;
 
 pub use crate::kernel::element_wise::Feature;
 pub use cross_entropy::cross_entropy;
+pub use dropout::dropout;
 pub use gated_silu::gated_silu;
 pub use lstm::lstm;
 pub(crate) use memory::forms::with_calcium;
