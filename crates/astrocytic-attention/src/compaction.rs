@@ -1,6 +1,6 @@
 //! Padded steps moved behind the others, so that nothing that runs over steps sees them.
 
-use burn::tensor::{Bool, Int, Tensor};
+use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
 
 /// Padded steps moved behind the others, row by row, so that convolution, positions and memory
 /// never see them.
@@ -24,7 +24,8 @@ impl Compaction {
         let back_unpadded = places.clone() - padded_so_far.clone();
         let back_padded = unpadded_len.clone() + padded_so_far - 1;
         let back = back_unpadded.mask_where(mask_pad.clone(), back_padded);
-        let order = back.clone().argsort(1);
+        // The inverse of `back`, without a sort, which would wait for the device.
+        let order = places.zeros_like().scatter(1, back.clone(), places.clone(), IndexingUpdateOp::Add);
         let padded = places.greater_equal(unpadded_len.clone());
         let unpadded_len = unpadded_len.narrow(1, 0, 1);
         Self { order, back, padded, unpadded_len: unpadded_len.squeeze_dim(1) }

@@ -1,9 +1,9 @@
 //! What goes into an attention layer and comes out: the builder names of Burn's `MhaInput`.
 
-use burn::nn::attention::generate_autoregressive_mask;
 use burn::tensor::{Bool, Tensor};
 
 use crate::error::AttentionError;
+use crate::mask::{AttentionMask, MaskKind};
 use crate::ops::Form;
 
 /// Input of an attention layer, made and extended as `burn::nn::attention::MhaInput` is.
@@ -13,7 +13,7 @@ pub struct AttentionInput {
     pub(crate) key: Tensor<3>,
     pub(crate) value: Tensor<3>,
     pub(crate) mask_pad: Option<Tensor<2, Bool>>,
-    pub(crate) mask_attn: Option<Tensor<3, Bool>>,
+    pub(crate) mask_attn: Option<AttentionMask>,
     pub(crate) shared: bool,
     pub(crate) form: Option<Form>,
     pub(crate) weights: bool,
@@ -40,9 +40,10 @@ impl AttentionInput {
 
     /// Attention mask `[batch, steps_q, steps_k]`, true where hidden. Only a causal or an empty
     /// mask can be honoured by a memory; reading it costs a copy from the device, which `causal` in
-    /// the config and no mask save.
-    pub fn mask_attn(mut self, mask_attn: Tensor<3, Bool>) -> Self {
-        self.mask_attn = Some(mask_attn);
+    /// the config and no mask save. Layers that are given clones of one [`AttentionMask`] read it
+    /// once.
+    pub fn mask_attn(mut self, mask_attn: impl Into<AttentionMask>) -> Self {
+        self.mask_attn = Some(mask_attn.into());
         self
     }
 
@@ -131,16 +132,11 @@ impl AttentionInput {
 
     /// Whether the mask is the causal one; none and an empty one are not, another is refused.
     pub(crate) fn mask_is_causal(&self) -> Result<bool, AttentionError> {
-        let Some(mask) = &self.mask_attn else { return Ok(false) };
-        let [batch, steps, key_steps] = mask.dims();
-        if !mask.clone().any().into_scalar::<bool>() {
-            return Ok(false);
+        match self.mask_attn.as_ref().map(AttentionMask::kind) {
+            None | Some(MaskKind::Empty) => Ok(false),
+            Some(MaskKind::Causal) => Ok(true),
+            Some(MaskKind::Other) => Err(AttentionError::UnsupportedMask),
         }
-        let is_causal = steps == key_steps && {
-            let causal = generate_autoregressive_mask(batch, steps, &mask.device());
-            causal.equal(mask.clone()).all().into_scalar::<bool>()
-        };
-        if is_causal { Ok(true) } else { Err(AttentionError::UnsupportedMask) }
     }
 }
 

@@ -4,6 +4,7 @@
 mod astrocytic;
 mod attention;
 mod compaction;
+mod constant;
 mod conversion;
 mod convolution;
 pub mod debug;
@@ -15,6 +16,7 @@ mod initializer;
 mod input;
 mod kernel;
 mod lstm;
+mod mask;
 pub mod ops;
 pub mod position;
 #[doc(hidden)]
@@ -31,6 +33,7 @@ pub use error::AttentionError;
 pub use feature_map::FeatureMapConfig;
 pub use input::{AttentionInput, AttentionOutput};
 pub use lstm::{Lstm, LstmConfig, LstmState};
+pub use mask::AttentionMask;
 pub use ops::{CALCIUM_FLOOR, Form, Plasticity};
 pub use position::PositionConfig;
 pub use softmax::{KeyValueCache, KeyValues, SoftmaxAttention, SoftmaxAttentionConfig};

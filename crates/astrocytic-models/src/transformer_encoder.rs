@@ -6,7 +6,7 @@
 
 use astrocytic_attention::drop_in::{MhaCache, MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
 use astrocytic_attention::ops::dropout;
-use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError};
+use astrocytic_attention::{AstrocyticAttentionConfig, AttentionError, AttentionMask};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::activation::ActivationConfig;
@@ -116,7 +116,7 @@ pub struct TransformerEncoderLayer {
 pub struct TransformerEncoderInput {
     tensor: Tensor<3>,
     mask_pad: Option<Tensor<2, Bool>>,
-    mask_attn: Option<Tensor<3, Bool>>,
+    mask_attn: Option<AttentionMask>,
 }
 
 /// What a [`TransformerEncoder`] keeps between the calls of one sequence that grows.
@@ -164,8 +164,8 @@ impl TransformerEncoderInput {
 
     /// Attention mask, `[batch, steps, steps]`, true where hidden. Astrocytic layers honour a
     /// causal and an empty one.
-    pub fn mask_attn(mut self, mask_attn: Tensor<3, Bool>) -> Self {
-        self.mask_attn = Some(mask_attn);
+    pub fn mask_attn(mut self, mask_attn: impl Into<AttentionMask>) -> Self {
+        self.mask_attn = Some(mask_attn.into());
         self
     }
 

@@ -19,7 +19,7 @@ pub(super) fn forward(layer: &MultiHeadAttention, input: AttentionInput) -> Resu
         theirs = theirs.mask_pad(mask);
     }
     if let Some(mask) = input.mask_attn {
-        theirs = theirs.mask_attn(mask);
+        theirs = theirs.mask_attn(mask.hidden());
     }
     let MhaOutput { weights, context } = layer.forward(theirs);
     Ok(AttentionOutput { context, weights: Some(weights) })
@@ -49,7 +49,7 @@ pub(super) fn forward_cache(
     let later = Tensor::<2, Bool>::tril_mask([steps, past + steps], past as i64, &query.device());
     let later = later.unsqueeze::<3>().expand([batch, steps, past + steps]);
     let hidden = match input.mask_attn {
-        Some(mask) => later.bool_or(mask),
+        Some(mask) => later.bool_or(mask.hidden()),
         None => later,
     };
     let (reads, weights) = attend(layer, [query, key, value], cache.padded(), Some(hidden));
@@ -86,7 +86,7 @@ pub(super) fn forward_growing(
     };
     let projected =
         [extend(0, input.query, &layer.query), extend(1, input.key, &layer.key), extend(2, input.value, &layer.value)];
-    let (reads, weights) = attend(layer, projected.clone(), input.mask_pad, input.mask_attn);
+    let (reads, weights) = attend(layer, projected.clone(), input.mask_pad, input.mask_attn.map(|mask| mask.hidden()));
     let new = layer.output.forward(last(reads));
     let context = match cache.contexts.take() {
         Some(contexts) => Tensor::cat(vec![contexts, new], 1),

@@ -6,6 +6,7 @@ use super::Attention;
 use super::cache::{GrowingCache, Seen};
 use crate::error::AttentionError;
 use crate::input::{AttentionInput, AttentionOutput};
+use crate::mask::MaskKind;
 
 impl Attention {
     /// Computes the contexts of the new steps and returns all.
@@ -65,7 +66,8 @@ fn new_steps(input: AttentionInput, seen: usize) -> Result<AttentionInput, Atten
             let text = format!("mask_attn must be [{batch}, {steps}, {steps}], got {:?}", mask.dims());
             return Err(AttentionError::Shape(text));
         }
-        Some(mask) => !mask.clone().narrow(1, seen, new).narrow(2, 0, seen).any().into_scalar::<bool>(),
+        // What is known of the whole mask, once for all layers, mostly saves a look at its parts.
+        Some(mask) => mask.kind() != MaskKind::Other || mask.part([seen, new], [0, seen]).kind() == MaskKind::Empty,
         None => true,
     };
     let new = AttentionInput {
@@ -73,7 +75,11 @@ fn new_steps(input: AttentionInput, seen: usize) -> Result<AttentionInput, Atten
         key: late(input.key),
         value: late(input.value),
         mask_pad: input.mask_pad.map(|mask| mask.narrow(1, seen, new)),
-        mask_attn: input.mask_attn.map(|mask| mask.narrow(1, seen, new).narrow(2, seen, new)),
+        mask_attn: input
+            .mask_attn
+            .clone()
+            .filter(|mask| mask.kind() == MaskKind::Other)
+            .map(|mask| mask.part([seen, new], [seen, new])),
         ..input
     };
     if !visible {

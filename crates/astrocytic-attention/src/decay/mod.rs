@@ -14,6 +14,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::constant::constant;
 use crate::tensor::{full_dtype, full_precision};
 use law::{Law, Rates};
 
@@ -125,10 +126,7 @@ impl Decay {
         let law = self.config.law()?;
         let [batch, steps, _] = x.dims();
         let z = self.gate.as_ref().map(|gate| full_precision(gate.forward(x.clone())).swap_dims(1, 2));
-        let constant = || {
-            let data = TensorData::new(self.constant.clone(), [self.constant.len()]);
-            Tensor::from_data(data, (&x.device(), full_dtype(x.dtype())))
-        };
+        let constant = || constant(self.constant.clone(), [self.constant.len()], &x.device(), full_dtype(x.dtype()));
         let rate = match &self.rate {
             Some(rate) => Some(full_precision(rate.val())),
             None => (!self.constant.is_empty()).then(constant),

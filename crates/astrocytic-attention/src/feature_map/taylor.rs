@@ -1,9 +1,10 @@
 //! The second-order Taylor expansion of exp (Based, arXiv 2402.18668, section 4), each pair of
 //! components once.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::map::{Map, Positive, Side};
+use crate::constant::constant;
 use crate::reference::scale;
 
 /// `[1, x', x'_i x'_j for i < j, x'_i² / √2]` with `x' = x / d^¼`, so that
@@ -40,7 +41,7 @@ impl Map for Taylor {
         }
         let options = (&x.device(), x.dtype());
         let x = x.mul_scalar((d as f64).powf(-0.25)).reshape([batch * heads * steps, d]);
-        let pick = |matrix: Vec<f64>| x.clone().matmul(Tensor::from_data(TensorData::new(matrix, [d, count]), options));
+        let pick = |matrix: Vec<f64>| x.clone().matmul(constant(matrix, [d, count], options.0, options.1));
         let products = pick(first) * pick(second);
         let one = Tensor::ones([batch * heads * steps, 1], options);
         Tensor::cat(vec![one, x, products], 1).reshape([batch, heads, steps, 1 + d + count])

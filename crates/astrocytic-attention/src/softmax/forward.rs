@@ -35,7 +35,7 @@ impl SoftmaxAttention {
         let (reads, weights) = if input.weights || drops || cache.padded().is_some() || input.mask_attn.is_some() {
             let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
             let causal = causal.then_some(past);
-            let hidden = Hidden { causal, padded: cache.padded(), given: input.mask_attn };
+            let hidden = Hidden { causal, padded: cache.padded(), given: input.mask_attn.map(|mask| mask.hidden()) };
             let (reads, weights) = weigh([query, key, value], hidden, |weights| self.dropout.forward(weights));
             (reads, input.weights.then(|| weights.cast(dtype)))
         } else {

@@ -1,12 +1,12 @@
 //! Chunks: quadratic inside, a state between (attention.md section 3). Linear in T.
 //!
-//! Every product that needs no state is done for all chunks at once; the loop over chunks carries
-//! the state alone.
+//! Every product is done for all chunks at once; `states` finds the states between them.
 
 use burn::tensor::Tensor;
 
 use super::between::{between, log_between};
 use super::spec::Plasticity;
+use super::states;
 use super::triangular::unit_lower_inverse;
 use super::writes::Writes;
 
@@ -36,17 +36,11 @@ pub(super) fn causal(
     // What is written in a chunk, decayed to the chunk's end.
     let key_to_end = chunks.times_to_end(chunks.key.clone()).transpose();
 
-    let mut state = state;
-    let mut before = Vec::with_capacity(chunks.count);
-    let novel = match plasticity {
+    let (novel, before) = match plasticity {
         Plasticity::Hebbian => {
             let novel = chunks.times_strength(chunks.value.clone());
-            let written = key_to_end.matmul(novel.clone());
-            for c in 0..chunks.count {
-                before.push(state.clone());
-                state = chunks.decay_chunk(state, c) + written.clone().narrow(1, c, 1);
-            }
-            novel
+            let written = key_to_end.clone().matmul(novel.clone());
+            (novel, states::of_sums(written, chunks.log_decay(), state))
         }
         Plasticity::Delta => {
             let overlap = chunks.times_strength(chunks.key.clone()).matmul(chunks.key.clone().transpose());
@@ -56,19 +50,23 @@ pub(super) fn causal(
             let both = solve.matmul(chunks.times_strength(both));
             let recall = both.clone().narrow(3, 0, m);
             let fresh = both.narrow(3, m, d_v);
-            let mut novel = Vec::with_capacity(chunks.count);
-            for c in 0..chunks.count {
-                let chunk_novel = fresh.clone().narrow(1, c, 1) - recall.clone().narrow(1, c, 1).matmul(state.clone());
-                before.push(state.clone());
-                state = chunks.decay_chunk(state, c) + key_to_end.clone().narrow(1, c, 1).matmul(chunk_novel.clone());
-                novel.push(chunk_novel);
-            }
-            Tensor::cat(novel, 1)
+            // A chunk turns S into a S + K̂ᵀ (fresh − recall S).
+            let moves = || {
+                let kept = Tensor::<2>::eye(m, &query.device()).cast(query.dtype()).unsqueeze::<4>();
+                let kept = chunks.decay().map_or(kept.clone(), |decay| kept * decay);
+                let taken = key_to_end.clone().matmul(recall.clone());
+                Tensor::cat(vec![kept - taken, key_to_end.clone().matmul(fresh.clone())], 3)
+            };
+            let before = if chunks.count == 1 { state } else { states::of_moves(moves(), state) };
+            (fresh - recall.matmul(before.clone()), before)
         }
     };
-    let reads = scores.matmul(novel) + query.matmul(Tensor::cat(before, 1));
+    let last = |x: &Tensor<4>| x.clone().narrow(1, chunks.count - 1, 1);
+    let kept = chunks.decay().map_or(last(&before), |decay| last(&before) * last(&decay));
+    let after = kept + last(&key_to_end).matmul(last(&novel));
+    let reads = scores.matmul(novel) + query.matmul(before);
     let reads = chunks.join_groups(reads, steps);
-    (reads, state.reshape([batch, heads, m, d_v]))
+    (reads, after.reshape([batch, heads, m, d_v]))
 }
 
 /// See [`super::forms::calcium_trace`].
@@ -80,14 +78,11 @@ pub(super) fn calcium_trace(writes: &Writes, calcium: Tensor<3>, size: usize) ->
     let within = chunks.between().expand([bh, n, size, size]).matmul(written);
     let ones = Tensor::ones([bh, n, size, 1], (&within.device(), within.dtype()));
     let ones = chunks.times_since_start(ones, 1);
-    let mut state = calcium.reshape([batch * heads, 1, 1, m]);
-    let mut trace = Vec::with_capacity(n);
-    for c in 0..n {
-        let chunk = within.clone().narrow(1, c, 1) + ones.clone().narrow(1, c, 1) * state;
-        state = chunk.clone().narrow(2, size - 1, 1);
-        trace.push(chunk);
-    }
-    (chunks.join(Tensor::cat(trace, 1), steps), state.reshape([batch, heads, m]))
+    let first = calcium.reshape([batch * heads, 1, 1, m]);
+    let before = states::of_sums(within.clone().narrow(2, size - 1, 1), chunks.log_decay(), first);
+    let trace = within + ones * before;
+    let after = trace.clone().narrow(1, n - 1, 1).narrow(2, size - 1, 1);
+    (chunks.join(trace, steps), after.reshape([batch, heads, m]))
 }
 
 /// A sequence cut into chunks, `[batch · heads, chunks, size, ·]`; the last is filled up with steps
@@ -209,14 +204,14 @@ impl Chunks {
         }
     }
 
-    /// The state `[bh, 1, m, d]` after the decay of the whole of chunk c.
-    fn decay_chunk(&self, state: Tensor<4>, c: usize) -> Tensor<4> {
-        match &self.log_since_start {
-            Some(b) => {
-                let whole = b.clone().narrow(1, c, 1).narrow(2, self.size - 1, 1).exp();
-                state * whole.unsqueeze_dim(3)
-            }
-            None => state,
-        }
+    /// Log decay of each whole chunk, `[bh, chunks]`.
+    fn log_decay(&self) -> Option<Tensor<2>> {
+        let last = |b: &Tensor<3>| b.clone().narrow(2, self.size - 1, 1).squeeze_dim(2);
+        self.log_since_start.as_ref().map(last)
+    }
+
+    /// What the decay of each whole chunk leaves, `[bh, chunks, 1, 1]`.
+    fn decay(&self) -> Option<Tensor<4>> {
+        self.log_decay().map(|l| l.exp().unsqueeze_dim::<3>(2).unsqueeze_dim(3))
     }
 }

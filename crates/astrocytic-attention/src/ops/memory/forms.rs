@@ -29,7 +29,8 @@ pub fn causal(
     form: Form,
 ) -> (Tensor<4>, Tensor<4>) {
     let times = writes_per_read(query.dims()[2], writes.key.dims()[2]);
-    if form == Form::Recurrent {
+    // A single query, as in generation, has no chunk.
+    if form == Form::Recurrent || query.dims()[2] == 1 {
         return recurrent::causal(query, writes, memory, plasticity, times);
     }
     let heads = query.dims()[1];

@@ -18,6 +18,7 @@ mod parallel;
 mod recurrent;
 pub(crate) mod sparse_reads;
 pub(crate) mod spec;
+mod states;
 mod triangular;
 pub(crate) mod writes;
 

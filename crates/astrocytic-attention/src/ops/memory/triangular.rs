@@ -1,6 +1,8 @@
 //! The inverse of I + A for strictly lower-triangular A, in tensor operations.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
+
+use crate::constant::constant;
 
 /// `(I + A)⁻¹`, A `[batch, chunks, size, size]` strictly lower triangular.
 ///
@@ -13,7 +15,7 @@ pub(super) fn unit_lower_inverse(a: Tensor<4>) -> Tensor<4> {
     let mut inverse: Tensor<4> = Tensor::<2>::eye(size, options.0).cast(a.dtype()).unsqueeze();
     let mut block = 1;
     while block < size {
-        let mask = Tensor::<4>::from_data(sibling_blocks(size, block), options);
+        let mask = constant(sibling_blocks(size, block), [1, 1, size, size], options.0, options.1);
         let below = a.clone() * mask;
         inverse =
             if block == 1 { inverse - below } else { inverse.clone() - inverse.clone().matmul(below).matmul(inverse) };
@@ -23,14 +25,13 @@ pub(super) fn unit_lower_inverse(a: Tensor<4>) -> Tensor<4> {
 }
 
 /// 1 where row and column lie in the lower and the upper half of the same block of `2 * block`.
-fn sibling_blocks(size: usize, block: usize) -> TensorData {
+fn sibling_blocks(size: usize, block: usize) -> Vec<f64> {
     let pair = 2 * block;
-    let values: Vec<f32> = (0..size * size)
+    (0..size * size)
         .map(|index| (index / size, index % size))
         .map(|(i, j)| {
             let siblings = i / pair == j / pair && i % pair >= block && j % pair < block;
-            f32::from(u8::from(siblings))
+            f64::from(u8::from(siblings))
         })
-        .collect();
-    TensorData::new(values, [1, 1, size, size])
+        .collect()
 }

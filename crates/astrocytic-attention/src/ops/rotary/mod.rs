@@ -3,8 +3,9 @@
 #[cfg(feature = "host-kernels")]
 mod host;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
+use crate::constant::constant;
 use crate::tensor::{full_precision, real};
 
 /// Turns pairs `(x_i, x_{i+d/2})` by `position · θ^{−2i/d}` (arXiv 2104.09864, the half-split
@@ -33,7 +34,7 @@ pub fn rotate(x: Tensor<4>, positions: Tensor<2, Int>, theta: f64) -> Tensor<4> 
     let dtype = x.dtype();
     let x = full_precision(x);
     let wave = (0..half).map(|i| theta.powf(-2.0 * i as f64 / d as f64)).collect::<Vec<_>>();
-    let wave = Tensor::<3>::from_data(TensorData::new(wave, [1, 1, half]), (&x.device(), x.dtype()));
+    let wave = constant(wave, [1, 1, half], &x.device(), x.dtype());
     let angle = (real(positions, &x).reshape([batch, steps, 1]) * wave).unsqueeze_dim::<4>(1);
     let (cos, sin) = (angle.clone().cos(), angle.sin());
     let (left, right) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
