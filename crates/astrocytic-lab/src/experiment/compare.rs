@@ -1,7 +1,6 @@
 //! The comparison: tune every arm at every size, run every seed, store every line, write the
 //! report.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -12,7 +11,7 @@ use crate::experiment::cells::{self, Cells};
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::describe::describe;
-use crate::experiment::executor::Execution;
+use crate::experiment::executor::{Execution, Executor};
 use crate::experiment::grid::{cap_sizes, most_runs, note_of_caps};
 use crate::experiment::job::{Job, Training};
 use crate::experiment::reuse::Reuse;
@@ -156,6 +155,8 @@ impl Comparison {
             program: execution.program.sha256().into(),
             device: execution.device.clone(),
             trainings: vec![],
+            // What earlier experiments hold, only this process knows.
+            goes_on: execution.executor == Executor::Local && execution.reuse.is_empty(),
         }
     }
 }
@@ -169,23 +170,15 @@ fn run_cells(
     execution: &Execution,
     lines: &mut Lines,
 ) -> Result<()> {
-    let all = cells.len();
-    lines.take_over(&cells, folder)?;
+    execution.observer.skip(lines.take_over(&cells, folder)?);
     cells.retain(|(_, cell)| !lines.cells.is_done(cell));
-    execution.observer.skip((all - cells.len()) as u64);
     if cells.is_empty() {
         return Ok(());
     }
-    for (name, cell) in &cells {
-        match job.trainings.iter_mut().find(|training| training.name == *name) {
-            Some(training) => training.others.push(cell.clone()),
-            None => job.trainings.push(Training { name: name.clone(), first: cell.clone(), others: vec![] }),
-        }
-    }
-    let own: HashSet<&str> = cells.iter().map(|(_, cell)| cell.id.as_str()).collect();
+    job.trainings = Training::of(cells.clone());
     execution.run(&job, folder, &mut || {
         for line in lines.cells.news()? {
-            if let Some(message) = message(&line).filter(|_| own.contains(line.cell().id.as_str())) {
+            if let Some(message) = message(&line) {
                 execution.observer.advance(1, message);
             }
             lines.stored.push(line);
@@ -228,16 +221,17 @@ struct Lines {
 }
 
 impl Lines {
-    /// Stores what earlier experiments hold of these cells.
-    fn take_over(&mut self, cells: &[(String, Cell)], folder: &Path) -> Result<()> {
+    /// Stores what earlier experiments hold of these cells; returns of how many.
+    fn take_over(&mut self, cells: &[(String, Cell)], folder: &Path) -> Result<u64> {
         let open = cells.iter().map(|(_, cell)| cell).filter(|cell| !self.cells.is_done(cell));
         let held = self.reuse.of(open);
         if held.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        self.reused += held.iter().filter(|line| matches!(line, Line::Result { .. })).count();
+        let runs = held.iter().filter(|line| matches!(line, Line::Result { .. })).count();
+        self.reused += runs;
         Cells::new(folder).append(held)?;
         self.stored.extend(self.cells.news()?);
-        Ok(())
+        Ok(runs as u64)
     }
 }

@@ -93,7 +93,10 @@ impl Execution {
 
         let count = job.trainings.len();
         let commands = match self.executor {
-            Executor::Local => (0..self.jobs.clamp(1, count)).map(|_| self.local(&list, &folder)).collect(),
+            Executor::Local => {
+                let workers = if job.goes_on { self.jobs.max(1) } else { self.jobs.clamp(1, count) };
+                (0..workers).map(|_| self.local(&list, &folder)).collect()
+            }
             Executor::HyperQueue => vec![self.hyperqueue(&list, &folder, &said, count)?],
             Executor::Slurm => vec![self.slurm(&list, &folder, &said, count.min(SLURM_TASKS))?],
         };

@@ -17,6 +17,8 @@ pub(crate) struct Job {
     pub(crate) program: String,
     pub(crate) device: String,
     pub(crate) trainings: Vec<Training>,
+    /// Whether a worker that has all of it goes on with what its results let follow.
+    pub(crate) goes_on: bool,
 }
 
 /// Cells that need the same training: what is done with the trained model differs.
@@ -26,4 +28,18 @@ pub(crate) struct Training {
     pub(crate) name: String,
     pub(crate) first: Cell,
     pub(crate) others: Vec<Cell>,
+}
+
+impl Training {
+    /// The trainings that these cells need, each after its name.
+    pub(crate) fn of(cells: Vec<(String, Cell)>) -> Vec<Self> {
+        let mut trainings: Vec<Self> = Vec::new();
+        for (name, cell) in cells {
+            match trainings.iter_mut().find(|training| training.name == name) {
+                Some(training) => training.others.push(cell),
+                None => trainings.push(Self { name, first: cell, others: vec![] }),
+            }
+        }
+        trainings
+    }
 }

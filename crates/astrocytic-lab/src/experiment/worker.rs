@@ -10,12 +10,14 @@ use anyhow::{Context, Result, bail};
 use astrocytic_train::device;
 use astrocytic_train::observer::Observer;
 
+use crate::arms::ModelConfig;
 use crate::experiment::cell_run::run_training;
 use crate::experiment::cells::Cells;
 use crate::experiment::config::ExperimentConfig;
 use crate::experiment::data::Data;
 use crate::experiment::job::{Job, Training};
 use crate::experiment::program::Program;
+use crate::experiment::rounds::next_cells;
 
 /// How long to wait before a cell that another holds is asked for again.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -37,7 +39,7 @@ impl Share {
 
 /// Runs the job's cells that are not done and that nobody else runs, and waits for those that
 /// others hold: should one of them end before its cell does, this one takes it over from its last
-/// checkpoint.
+/// checkpoint. Where the job goes on, cells that the results call for follow, until none is left.
 ///
 /// # Errors
 /// For a file that is no job's, another text or program than the job's, or a cell that cannot be
@@ -49,35 +51,40 @@ pub fn work(job: &Path, folder: &Path, share: Share, observer: &dyn Observer) ->
         bail!("worker: there is no part {} of {}, counted from 0", share.remainder, share.parts);
     }
     Program::this()?.must_be(&job.program)?;
-    let own: Vec<&Training> = job.trainings.iter().skip(share.remainder).step_by(share.parts).collect();
     let device = device::parse(&job.device)?;
-    let mut cells = Cells::new(folder);
-    cells.news()?;
-    if own.iter().all(|training| cells.are_done(training)) {
+    let mut stored = Cells::new(folder);
+    let mut lines = stored.news()?;
+    let mut own: Vec<Training> = job.trainings.into_iter().skip(share.remainder).step_by(share.parts).collect();
+    if !job.goes_on && own.iter().all(|training| stored.are_done(training)) {
         return Ok(());
     }
     let data = Data::prepare(&ExperimentConfig { corpus: job.corpus.clone(), ..job.config.clone() }, Some(folder))?;
     if data.sha256() != job.sha256 {
         bail!("corpus {}: this machine has another text of that name than the run's", job.corpus);
     }
+    let models = job.config.arms.iter().map(|name| job.config.arm(name)?.model(data.sizes(&job.config)));
+    let models: Vec<ModelConfig> = models.collect::<Result<_>>()?;
+    // Reads the lines on its own account.
+    let mut cells = Cells::new(folder);
     loop {
-        cells.news()?;
-        let mut held_by_others = false;
-        for training in &own {
-            if cells.are_done(training) {
-                continue;
-            }
-            match cells.take(training)? {
-                Some(claim) => {
-                    let lines = run_training(&job.config, &data, training, &device, &claim, observer)?;
-                    cells.finish(claim, lines)?;
-                }
-                None => held_by_others |= !cells.are_done(training),
-            }
+        lines.extend(stored.news()?);
+        if job.goes_on {
+            own = Training::of(next_cells(&job.config, &models, &stored, &lines)?);
         }
-        if !held_by_others {
+        own.retain(|training| !stored.are_done(training));
+        if own.is_empty() {
             return Ok(());
         }
-        std::thread::sleep(PATIENCE);
+        let mut has_run = false;
+        for training in &own {
+            if let Some(claim) = cells.take(training)? {
+                let lines = run_training(&job.config, &data, training, &device, &claim, observer)?;
+                cells.finish(claim, lines)?;
+                has_run = true;
+            }
+        }
+        if !has_run {
+            std::thread::sleep(PATIENCE);
+        }
     }
 }
