@@ -1,7 +1,10 @@
 //! What is to be doubted of a study, in sentences.
 
+use indicatif::HumanCount;
+
 use super::contrasts::FEWEST_DOCUMENTS;
 use super::grid_edges::{fixed, tried};
+use super::solved_summary::SolvedArm;
 use super::summary::{ArmSummary, GridAxis, SizeSummary, Summary};
 use super::words::tokens;
 use crate::results::{Experiment, Line, Role, Trial};
@@ -12,11 +15,9 @@ const MOST_FLOPS: f64 = 1.1;
 /// Sentences on what may have been missed or is unfair.
 pub(super) fn doubts(experiment: &Experiment, lines: &[Line], summary: &Summary) -> Vec<String> {
     let mut doubts = Vec::new();
-    // A search that solves the task ends, and a run that does too.
-    if summary.solved.is_none() {
-        doubts.extend(optima(summary));
-        doubts.extend(edges(experiment, lines, summary));
-    }
+    doubts.extend(optima(summary));
+    doubts.extend(edges(experiment, lines, summary));
+    doubts.extend(harder(summary));
     doubts.extend(operations(summary));
     let corpus = &experiment.corpus;
     if corpus.test_documents < FEWEST_DOCUMENTS {
@@ -35,13 +36,33 @@ pub(super) fn doubts(experiment: &Experiment, lines: &[Line], summary: &Summary)
 
 /// Runs whose best weights the evaluations or the schedules may have missed.
 fn optima(summary: &Summary) -> Vec<String> {
-    let short = "Still improving at the last step of the longest schedule, so that more steps might lower the loss";
+    let gain = if summary.solved.is_some() { "solve the task" } else { "lower the loss" };
+    let short = format!("Still improving at the last step of the longest schedule, so that more steps might {gain}");
     let early = "Best at the first evaluation, so that an earlier stop might have done better";
     let found = [
         places(summary, |size| size.wants_more_steps).map(|places| format!("{short}: {places}.")),
         places(summary, |size| size.stops_at_once).map(|places| format!("{early}: {places}.")),
     ];
     found.into_iter().flatten().collect()
+}
+
+/// Arms that do not solve more examples than they solve.
+fn harder(summary: &Summary) -> Option<String> {
+    let solved = summary.solved.as_ref()?;
+    let of_arm = |arm: &SolvedArm| {
+        let largest = arm.shares.iter().rfind(|share| share.is_half())?.size;
+        let beyond: Vec<String> = arm
+            .shares
+            .iter()
+            .filter(|share| share.size > largest)
+            .map(|share| HumanCount(share.size).to_string())
+            .collect();
+        (!beyond.is_empty())
+            .then(|| format!("{} solves {} and not {}", arm.arm, HumanCount(largest), beyond.join(", ")))
+    };
+    let found: Vec<String> = solved.arms.iter().filter_map(of_arm).collect();
+    let task = "More examples were harder to learn in as many steps, so that with more steps fewer or more might do";
+    (!found.is_empty()).then(|| format!("{task}: {}.", found.join("; ")))
 }
 
 /// Best points at an edge of the grid, and axes that have no more than one value.
@@ -90,15 +111,17 @@ fn operations(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Arms and sizes for which something holds; "every arm at every size" where it holds for all.
+/// Arms and sizes for which something holds; "every arm at every size" where it holds for all. Where
+/// an arm solves the task there is nothing to doubt: a search that does ends, and so does a run.
 fn places(summary: &Summary, holds: impl Fn(&SizeSummary) -> bool) -> Option<String> {
+    let is_open = |arm: &str, size: u64| summary.solved.as_ref().is_none_or(|solved| !solved.is_solved(arm, size));
     let at = |arm: &ArmSummary| {
-        let sizes: Vec<_> =
-            arm.sizes.iter().filter(|size| holds(size)).map(|size| tokens(size.tokens as f64)).collect();
+        let open = arm.sizes.iter().filter(|size| is_open(&arm.name, size.tokens) && holds(size));
+        let sizes: Vec<_> = open.map(|size| tokens(size.tokens as f64)).collect();
         (!sizes.is_empty()).then(|| format!("{} at {}", arm.name, sizes.join(", ")))
     };
     let found: Vec<String> = summary.arms.iter().filter_map(at).collect();
-    let everywhere = summary.arms.iter().flat_map(|arm| &arm.sizes).all(&holds);
+    let everywhere = summary.solved.is_none() && summary.arms.iter().flat_map(|arm| &arm.sizes).all(&holds);
     match (found.is_empty(), everywhere) {
         (true, _) => None,
         (false, true) => Some("every arm at every size".into()),

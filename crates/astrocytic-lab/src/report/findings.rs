@@ -42,7 +42,9 @@ impl Summary {
     fn solved_in_words(&self, contrast: &Contrast) -> String {
         let arms = || self.solved.iter().flat_map(|solved| &solved.arms);
         let of = |name: &str| arms().find(|arm| arm.arm == name)?.d50.as_ref();
-        let found = solved_words::finding(contrast, [of(&contrast.arm), of(&contrast.baseline)], &self.corpus);
+        let most_steps = self.solved.as_ref().map_or(0, |solved| solved.most_steps);
+        let found =
+            solved_words::finding(contrast, [of(&contrast.arm), of(&contrast.baseline)], &self.corpus, most_steps);
         match &contrast.value {
             Some(value) if value.p.is_some() => {
                 format!("{found}{}.", doubt(contrast, value, 1.0, self.corpus.test_unit()))

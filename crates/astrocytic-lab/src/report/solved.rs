@@ -37,7 +37,9 @@ pub(super) fn solved(experiment: &Experiment, lines: &[Line], at: f64) -> (Solve
     let contrasts = tested(experiment).into_iter().map(contrast).collect();
     let arms = (0..experiment.arms.len()).map(of_arm).collect();
     let comparisons = Comparisons { contrasts, ratios: vec![], differences: vec![], streams: vec![] };
-    (SolvedSummary { at, arms }, comparisons)
+    let schedules =
+        experiment.arms.iter().flat_map(|arm| finals(lines, &arm.name)).map(|(cell, _)| cell.trial.schedule);
+    (SolvedSummary { at, most_steps: schedules.max().unwrap_or(0), arms }, comparisons)
 }
 
 /// Final runs that the searches of the sizes ask for, as far as they have come.
@@ -80,17 +82,13 @@ fn outcomes(experiment: &Experiment, lines: &[Line], arm: &str, at: f64) -> Outc
     }
     // An arm that is given more examples may leave some out.
     let half_solve = |runs: &Vec<Option<bool>>| {
-        is_half(runs.iter().flatten().filter(|solved| **solved).count(), runs.iter().flatten().count())
+        let solved = runs.iter().flatten().filter(|solved| **solved).count();
+        SolvedShare { size: 0, solved, seeds: runs.iter().flatten().count() }.is_half()
     };
     if let Some(largest) = found.iter().rposition(half_solve) {
         found[largest + 1..].iter_mut().for_each(|runs| runs.fill(None));
     }
     found
-}
-
-/// Whether there are runs and half of them solve the task.
-fn is_half(solved: usize, runs: usize) -> bool {
-    runs > 0 && 2 * solved >= runs
 }
 
 /// What is read off an arm's runs, its D50 apart.
@@ -107,7 +105,7 @@ fn found(experiment: &Experiment, lines: &[Line], arm: usize, at: f64) -> Solved
         })
         .filter(|share| share.seeds > 0)
         .collect();
-    let solving = shares.iter().rfind(|share| is_half(share.solved, share.seeds)).or(shares.last());
+    let solving = shares.iter().rfind(|share| share.is_half()).or(shares.last());
     let largest: Vec<&Run> =
         runs.iter().filter(|(cell, _)| solving.is_some_and(|share| share.size == cell.size)).collect();
     let of_test = |value: &dyn Fn(&TestLoss) -> Option<f64>| -> Option<f64> {
@@ -205,7 +203,7 @@ mod tests {
         assert!(summary.final_runs[0] >= summary.final_runs[1], "{:?}", summary.final_runs);
         let told = &summary.headline;
         assert!(
-            told.starts_with("On generated, tripartite needs at most 16,000 examples and vanilla ")
+            told.starts_with("On generated, within 600 steps, tripartite needs at most 16,000 examples and vanilla ")
                 && told.contains(" for half of the seeds to solve the task: at least ")
                 && told.contains("times fewer"),
             "{told}"
@@ -227,6 +225,8 @@ mod tests {
         assert_eq!(vanilla.shares.iter().map(|share| share.solved).collect::<Vec<_>>(), [2, 0]);
         let d50 = vanilla.d50.unwrap();
         assert_eq!((d50.place, d50.size, vanilla.steps), (Place::Below, 16_000.0, Some(400)));
+        let harder = summary.doubts.iter().find(|doubt| doubt.starts_with("More examples were harder")).unwrap();
+        assert!(harder.ends_with("might do: vanilla solves 16,000 and not 64,000."), "{harder}");
     }
 
     #[test]

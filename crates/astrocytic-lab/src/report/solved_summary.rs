@@ -10,8 +10,18 @@ use crate::statistics::{D50, Estimate};
 pub struct SolvedSummary {
     /// Test accuracy from which on a run counts as solved.
     pub at: f64,
+    /// Optimizer steps that a run had at most; what is not solved in them may be with more.
+    pub most_steps: u64,
     /// Every arm.
     pub arms: Vec<SolvedArm>,
+}
+
+impl SolvedSummary {
+    /// Whether at least half of an arm's seeds solve a size.
+    pub fn is_solved(&self, arm: &str, size: u64) -> bool {
+        let arm = self.arms.iter().find(|found| found.arm == arm);
+        arm.into_iter().flat_map(|arm| &arm.shares).any(|share| share.size == size && share.is_half())
+    }
 }
 
 /// How much data an arm needs to solve the task.
@@ -48,6 +58,11 @@ pub struct SolvedShare {
 }
 
 impl SolvedShare {
+    /// Whether there are runs and half of them solve the test.
+    pub fn is_half(&self) -> bool {
+        self.seeds > 0 && 2 * self.solved >= self.seeds
+    }
+
     /// The share of the seeds.
     pub fn share(&self) -> f64 {
         self.solved as f64 / self.seeds.max(1) as f64

@@ -65,13 +65,18 @@ fn times(ratio: f64) -> String {
     }
 }
 
-/// What a contrast found, up to its doubt.
-pub(super) fn finding(contrast: &Contrast, [arm, baseline]: [Option<&D50>; 2], corpus: &CorpusFacts) -> String {
+/// What a contrast found, up to its doubt, in runs of so many steps at most.
+pub(super) fn finding(
+    contrast: &Contrast,
+    [arm, baseline]: [Option<&D50>; 2],
+    corpus: &CorpusFacts,
+    most_steps: u64,
+) -> String {
     let (name, other) = (&contrast.arm, &contrast.baseline);
     let (Some(arm), Some(baseline)) = (arm, baseline) else {
         return format!("{name} and {other} have no run in common yet.");
     };
-    let task = &corpus.name;
+    let task = format!("{}, within {} steps", corpus.name, HumanCount(most_steps));
     let Some(value) = &contrast.value else {
         let size = examples(arm.size);
         return match arm.place {
