@@ -7,7 +7,7 @@ use super::{KeyValueCache, SoftmaxAttention};
 use crate::compaction::Compaction;
 use crate::input::{AttentionInput, AttentionOutput};
 use crate::ops::memory::spec::FORGOTTEN;
-use crate::ops::{gated_silu, softmax_attention};
+use crate::ops::{dropout, gated_silu, softmax_attention};
 use crate::position::rotate;
 use crate::tensor::{full_precision, share_heads};
 
@@ -36,7 +36,7 @@ impl SoftmaxAttention {
             let [key, value] = [key, value].map(|x| share_heads(x, self.config.n_heads));
             let causal = causal.then_some(past);
             let hidden = Hidden { causal, padded: cache.padded(), given: input.mask_attn.map(|mask| mask.hidden()) };
-            let (reads, weights) = weigh([query, key, value], hidden, |weights| self.dropout.forward(weights));
+            let (reads, weights) = weigh([query, key, value], hidden, |weights| dropout(weights, &self.dropout));
             (reads, input.weights.then(|| weights.cast(dtype)))
         } else {
             let [query, key, value] = [query, key, value].map(|x| x.swap_dims(1, 2));

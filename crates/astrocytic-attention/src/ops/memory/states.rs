@@ -31,9 +31,8 @@ pub(super) fn of_sums(written: Tensor<4>, log_decay: Option<Tensor<2>>, first: T
     let faults = written.clone().detach().mul_scalar(0.0).sum_dim(3).sum_dim(2);
     let faulty = faults.clone().is_nan().expand([batch, count, m, d]);
     let states = of_finite_sums(written.mask_fill(faulty, 0.0), log_decay, first);
-    let before = faults.clone().cumsum(1) - faults.mul_scalar(0.0);
-    let none = Tensor::zeros([batch, 1, 1, 1], (&before.device(), before.dtype()));
-    states + Tensor::cat(vec![none, before.narrow(1, 0, count - 1)], 1)
+    let none = Tensor::zeros([batch, 1, 1, 1], (&faults.device(), faults.dtype()));
+    states + Tensor::cat(vec![none, faults.cumsum(1).narrow(1, 0, count - 1)], 1)
 }
 
 fn of_finite_sums(written: Tensor<4>, log_decay: Option<Tensor<2>>, first: Tensor<4>) -> Tensor<4> {
@@ -60,7 +59,8 @@ fn of_finite_sums(written: Tensor<4>, log_decay: Option<Tensor<2>>, first: Tenso
     };
     let sums = to_end.matmul(written.clone().reshape([batch * groups, 1, GROUP, m * d]));
     let decay_of_groups = log_decay.clone().map(|l| l.sum_dim(1).reshape([batch, groups]));
-    let before_groups = of_finite_sums(sums.reshape([batch, groups, m, d]), decay_of_groups, first);
+    // A group's sum may be infinite where its parts are not.
+    let before_groups = of_sums(sums.reshape([batch, groups, m, d]), decay_of_groups, first);
     let states = of_group(written, log_decay, before_groups.reshape([batch * groups, 1, m, d]));
     states.reshape([batch, groups * GROUP, m, d]).narrow(1, 0, count)
 }
@@ -178,12 +178,16 @@ mod tests {
             let written = Tensor::<4>::ones([1, count, 2, 3], &Device::flex());
             let broken = written.clone().slice_fill([0..1, at..at + 1, 0..1, 0..1], f32::INFINITY);
             let first = || Tensor::zeros([1, 1, 2, 3], &Device::flex());
-            let [sound, broken] = [written, broken].map(|written| of_sums(written, None, first()));
+            // Each finite, and infinite together.
+            let large = written.clone().slice_fill([0..1, at..count, 0..1, 0..1], f32::MAX);
+            let [sound, broken, large] = [written, broken, large].map(|written| of_sums(written, None, first()));
             for chunk in 0..count {
                 let of = |states: &Tensor<4>| states.clone().narrow(1, chunk, 1);
                 let is_same = of(&broken).equal(of(&sound)).all().into_scalar::<bool>();
                 let is_broken = of(&broken).is_nan().any().into_scalar::<bool>();
                 assert!(if chunk <= at { is_same } else { is_broken }, "{count} chunks, {at} broken, chunk {chunk}");
+                let is_same = of(&large).equal(of(&sound)).all().into_scalar::<bool>();
+                assert!(chunk > at || is_same, "{count} chunks, large from {at}, chunk {chunk}");
             }
         }
     }
