@@ -66,7 +66,7 @@ fn new_steps(input: AttentionInput, seen: usize) -> Result<AttentionInput, Atten
             let text = format!("mask_attn must be [{batch}, {steps}, {steps}], got {:?}", mask.dims());
             return Err(AttentionError::Shape(text));
         }
-        // What is known of the whole mask, once for all layers, mostly saves a look at its parts.
+        // All layers share the answer for the whole mask. Parts are read only of an unusual one.
         Some(mask) => mask.kind() != MaskKind::Other || mask.part([seen, new], [0, seen]).kind() == MaskKind::Empty,
         None => true,
     };

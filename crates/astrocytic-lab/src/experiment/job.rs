@@ -17,7 +17,7 @@ pub(crate) struct Job {
     pub(crate) program: String,
     pub(crate) device: String,
     pub(crate) trainings: Vec<Training>,
-    /// Whether a worker that has all of it goes on with what its results let follow.
+    /// Whether a worker works out the next cells from the stored results once these are done.
     pub(crate) goes_on: bool,
 }
 

@@ -39,7 +39,7 @@ impl Share {
 
 /// Runs the job's cells that are not done and that nobody else runs, and waits for those that
 /// others hold: should one of them end before its cell does, this one takes it over from its last
-/// checkpoint. Where the job goes on, cells that the results call for follow, until none is left.
+/// checkpoint. If the job goes on, the worker then runs the cells that the results call for, until none is left.
 ///
 /// # Errors
 /// For a file that is no job's, another text or program than the job's, or a cell that cannot be

@@ -61,7 +61,7 @@ fn harder(summary: &Summary) -> Option<String> {
             .then(|| format!("{} solves {} and not {}", arm.arm, HumanCount(largest), beyond.join(", ")))
     };
     let found: Vec<String> = solved.arms.iter().filter_map(of_arm).collect();
-    let task = "More examples were harder to learn in as many steps, so that with more steps fewer or more might do";
+    let task = "More examples were harder to learn in as many steps; more steps might change D50";
     (!found.is_empty()).then(|| format!("{task}: {}.", found.join("; ")))
 }
 

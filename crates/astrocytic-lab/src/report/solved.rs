@@ -226,7 +226,7 @@ mod tests {
         let d50 = vanilla.d50.unwrap();
         assert_eq!((d50.place, d50.size, vanilla.steps), (Place::Below, 16_000.0, Some(400)));
         let harder = summary.doubts.iter().find(|doubt| doubt.starts_with("More examples were harder")).unwrap();
-        assert!(harder.ends_with("might do: vanilla solves 16,000 and not 64,000."), "{harder}");
+        assert!(harder.ends_with("might change D50: vanilla solves 16,000 and not 64,000."), "{harder}");
     }
 
     #[test]
